@@ -1,0 +1,64 @@
+"""Rules behind meltemi_proto_library: run protoc, and put the generated headers on the include path."""
+
+ProtoFilesInfo = provider(fields = {"files": "depset of the .proto files, imports included"})
+
+def _below(path, root):
+    return path[len(root) + 1:] if root else path
+
+def _proto_cpp_sources_impl(ctx):
+    imports = depset(transitive = [dep[ProtoFilesInfo].files for dep in ctx.attr.deps])
+    root = ctx.attr.import_root
+    out = ctx.bin_dir.path + ("/" + root if root else "")
+
+    args = ctx.actions.args()
+    args.add("--proto_path=" + (root or "."))
+    if root:
+        args.add("--proto_path=.")
+    args.add("--proto_path=/usr/include")
+    args.add("--cpp_out=" + out)
+    tools = [ctx.file._protoc]
+    if ctx.attr.grpc:
+        args.add("--plugin=protoc-gen-grpc=" + ctx.file._grpc_plugin.path)
+        args.add("--grpc_out=" + out)
+        tools.append(ctx.file._grpc_plugin)
+    for src in ctx.files.srcs:
+        args.add(_below(src.path, root))
+
+    ctx.actions.run(
+        executable = ctx.file._protoc,
+        arguments = [args],
+        inputs = depset(ctx.files.srcs, transitive = [imports]),
+        outputs = ctx.outputs.outs,
+        tools = tools,
+        mnemonic = "ProtoCpp",
+        progress_message = "Generating C++ for %s" % ctx.label,
+    )
+    return [ProtoFilesInfo(files = depset(ctx.files.srcs, transitive = [imports]))]
+
+proto_cpp_sources = rule(
+    implementation = _proto_cpp_sources_impl,
+    attrs = {
+        "srcs": attr.label_list(allow_files = [".proto"], mandatory = True),
+        "outs": attr.output_list(mandatory = True),
+        "deps": attr.label_list(providers = [ProtoFilesInfo]),
+        "grpc": attr.bool(),
+        "import_root": attr.string(),
+        "_protoc": attr.label(default = "@protobuf//:bin/protoc", allow_single_file = True),
+        "_grpc_plugin": attr.label(
+            default = "@grpc//:bin/grpc_cpp_plugin",
+            allow_single_file = True,
+        ),
+    },
+)
+
+def _proto_include_path_impl(ctx):
+    root = ctx.bin_dir.path + ("/" + ctx.attr.root if ctx.attr.root else "")
+    return [CcInfo(compilation_context = cc_common.create_compilation_context(
+        system_includes = depset([root]),
+    ))]
+
+proto_include_path = rule(
+    doc = "One -isystem for all generated headers of an import root: they never warn.",
+    implementation = _proto_include_path_impl,
+    attrs = {"root": attr.string()},
+)
