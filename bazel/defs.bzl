@@ -53,7 +53,7 @@ def meltemi_cc_test(name, deps = [], copts = [], exceptions = False, main = True
         name = name,
         size = size,
         copts = _copts(copts, exceptions),
-        deps = [dep for dep in deps if dep not in listed] + [gtest],
+        deps = [dep for dep in deps if dep not in listed] + [gtest, "//bazel:sanitizer_defaults"],
         **kwargs
     )
 
