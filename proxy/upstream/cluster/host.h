@@ -1,0 +1,39 @@
+// One endpoint with its live state, shared by all workers.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "base/net/address.h"
+#include "proxy/upstream/cluster/cluster_config.h"
+
+namespace meltemi::proxy {
+
+// Created by the ClusterDirectory (main loop); kept across updates while the address stays the same, so
+// that its health and counters survive. Constant parts are read by all workers; counters are relaxed
+// atomics.
+struct Host {
+  Host(EndpointConfig endpoint, std::string cluster) : config(std::move(endpoint)), cluster_name(std::move(cluster)) {}
+
+  const EndpointConfig config;
+  const std::string cluster_name;
+
+  enum HealthBit : uint32_t {
+    kFailedActiveCheck = 1,
+    kEjected = 2,
+    kEdsUnhealthy = 4,
+    kEdsDraining = 8,
+    kPendingFirstCheck = 16,
+  };
+  std::atomic<uint32_t> health{0};         // HealthBits; 0: healthy
+  bool healthy() const { return health.load(std::memory_order_relaxed) == 0; }
+
+  // For /clusters and least request.
+  std::atomic<uint32_t> requests_active{0};
+  std::atomic<uint32_t> connections_active{0};
+  std::atomic<uint64_t> requests_total{0}, requests_success{0}, requests_error{0};
+  std::atomic<uint64_t> connections_total{0}, connect_failures{0}, timeouts{0};
+};
+
+}  // namespace meltemi::proxy
