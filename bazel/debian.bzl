@@ -1,8 +1,8 @@
 """debian_package: a Bazel repository made of one installed Debian package.
 
 The libraries and tools that are named are linked into the repository, so an upgrade of the package
-rebuilds what uses them. Headers stay where they are (/usr/include is a builtin include folder of the
-compiler); the package's version goes into a `DEBIAN_VERSION` file.
+rebuilds what uses them. Headers stay where they are: /usr/include is a builtin include folder of
+the compiler.
 """
 
 _MULTIARCH = {
@@ -36,8 +36,6 @@ def _debian_package_impl(ctx):
                 ctx.symlink(path, "lib/" + path.split("/")[-1])
     for name, path in ctx.attr.files.items():
         ctx.symlink(_require(ctx, path), name)
-    version = ctx.execute(["dpkg-query", "-W", "-f", "${Version}", ctx.attr.package]).stdout
-    ctx.file("DEBIAN_VERSION", version + "\n")
     if ctx.attr.build_file:
         ctx.template("BUILD.bazel", ctx.attr.build_file, {"%{lib_folder}": folder})
     for name, text in ctx.attr.build_files.items():

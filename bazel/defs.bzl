@@ -5,7 +5,7 @@
     meltemi_cc_test(name, srcs, deps, ...)             a GoogleTest program (gtest_main is added)
     meltemi_cc_benchmark(name, srcs, deps, ...)        a Google Benchmark program, built on demand
     meltemi_proto_library(name, srcs, deps, grpc)      .proto -> C++ messages (and gRPC stubs)
-    meltemi_cc_fuzz_test(name, srcs, corpus, deps)     replays the corpus as a test; fuzzes on demand
+    meltemi_cc_fuzz_test(name, srcs, corpus, deps)     replays the corpus; fuzzes on demand
 """
 
 load("//bazel:proto.bzl", "proto_cpp_sources")
@@ -32,20 +32,32 @@ _FALSE_ALARMS = [
     "-Wno-restrict",
     "-Wno-stringop-overflow",
     "-Wno-stringop-overread",
-    "-Wno-unknown-warning-option",
 ]
 
 def _copts(copts, exceptions):
-    """The flags of our own code. exceptions: for the few places that wrap a library which throws."""
+    """Flags of our own code. exceptions: for the few places that wrap a library which throws."""
     return WARNINGS + _FALSE_ALARMS + ([] if exceptions else ["-fno-exceptions"]) + copts
 
 def meltemi_cc_library(name, copts = [], exceptions = False, **kwargs):
-    native.cc_library(name = name, copts = _copts(copts, exceptions), **kwargs)
+    # linkstatic: no shared library beside the archive, so each file is compiled once.
+    native.cc_library(
+        name = name,
+        copts = _copts(copts, exceptions),
+        linkstatic = True,
+        **kwargs
+    )
 
 def meltemi_cc_binary(name, copts = [], exceptions = False, **kwargs):
     native.cc_binary(name = name, copts = _copts(copts, exceptions), **kwargs)
 
-def meltemi_cc_test(name, deps = [], copts = [], exceptions = False, main = True, size = "small", **kwargs):
+def meltemi_cc_test(
+        name,
+        deps = [],
+        copts = [],
+        exceptions = False,
+        main = True,
+        size = "small",
+        **kwargs):
     """A GoogleTest program. main = False: the test brings its own main()."""
     gtest = "@gtest//:gtest_main" if main else "@gtest//:gtest"
     listed = ["@gtest//:gtest", "@gtest//:gtest_main", "@gtest//:gmock", "@gtest"]
@@ -106,18 +118,28 @@ def meltemi_proto_library(
         visibility = visibility,
         testonly = testonly,
     )
-    roots = ["//bazel:proto_includes_api" if import_root == "api" else "//bazel:proto_includes_root"]
+    include_path = "//bazel:proto_includes_" + ("api" if import_root == "api" else "root")
     native.cc_library(
         name = name,
         srcs = generated["srcs"],
         hdrs = generated["hdrs"],
         copts = ["-w", "-Os", "-g0"],
-        deps = deps + roots + ["@protobuf"] + (["@grpc//:grpc++"] if grpc else []),
+        linkstatic = True,
+        deps = deps + [include_path, "@protobuf"] + (["@grpc//:grpc++"] if grpc else []),
         visibility = visibility,
         testonly = testonly,
     )
 
-def meltemi_cc_fuzz_test(name, srcs, corpus = [], deps = [], copts = [], exceptions = False, size = "small", tags = [], **kwargs):
+def meltemi_cc_fuzz_test(
+        name,
+        srcs,
+        corpus = [],
+        deps = [],
+        copts = [],
+        exceptions = False,
+        size = "small",
+        tags = [],
+        **kwargs):
     """A libFuzzer target: `extern "C" int LLVMFuzzerTestOneInput(const uint8_t*, size_t)`.
 
     As a test it replays the corpus and seeded mutations of it with the normal compiler; the program

@@ -1,4 +1,4 @@
-"""Rules behind meltemi_proto_library: run protoc, and put the generated headers on the include path."""
+"""Rules behind meltemi_proto_library: run protoc, and put its headers on the include path."""
 
 ProtoFilesInfo = provider(fields = {"files": "depset of the .proto files, imports included"})
 

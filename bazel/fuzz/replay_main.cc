@@ -1,6 +1,6 @@
-// Replays a fuzz target's corpus as a normal test: every file as it stands, then seeded mutations of
-// it. Each file is one test case in the JUnit report. The target crashes (or a sanitizer does) when
-// it finds a bug, and the last line that was printed names the input.
+// Replays a fuzz target's corpus as a normal test: every file as it stands, then seeded mutations
+// of it. Each file is one test case in the JUnit report. The target crashes (or a sanitizer does)
+// when it finds a bug, and the last line that was printed names the input.
 
 #include <stdint.h>
 #include <stdio.h>

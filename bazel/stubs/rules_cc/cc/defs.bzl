@@ -1,4 +1,4 @@
-"""Debian's bazel-rules-cc is too new for its bazel-bootstrap: the native rules under rules_cc's name."""
+"""The native rules under rules_cc's name: Debian's bazel-rules-cc is too new for its Bazel."""
 
 cc_binary = native.cc_binary
 cc_import = native.cc_import
