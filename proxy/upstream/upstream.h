@@ -35,6 +35,11 @@ namespace meltemi::proxy {
 struct ClusterConfig;
 struct EndpointsConfig;
 struct Host;  // proxy/upstream/cluster/host.h: one endpoint with its health, shared by all workers
+class Mirror;  // proxy/upstream/attempt/mirror.h
+struct MirrorOptions;
+
+// A place under a cluster's retries breaker, given back when the last copy is dropped. Null: refused.
+using RetryPermit = std::shared_ptr<const void>;
 
 // What a balancer may look at.
 struct BalanceContext {
@@ -65,7 +70,7 @@ class AttemptEvents {
 struct AttemptOptions {
   const http::HeaderMap* headers = nullptr;  // must outlive the attempt
   bool end_stream = false;
-  bool is_retry = false;                     // counts against the retries breaker
+  bool is_retry = false;                     // for statistics
   bool high_priority = false;
   bool tunnel = false;                       // upgrade or CONNECT: the connection is not reused
   BalanceContext balance;
@@ -82,7 +87,9 @@ class Attempt : public Deferrable {
   // Ends the try without further events. `cause` tells outlier detection whether the host is to blame
   // (kPerTryTimeout and kRequestTimeout are, kDownstreamReset is not).
   virtual void Cancel(StreamError cause) = 0;
-  virtual const Host* host() const = 0;  // null until chosen
+  // Null until chosen. Lives as long as the attempt; who needs it longer (logs) takes
+  // host()->shared_from_this().
+  virtual const Host* host() const = 0;
 };
 
 class TcpAttemptEvents {
@@ -111,9 +118,11 @@ class WorkerCluster {
   virtual std::unique_ptr<Attempt> Start(const AttemptOptions& options, AttemptEvents& events) = 0;
   virtual std::unique_ptr<TcpAttempt> StartTcp(const BalanceContext& context,
                                                TcpAttemptEvents& events) = 0;
-  // Counts a request that the circuit breaker for retries refused (URX, upstream_rq_retry_overflow);
-  // true when a retry may be made (then options.is_retry releases it at the attempt's end).
-  virtual bool TryRetry(bool high_priority) = 0;
+  // A place for one retry (upstream_rq_retry), held from the decision through the back-off to the
+  // retry's own outcome; null when the breaker refuses (upstream_rq_retry_overflow).
+  virtual RetryPermit TryRetry(bool high_priority) = 0;
+  // A retry was wanted but the policy's number is used up (upstream_rq_retry_limit_exceeded).
+  virtual void CountRetryLimitExceeded() = 0;
 };
 
 class WorkerClusters {
@@ -121,6 +130,9 @@ class WorkerClusters {
   virtual ~WorkerClusters() = default;
   // nullptr when there is no such cluster.
   virtual WorkerCluster* Find(absl::string_view name) = 0;
+  // Begins a copy of a request; nullptr when there is no such cluster. Nothing is ever reported back.
+  virtual std::unique_ptr<Mirror> StartMirror(absl::string_view cluster,
+                                              const MirrorOptions& options) = 0;
   // Closes idle connections and lets busy ones end (drain).
   virtual void Drain() = 0;
 };

@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "base/net/address.h"
 #include "proxy/upstream/cluster/cluster_config.h"
@@ -13,8 +15,9 @@ namespace meltemi::proxy {
 // Created by the ClusterDirectory (main loop); kept across updates while the address stays the same, so
 // that its health and counters survive. Constant parts are read by all workers; counters are relaxed
 // atomics.
-struct Host {
-  Host(EndpointConfig endpoint, std::string cluster) : config(std::move(endpoint)), cluster_name(std::move(cluster)) {}
+struct Host : std::enable_shared_from_this<Host> {
+  Host(EndpointConfig endpoint, std::string cluster)
+      : config(std::move(endpoint)), cluster_name(std::move(cluster)) {}
 
   const EndpointConfig config;
   const std::string cluster_name;
