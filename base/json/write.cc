@@ -5,30 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/json/utf8.h"
 
 namespace meltemi::json {
 namespace {
-
-// The length of the UTF-8 sequence at the start of `text`; 0 when it is none (overlong, surrogate,
-// beyond U+10FFFF, cut short).
-size_t SequenceLength(absl::string_view text) {
-  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto tail = [&](size_t i) { return i < text.size() && (at(i) & 0xC0) == 0x80; };
-  const unsigned char lead = at(0);
-  if (lead < 0x80) return 1;
-  if (lead < 0xC2 || lead > 0xF4 || !tail(1)) return 0;
-  if (lead < 0xE0) return 2;
-  if (!tail(2)) return 0;
-  if (lead < 0xF0) {
-    if (lead == 0xE0 && at(1) < 0xA0) return 0;
-    if (lead == 0xED && at(1) > 0x9F) return 0;
-    return 3;
-  }
-  if (!tail(3)) return 0;
-  if (lead == 0xF0 && at(1) < 0x90) return 0;
-  if (lead == 0xF4 && at(1) > 0x8F) return 0;
-  return 4;
-}
 
 void Append(absl::string_view text, std::string* out) { out->append(text.data(), text.size()); }
 
@@ -71,7 +51,7 @@ void AppendEscaped(absl::string_view text, std::string* out) {
     if (c < 0x80) {
       AppendControl(c, out);
       ++i;
-    } else if (const size_t length = SequenceLength(text.substr(i)); length > 0) {
+    } else if (const size_t length = Utf8SequenceLength(text.substr(i)); length > 0) {
       Append(text.substr(i, length), out);
       i += length;
     } else {

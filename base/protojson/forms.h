@@ -1,0 +1,28 @@
+// Messages that JSON does not write as objects of their fields.
+#pragma once
+
+#include <google/protobuf/descriptor.h>
+
+namespace meltemi::protojson {
+
+enum class Form {
+  kObject,
+  kAny,
+  kDuration,
+  kTimestamp,
+  kFieldMask,
+  kStruct,
+  kValue,
+  kListValue,
+  kWrapper,      // google.protobuf.*Value with one field "value"
+  kIntOrString,  // Kubernetes
+  kKubeTime,     // Kubernetes
+  kRawJson,      // Kubernetes
+};
+
+Form FormOf(const google::protobuf::Descriptor& type);
+
+// Whether fields that the message lacks are passed over (api/kube/options.proto).
+bool IsPartial(const google::protobuf::Descriptor& type);
+
+}  // namespace meltemi::protojson
