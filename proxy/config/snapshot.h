@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
+
 namespace meltemi::proxy {
 
 struct ListenerConfig;
@@ -22,11 +24,12 @@ struct Snapshot {
 };
 
 // Implemented by proxy/app: takes a finished snapshot to all workers (main loop only). `applied` runs on
-// the main loop once every worker has it.
+// the main loop once every worker has it, never from within Apply.
 class SnapshotSink {
  public:
   virtual ~SnapshotSink() = default;
-  virtual void Apply(std::shared_ptr<const Snapshot> snapshot) = 0;
+  virtual void Apply(std::shared_ptr<const Snapshot> snapshot,
+                     absl::AnyInvocable<void()> applied) = 0;
 };
 
 }  // namespace meltemi::proxy

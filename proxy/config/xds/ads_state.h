@@ -1,0 +1,103 @@
+// The subscription side of one ADS stream, state of the world: what has to be asked for, acknowledged
+// and refused, and when to connect again. No sockets, no clock, no protobuf.
+//
+// Main loop only. The driver (AdsClient) reports what happens and sends what TakeRequests returns:
+//
+//             OnConnected                      OnResponse
+//   [down] ---------------> [asked] ----------------------------> [served] --+ OnResponse,
+//     ^    requests for CDS, LDS and every name      ACK or NACK     ^       | SetNames
+//     |    that is known, with the last versions                     +-------+
+//     +---------------------- OnDisconnected -----------------------------+
+//                         after NextRetryDelay
+//
+// Sources: Envoy's "xDS REST and gRPC protocol" (ACK, NACK, versions, nonces, resource hints).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock/clock.h"
+#include "base/random/random.h"
+#include "proxy/config/xds/resource_type.h"
+
+namespace meltemi::proxy {
+
+// One DiscoveryRequest.
+struct AdsRequest {
+  std::string type_url;
+  std::string version;             // the last one accepted; "" when none
+  std::string nonce;               // of the response that this answers; "" on a new stream
+  std::vector<std::string> names;  // sorted; empty: all (CDS, LDS), or none any more (EDS, RDS)
+  std::string error;               // not empty: a NACK, with this reason
+  bool with_node = false;          // the first request of a stream says who we are
+};
+
+// A resource that was refused. `name` may be "" when it could not even be parsed.
+struct Rejection {
+  std::string name;
+  std::string reason;
+};
+
+// "2 of 3 resources rejected: cluster a: why; cluster b: why", bounded in length.
+std::string RejectionText(ResourceType type, size_t resources,
+                          const std::vector<Rejection>& rejections);
+
+struct AdsBackoff {
+  Duration first = milliseconds(250);
+  Duration max = seconds(15);
+};
+
+class AdsState {
+ public:
+  explicit AdsState(const AdsBackoff& backoff = {}) : backoff_(backoff) {}
+
+  void OnConnected();
+  void OnDisconnected();
+  bool connected() const { return connected_; }
+  // A response was looked at. With no rejections it is acknowledged and `version` becomes the version
+  // of its type; otherwise it is refused with all reasons, and the old version stays, although the
+  // good resources of the response have been applied.
+  void OnResponse(ResourceType type, const std::string& version, const std::string& nonce,
+                  size_t resources, const std::vector<Rejection>& rejections);
+  // A response of a type that was never asked for.
+  void OnUnknownType(const std::string& type_url, const std::string& nonce);
+  // What to subscribe to from now on (EDS and RDS). The same names again: no request.
+  void SetNames(ResourceType type, std::set<std::string> names);
+
+  // The requests to send, in order; empties the queue. None while not connected.
+  std::vector<AdsRequest> TakeRequests();
+
+  // How long to wait before the next connection: doubles from `first` to `max` with each failure in
+  // a row, and lies between half of that and all of it. A response on a stream ends the row.
+  Duration NextRetryDelay(Random& random);
+
+  const std::string& version(ResourceType type) const { return Of(type).version; }
+  const std::string& last_error(ResourceType type) const { return Of(type).last_error; }
+  // True once a response of this type was accepted, in whole or in part, on any stream.
+  bool received(ResourceType type) const { return Of(type).received; }
+
+ private:
+  struct Subscription {
+    std::set<std::string> names;
+    std::string version;     // last accepted
+    std::string nonce;       // of the last response on this stream
+    std::string last_error;  // of the last response; "" when it was accepted
+    bool asked = false;      // on this stream
+    bool received = false;
+  };
+  Subscription& Of(ResourceType type) { return subscriptions_[IndexOf(type)]; }
+  const Subscription& Of(ResourceType type) const { return subscriptions_[IndexOf(type)]; }
+  void Ask(ResourceType type, std::string error);
+
+  const AdsBackoff backoff_;
+  std::array<Subscription, kResourceTypes> subscriptions_;
+  std::vector<AdsRequest> requests_;
+  bool connected_ = false;
+  bool node_sent_ = false;
+  uint32_t failures_ = 0;  // connections in a row that ended without a response
+};
+
+}  // namespace meltemi::proxy
