@@ -59,7 +59,7 @@ class Histogram {
 };
 
 // Istio's and Envoy's default millisecond bounds (0.5 … 3600000), and Envoy's byte bounds.
-extern const std::array<double, 20> kMillisecondBounds;
+extern const std::array<double, 19> kMillisecondBounds;
 extern const std::array<double, 20> kByteBounds;
 
 using Labels = std::vector<std::pair<std::string, std::string>>;

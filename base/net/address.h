@@ -60,6 +60,8 @@ class Cidr {
  public:
   static absl::StatusOr<Cidr> Parse(absl::string_view text);
   bool Contains(const Address& address) const;
+  int prefix_bits() const { return prefix_bits_; }
+  int family() const { return base_.family(); }
   std::string ToString() const;
 
  private:
