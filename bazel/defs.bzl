@@ -112,6 +112,7 @@ def meltemi_proto_library(
         name = name + "_protos",
         srcs = srcs,
         outs = generated["hdrs"] + generated["srcs"],
+        unity = name + "_unity.cc",
         deps = [_protos_of(dep) for dep in deps],
         grpc = grpc,
         import_root = import_root,
@@ -121,8 +122,9 @@ def meltemi_proto_library(
     include_path = "//bazel:proto_includes_" + ("api" if import_root == "api" else "root")
     native.cc_library(
         name = name,
-        srcs = generated["srcs"],
+        srcs = [name + "_unity.cc"],
         hdrs = generated["hdrs"],
+        textual_hdrs = generated["srcs"],
         copts = ["-w", "-Os", "-g0"],
         linkstatic = True,
         deps = deps + [include_path, "@protobuf"] + (["@grpc//:grpc++"] if grpc else []),

@@ -33,13 +33,31 @@ def _proto_cpp_sources_impl(ctx):
         mnemonic = "ProtoCpp",
         progress_message = "Generating C++ for %s" % ctx.label,
     )
+    ctx.actions.write(ctx.outputs.unity, _unity(ctx.outputs.outs, out))
     return [ProtoFilesInfo(files = depset(ctx.files.srcs, transitive = [imports]))]
+
+# protoc gives these names to a table in every file it generates.
+_NAMES_OF_EVERY_FILE = ["schemas", "file_default_instances"]
+
+def _unity(outs, out):
+    """One translation unit for all files of a target: most of the time goes into their headers."""
+    lines = ["#include \"%s\"" % _below(file.path, out) for file in outs if file.extension == "h"]
+    number = 0
+    for file in outs:
+        if file.extension == "h":
+            continue
+        number += 1
+        lines += ["#define %s %s_%d" % (name, name, number) for name in _NAMES_OF_EVERY_FILE]
+        lines.append("#include \"%s\"" % _below(file.path, out))
+        lines += ["#undef " + name for name in _NAMES_OF_EVERY_FILE]
+    return "\n".join(lines) + "\n"
 
 proto_cpp_sources = rule(
     implementation = _proto_cpp_sources_impl,
     attrs = {
         "srcs": attr.label_list(allow_files = [".proto"], mandatory = True),
         "outs": attr.output_list(mandatory = True),
+        "unity": attr.output(mandatory = True),
         "deps": attr.label_list(providers = [ProtoFilesInfo]),
         "grpc": attr.bool(),
         "import_root": attr.string(),

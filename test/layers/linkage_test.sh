@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# What the loader would bring into each binary: linkage_test.sh PROXY PILOT CLI. Prints TAP.
+set -euo pipefail
+
+number=0
+failed=0
+
+# lacks NAME FILE REGEX : none of the libraries that FILE needs, directly or not, matches.
+lacks() {
+  local name="$1" file="$2" regex="$3" found
+  number=$((number + 1))
+  found="$(ldd "$file" | grep -E -- "$regex" || true)"
+  if [[ -n $found ]]; then
+    echo "$found" | sed 's/^/# /'
+    echo "not ok $number - $name"
+    failed=1
+  else
+    echo "ok $number - $name"
+  fi
+}
+
+# needs NAME FILE REGEX : proves that the check above can see what it looks for.
+needs() {
+  number=$((number + 1))
+  if ldd "$2" | grep -qE -- "$3"; then
+    echo "ok $number - $1"
+  else
+    echo "not ok $number - $1"
+    failed=1
+  fi
+}
+
+readonly PROXY="$1" PILOT="$2" CLI="$3"
+echo "1..6"
+needs "ldd shows what meltemi-pilot needs: OpenSSL, through gRPC" "$PILOT" '/libssl\.so\.3'
+lacks "meltemi-proxy needs no OpenSSL" "$PROXY" '/lib(ssl|crypto)\.so\.[1-9]'
+lacks "meltemi-proxy needs no gRPC" "$PROXY" '/lib(grpc|gpr|upb)'
+lacks "meltemi-proxy needs no shared Abseil or protobuf" "$PROXY" '/lib(absl_|protobuf)'
+lacks "meltemi-pilot needs no BoringSSL" "$PILOT" '/android/'
+lacks "meltemi needs no BoringSSL" "$CLI" '/android/'
+exit "$failed"
