@@ -53,7 +53,14 @@ class TreeBuilder : public YAML::EventHandler {
  public:
   explicit TreeBuilder(const ParseLimits& limits) : limits_(limits) {}
 
-  void OnDocumentStart(const YAML::Mark&) override { Reset(); }
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    // On some stray tokens the library yields empty documents for ever, all at the same place.
+    if (!document_start_.is_null() && document_start_.pos == mark.pos) {
+      Fail(mark, "unexpected text");
+    }
+    document_start_ = mark;
+    Reset();
+  }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -229,6 +236,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::string error_;
   Value root_;
   YAML::Mark last_quoted_ = YAML::Mark::null_mark();
+  YAML::Mark document_start_ = YAML::Mark::null_mark();
 };
 
 // yaml-cpp takes a quoted scalar that the end of the text cuts off: a half-written file would pass.

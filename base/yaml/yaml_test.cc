@@ -69,6 +69,13 @@ TEST(Yaml, BrokenTextIsAnErrorWithItsLine) {
   EXPECT_THAT(Json("a: 1\n---\nb: 2\n"), HasSubstr("expected one document, got 2"));
 }
 
+// yaml-cpp yields empty documents for ever.
+TEST(Yaml, StrayTokensDoNotHang) {
+  for (const char* text : {"]", "}", "a: 1\n]\n", "- ]", ",", "a: b: c", "]\n]", "? ]", ": ]"}) {
+    EXPECT_FALSE(ParseAll(text).ok()) << text;
+  }
+}
+
 TEST(Yaml, IsBounded) {
   EXPECT_THAT(ErrorOf(std::string(200, '[') + std::string(200, ']')), HasSubstr("nested deeper"));
   EXPECT_FALSE(ParseAll(std::string(100'000, '[')).ok());
