@@ -1,0 +1,61 @@
+// What an Endpoints or EndpointSlice object says, and how services, such lists and workloads are
+// joined to endpoints. Pure functions; any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pilot/model/meta.h"
+#include "pilot/model/service.h"
+
+namespace meltemi::pilot {
+
+struct EndpointList {
+  struct Address {
+    std::string ip;
+    bool ready = true;
+  };
+  struct Port {
+    std::string name;
+    uint32_t number = 0;
+  };
+  // Every address serves every port of its group.
+  struct Group {
+    std::vector<Address> addresses;
+    std::vector<Port> ports;
+  };
+
+  ObjectMeta meta;
+  std::string service;  // name of the Service, in meta.ns
+  bool is_slice = false;
+  std::vector<Group> groups;
+};
+using EndpointListPtr = std::shared_ptr<const EndpointList>;
+
+// Finds workloads by labels and by address.
+class WorkloadIndex {
+ public:
+  explicit WorkloadIndex(const std::vector<WorkloadPtr>& workloads);
+
+  // Workloads of `ns` that carry all labels of `selector` (not empty), in index order.
+  std::vector<WorkloadPtr> Select(const std::string& ns, const Labels& selector) const;
+  WorkloadPtr FindByAddress(const std::string& address) const;
+
+ private:
+  // "NS/key=value" -> workloads
+  std::map<std::string, std::vector<WorkloadPtr>> by_label_;
+  std::map<std::string, WorkloadPtr> by_address_;
+};
+
+// The port on which `workload` serves `port`; 0 where a named target is not there.
+uint32_t TargetOnWorkload(const ServicePort& port, const Workload& workload);
+
+// The endpoints of `service`. `lists` are those that name the service: slices are preferred over
+// Endpoints objects of the same service. Pods are chosen by the selector only when there is no
+// list; WorkloadEntries always, as in Istio.
+ServiceEndpointsPtr JoinEndpoints(const Service& service, const std::vector<EndpointListPtr>& lists,
+                                  const WorkloadIndex& workloads);
+
+}  // namespace meltemi::pilot

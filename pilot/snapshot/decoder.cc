@@ -1,0 +1,97 @@
+#include "pilot/snapshot/decoder.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kube/core/v1/core.pb.h"
+#include "kube/discovery/v1/discovery.pb.h"
+#include "networking/v1/destination_rule.pb.h"
+#include "networking/v1/gateway.pb.h"
+#include "networking/v1/service_entry.pb.h"
+#include "networking/v1/sidecar.pb.h"
+#include "networking/v1/virtual_service.pb.h"
+#include "networking/v1/workload_entry.pb.h"
+#include "pilot/model/decode.h"
+
+namespace meltemi::pilot {
+namespace {
+
+template <typename Pointer>
+void Take(Pointer decoded, std::vector<Pointer>* out) {
+  if (decoded != nullptr) out->push_back(std::move(decoded));
+}
+
+template <typename T>
+void Append(const std::vector<T>& from, std::vector<T>* to) {
+  to->insert(to->end(), from.begin(), from.end());
+}
+
+}  // namespace
+
+ObjectSet ObjectDecoder::DecodeOne(const Object& object, const std::string& domain) {
+  ObjectSet out;
+  ObjectMeta meta = object.meta;
+  meta.kind = std::string(KindName(object.kind));
+  switch (object.kind) {
+    case Kind::kService:
+      Take(DecodeService(meta, object.Spec<kube::core::v1::Service>(), domain), &out.services);
+      break;
+    case Kind::kEndpoints:
+      Take(DecodeEndpoints(meta, object.Spec<kube::core::v1::Endpoints>()), &out.endpoint_lists);
+      break;
+    case Kind::kEndpointSlice:
+      Take(DecodeEndpointSlice(meta, object.Spec<kube::discovery::v1::EndpointSlice>()),
+           &out.endpoint_lists);
+      break;
+    case Kind::kPod:
+      Take(DecodePod(meta, object.Spec<kube::core::v1::Pod>()), &out.workloads);
+      break;
+    case Kind::kNamespace:
+      break;
+    case Kind::kVirtualService:
+      Take(DecodeVirtualService(meta, object.Spec<networking::VirtualService>(), domain),
+           &out.virtual_services);
+      break;
+    case Kind::kDestinationRule:
+      Take(DecodeDestinationRule(meta, object.Spec<networking::DestinationRule>(), domain),
+           &out.destination_rules);
+      break;
+    case Kind::kGateway:
+      Take(DecodeGateway(meta, object.Spec<networking::Gateway>()), &out.gateways);
+      break;
+    case Kind::kServiceEntry:
+      out.services = DecodeServiceEntry(meta, object.Spec<networking::ServiceEntry>());
+      break;
+    case Kind::kWorkloadEntry:
+      Take(DecodeWorkloadEntry(meta, object.Spec<networking::WorkloadEntry>()), &out.workloads);
+      break;
+    case Kind::kSidecar:
+      Take(DecodeSidecar(meta, object.Spec<networking::Sidecar>()), &out.sidecars);
+      break;
+  }
+  return out;
+}
+
+ObjectSet ObjectDecoder::Decode(const std::vector<ObjectPtr>& objects) {
+  ObjectSet all;
+  absl::flat_hash_map<const Object*, Decoded> next;
+  next.reserve(objects.size());
+  for (const ObjectPtr& object : objects) {
+    auto known = cache_.find(object.get());
+    Decoded decoded = known != cache_.end() ? std::move(known->second)
+                                            : Decoded{object, DecodeOne(*object, domain_)};
+    Append(decoded.parts.services, &all.services);
+    Append(decoded.parts.workloads, &all.workloads);
+    Append(decoded.parts.endpoint_lists, &all.endpoint_lists);
+    Append(decoded.parts.virtual_services, &all.virtual_services);
+    Append(decoded.parts.destination_rules, &all.destination_rules);
+    Append(decoded.parts.gateways, &all.gateways);
+    Append(decoded.parts.sidecars, &all.sidecars);
+    next.emplace(object.get(), std::move(decoded));
+  }
+  cache_ = std::move(next);
+  return all;
+}
+
+}  // namespace meltemi::pilot

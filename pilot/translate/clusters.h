@@ -1,0 +1,41 @@
+// CDS and EDS: clusters of the services that a class of proxies sees, of a proxy's own ports, and
+// the load assignments behind them. Pure functions.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "pilot/snapshot/scope.h"
+#include "pilot/translate/inbound.h"
+#include "pilot/translate/node.h"
+#include "pilot/translate/resource.h"
+
+namespace meltemi::pilot {
+
+// How clusters are to be shaped for whom.
+struct ClusterOptions {
+  ProxyKind kind = ProxyKind::kSidecar;
+};
+
+// The cluster of every port and subset of `service`; UDP ports have none.
+std::vector<ResourcePtr> BuildServiceClusters(const Service& service, const DestinationRule* rule,
+                                              const ServiceEndpoints& endpoints,
+                                              const MeshSettings& mesh,
+                                              const ClusterOptions& options);
+// True if the clusters of `service` carry their endpoints inside, so that they must be built anew
+// when those change.
+bool ClustersHoldEndpoints(const Service& service);
+
+// BlackHoleCluster and PassthroughCluster; for sidecars InboundPassthroughCluster too.
+std::vector<ResourcePtr> BuildStaticClusters(const MeshSettings& mesh,
+                                             const ClusterOptions& options);
+std::vector<ResourcePtr> BuildInboundClusters(const std::vector<InboundPort>& ports,
+                                              const MeshSettings& mesh);
+
+// The load assignment of the cluster `name`, which is empty where nothing is known of it. Null if
+// `name` is not of an outbound cluster.
+ResourcePtr BuildLoadAssignment(absl::string_view name, const Scope& scope,
+                                absl::string_view cluster_id);
+
+}  // namespace meltemi::pilot
