@@ -47,8 +47,7 @@ namespace meltemi::proxy {
 #define MELTEMI_LISTENER_COUNTERS(X)                                                      \
   X(downstream_cx_total) X(downstream_cx_destroy) X(downstream_cx_overflow)               \
   X(downstream_cx_overload_reject) X(downstream_pre_cx_timeout)                           \
-  X(downstream_global_cx_overflow) X(no_filter_chain_match)                               \
-  X(connections_accepted_per_socket_event)
+  X(downstream_global_cx_overflow) X(no_filter_chain_match)
 #define MELTEMI_LISTENER_GAUGES(X) X(downstream_cx_active) X(downstream_pre_cx_active)
 // envoy_tcp_NAME{envoy_tcp_prefix="PREFIX"}
 #define MELTEMI_TCP_COUNTERS(X)                                                           \

@@ -1,4 +1,5 @@
 // The compiled route table: immutable, made for matching, free of protobuf.
+// Semantics: Envoy's route matching (envoy.config.route.v3.VirtualHost.domains, RouteMatch).
 //
 // Built by proxy/config/compile on the main thread; read by all workers without locks.
 #pragma once
@@ -70,7 +71,9 @@ struct Route {
   std::shared_ptr<const RetryPolicy> retry;  // null: no retries
   std::vector<HashPolicy> hash;
   std::vector<MirrorPolicy> mirrors;
-  std::vector<std::string> upgrades;      // lower case: "websocket", "connect"
+  // Lower-case words such as "websocket", "connect": allowed or refused here whatever the connection
+  // manager says of them.
+  std::vector<std::string> upgrades, upgrades_refused;
   bool high_priority = false;
   int cluster_not_found_status = 503;
   uint32_t retry_shadow_buffer_bytes = 0;  // 0: the listener's limit
@@ -82,21 +85,30 @@ struct Route {
   std::shared_ptr<const CorsPolicy> own_cors;
   FilterOverrides filters;                // effective overrides (route over virtual host over table)
   std::string decorator_operation;
-  // 0 = unset. Tells observers which virtual host this is.
+  // The name of the virtual host, for observers; set by BuildIndex.
   absl::string_view virtual_host;
 
+  // Whether `word` (lower case) may be upgraded to; `listener_words` are the connection manager's.
+  bool AllowsUpgrade(absl::string_view word, const std::vector<std::string>& listener_words) const;
   // Chooses by weight; `random` is a uniform 64-bit value.
   const WeightedCluster& PickCluster(uint64_t random) const;
 };
 
+class RouteIndex;  // proxy/route/route_index.h
+
 struct VirtualHost {
+  VirtualHost();
+  ~VirtualHost();
+
   std::string name;
   std::vector<std::unique_ptr<Route>> routes;
+  std::unique_ptr<const RouteIndex> index;  // BuildIndex makes it when there are many routes
   HeaderOps request_ops, response_ops;
   std::shared_ptr<const CorsPolicy> cors;
   std::shared_ptr<const RetryPolicy> retry;
   FilterOverrides filters;
-  bool require_tls_all = false, require_tls_external = false;
+  // A request that did not come over TLS is redirected to https.
+  bool require_tls_all = false;
   bool include_attempt_count_request = false, include_attempt_count_response = false;
 };
 
@@ -110,6 +122,8 @@ struct MatchContext {
 
 class RouteTable {
  public:
+  RouteTable();
+
   // A uniform entry point for the compiler (proxy/config/compile/route) to fill.
   std::string name;
   std::vector<std::unique_ptr<VirtualHost>> virtual_hosts;
@@ -118,24 +132,30 @@ class RouteTable {
   FilterOverrides filters;
   uint32_t direct_response_body_bytes_max = 4096;
 
-  // Must be called once after filling: builds the domain index. `domains[i]` belongs to
+  // Must be called once after filling (tables never move afterwards): builds the domain index. `domains[i]` belongs to
   // virtual_hosts[i]. Error: a domain twice, or more than one "*".
   absl::Status BuildIndex(const std::vector<std::vector<std::string>>& domains);
 
   // The virtual host for an authority: exact, then longest suffix wildcard, then longest prefix
   // wildcard, then "*"; case-insensitive; nullptr when none.
   const VirtualHost* FindVirtualHost(absl::string_view authority) const;
-  // The first route of the virtual host that matches; nullptr when none. Sets *virtual_host.
+  // The first route of the virtual host that matches; nullptr when none. Sets *virtual_host (null when
+  // no domain matched). A virtual host that requires TLS gives a redirect to https without it.
   const Route* Match(const http::HeaderMap& request, const MatchContext& context,
                      const VirtualHost** virtual_host) const;
 
  private:
-  struct WildcardIndex;
-  absl::flat_hash_map<std::string, const VirtualHost*> exact_;
+  using Domains = absl::flat_hash_map<std::string, const VirtualHost*>;
   // Wildcards by length of the fixed part, longest first.
-  std::vector<std::pair<size_t, absl::flat_hash_map<std::string, const VirtualHost*>>> suffixes_;
-  std::vector<std::pair<size_t, absl::flat_hash_map<std::string, const VirtualHost*>>> prefixes_;
+  using Wildcards = std::vector<std::pair<size_t, Domains>>;
+
+  absl::Status AddDomain(absl::string_view domain, const VirtualHost* host);
+  const VirtualHost* FindLowerCase(absl::string_view host) const;
+
+  Domains exact_;
+  Wildcards suffixes_, prefixes_;
   const VirtualHost* any_ = nullptr;
+  Route tls_redirect_;
 };
 
 }  // namespace meltemi::proxy

@@ -74,5 +74,7 @@ enum ResponseFlag : uint32_t {
   kFlagOverloadManager = 1u << 22,     // OM
 };
 std::string ResponseFlagsText(uint32_t flags);
+// The bit of a short name ("UF"); 0 when there is none.
+uint32_t ResponseFlagFromName(absl::string_view name);
 
 }  // namespace meltemi::proxy
