@@ -61,6 +61,23 @@ std::vector<File> ReadTree(const fs::path& root) {
   return files;
 }
 
+// Links of Markdown pages to files of the tree: "](path)" or "](path#anchor)".
+std::vector<Finding> CheckLinks(const fs::path& root, const std::vector<File>& files) {
+  std::vector<Finding> findings;
+  for (const File& file : files) {
+    if (!absl::EndsWith(file.path, ".md")) continue;
+    for (size_t at = file.text.find("]("); at != std::string::npos;
+         at = file.text.find("](", at + 1)) {
+      const size_t end = file.text.find_first_of(")# \n", at + 2);
+      const std::string link = file.text.substr(at + 2, end - at - 2);
+      if (link.empty() || absl::StrContains(link, "://")) continue;
+      if (fs::exists(root / fs::path(file.path).parent_path() / link)) continue;
+      findings.push_back({file.path, absl::StrCat("there is no ", link)});
+    }
+  }
+  return findings;
+}
+
 // One TAP case; findings go above it as comments.
 bool Report(int number, absl::string_view name, const std::vector<Finding>& findings) {
   for (const Finding& finding : findings) {
@@ -78,7 +95,7 @@ bool CheckTree(const fs::path& root) {
     return false;
   }
   const Budget budget = ParseBudget(ReadFile(root / "test/tidy/budget.txt"));
-  printf("1..%zu\n", FileRules().size() + 2);
+  printf("1..%zu\n", FileRules().size() + 3);
   int number = 0;
   bool clean = true;
   for (const Rule& rule : FileRules()) {
@@ -91,6 +108,7 @@ bool CheckTree(const fs::path& root) {
   }
   clean &= Report(++number, "folders are named for what they do", CheckFolderNames(files));
   clean &= Report(++number, "every folder with code has a README", CheckReadmes(files));
+  clean &= Report(++number, "links in Markdown lead somewhere", CheckLinks(root, files));
   return clean;
 }
 
