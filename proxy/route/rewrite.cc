@@ -97,7 +97,7 @@ std::string RedirectPath(const Route& route, absl::string_view path) {
 
 }  // namespace
 
-void RewritePath(const Route& route, HeaderMap& request) {
+void RewritePath(const Route& route, HeaderMap& request, bool suppress_envoy_headers) {
   const Rewrite& rewrite = route.rewrite;
   const absl::string_view path = request.path();
   std::string changed;
@@ -113,7 +113,7 @@ void RewritePath(const Route& route, HeaderMap& request) {
   } else {
     return;
   }
-  request.Set(HeaderId::kXEnvoyOriginalPath, path);
+  if (!suppress_envoy_headers) request.Set(HeaderId::kXEnvoyOriginalPath, path);
   request.set_path(changed);
 }
 
@@ -139,11 +139,11 @@ void RewriteAutoAuthority(const Route& route, absl::string_view hostname, Header
 }
 
 void ApplyRequestChanges(const Route& route, const WeightedCluster& cluster, HeaderMap& request,
-                         const StreamInfo& info) {
+                         const StreamInfo& info, bool suppress_envoy_headers) {
   if (!cluster.request_ops.empty()) cluster.request_ops.Apply(request, &request, nullptr, info);
   for (const HeaderOps* ops : route.request_ops) ops->Apply(request, &request, nullptr, info);
   RewriteAuthority(route, cluster, request);
-  RewritePath(route, request);
+  RewritePath(route, request, suppress_envoy_headers);
 }
 
 void ApplyResponseChanges(const Route& route, const WeightedCluster* cluster,

@@ -16,14 +16,16 @@ struct StreamInfo;
 // route, of the virtual host, of the table; then authority; then path. Auto-authority waits for the
 // host: RewriteAutoAuthority.
 void ApplyRequestChanges(const Route& route, const WeightedCluster& cluster,
-                         http::HeaderMap& request, const StreamInfo& info);
+                         http::HeaderMap& request, const StreamInfo& info,
+                         bool suppress_envoy_headers = false);
 // The same for the response: the chosen cluster's headers (null: none chosen), then the route's.
 void ApplyResponseChanges(const Route& route, const WeightedCluster* cluster,
                           const http::HeaderMap& request, http::HeaderMap& response,
                           const StreamInfo& info);
 
-// The path as the rewrite wants it, the query kept; x-envoy-original-path tells what it was.
-void RewritePath(const Route& route, http::HeaderMap& request);
+// The path as the rewrite wants it, the query kept; x-envoy-original-path tells what it was unless
+// `suppress_envoy_headers`.
+void RewritePath(const Route& route, http::HeaderMap& request, bool suppress_envoy_headers = false);
 void RewriteAuthority(const Route& route, const WeightedCluster& cluster,
                       http::HeaderMap& request);
 // auto_host_rewrite: `hostname` is the chosen endpoint's; "" changes nothing.

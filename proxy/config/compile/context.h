@@ -1,0 +1,18 @@
+// What compiling needs beside the resource itself. Built by proxy/app; main loop only.
+#pragma once
+
+#include <string>
+
+#include "proxy/observe/format.h"
+
+namespace meltemi::proxy {
+
+class LogSinks;  // proxy/observe/log_sink.h
+
+struct CompileContext {
+  LogSinks& log_sinks;             // files of access logs, shared by all listeners
+  FormatEnvironment environment;   // %HOSTNAME%, %ENVIRONMENT(X)%
+  std::string node_id;             // FaultPolicy::downstream_nodes never match it; for messages
+};
+
+}  // namespace meltemi::proxy
