@@ -5,10 +5,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_format.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -18,7 +18,7 @@ namespace {
 constexpr absl::string_view kWords[] = {"trace", "debug", "info", "warning", "error", "off"};
 
 struct Components {
-  absl::Mutex mutex;
+  std::mutex mutex;
   std::map<std::string, std::unique_ptr<Component>> by_name ABSL_GUARDED_BY(mutex);
   Level initial ABSL_GUARDED_BY(mutex) = kInfo;
 };
@@ -40,7 +40,7 @@ absl::string_view BaseName(absl::string_view path) {
 
 Component& GetComponent(absl::string_view name) {
   Components& all = AllComponents();
-  absl::MutexLock lock(&all.mutex);
+  std::lock_guard<std::mutex> lock(all.mutex);
   std::unique_ptr<Component>& slot = all.by_name[std::string(name)];
   if (slot == nullptr) {
     slot = std::make_unique<Component>();
@@ -71,7 +71,7 @@ bool SetLevel(absl::string_view component, absl::string_view level_word) {
     return true;
   }
   Components& all = AllComponents();
-  absl::MutexLock lock(&all.mutex);
+  std::lock_guard<std::mutex> lock(all.mutex);
   all.initial = level;
   for (auto& [name, one] : all.by_name) one->level = level;
   return true;
@@ -79,7 +79,7 @@ bool SetLevel(absl::string_view component, absl::string_view level_word) {
 
 std::map<std::string, Level> Levels() {
   Components& all = AllComponents();
-  absl::MutexLock lock(&all.mutex);
+  std::lock_guard<std::mutex> lock(all.mutex);
   std::map<std::string, Level> levels;
   for (auto& [name, one] : all.by_name) levels[name] = static_cast<Level>(one->level.load());
   return levels;

@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <csignal>
+#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
+#include "absl/base/thread_annotations.h"
 #include "base/log/log.h"
 #include "base/loop/loop.h"
 #include "base/loop/timer_wheel.h"
@@ -137,7 +138,7 @@ class EventLoop final : public Loop {
   std::atomic<bool> exit_{false};
   std::atomic<bool> wake_written_{false};
 
-  absl::Mutex posted_mutex_;
+  std::mutex posted_mutex_;
   std::vector<Callback> posted_ ABSL_GUARDED_BY(posted_mutex_);
 };
 
@@ -198,7 +199,7 @@ EventLoop::EventLoop(const Clock& clock) : clock_(clock), now_(clock.Now()), whe
 
 EventLoop::~EventLoop() {
   {
-    absl::MutexLock lock(&posted_mutex_);
+    std::lock_guard<std::mutex> lock(posted_mutex_);
     posted_.clear();
   }
   DeleteDeferred();
@@ -210,7 +211,7 @@ EventLoop::~EventLoop() {
 
 void EventLoop::Post(Callback work) {
   {
-    absl::MutexLock lock(&posted_mutex_);
+    std::lock_guard<std::mutex> lock(posted_mutex_);
     posted_.push_back(std::move(work));
   }
   WakeUp();
@@ -269,7 +270,7 @@ void EventLoop::RunPosted() {
   wake_written_.store(false);
   std::vector<Callback> work;
   {
-    absl::MutexLock lock(&posted_mutex_);
+    std::lock_guard<std::mutex> lock(posted_mutex_);
     work.swap(posted_);
   }
   for (Callback& one : work) one();

@@ -30,12 +30,12 @@ void Histogram::Record(double value) {
 }
 
 Scope::Scope(Shard& shard, Labels labels) : shard_(shard), labels_(std::move(labels)) {
-  absl::MutexLock lock(&shard_.mutex_);
+  std::lock_guard<std::mutex> lock(shard_.mutex_);
   shard_.scopes_.push_back(this);
 }
 
 Scope::~Scope() {
-  absl::MutexLock lock(&shard_.mutex_);
+  std::lock_guard<std::mutex> lock(shard_.mutex_);
   shard_.scopes_.erase(std::find(shard_.scopes_.begin(), shard_.scopes_.end(), this));
 }
 
@@ -46,7 +46,7 @@ Scope::Entry& Scope::Find(absl::string_view name, const Labels& extra, uint8_t k
   std::sort(labels.begin(), labels.end());
   std::string key(name);
   for (const auto& [label, value] : labels) absl::StrAppend(&key, "\xff", label, "\xfe", value);
-  absl::MutexLock lock(&shard_.mutex_);
+  std::lock_guard<std::mutex> lock(shard_.mutex_);
   std::unique_ptr<Entry>& slot = entries_[key];
   if (slot == nullptr) {
     slot = std::make_unique<Entry>();

@@ -9,13 +9,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 
 namespace meltemi::metrics {
@@ -103,7 +104,7 @@ class Shard {
   friend class Scope;
   friend class Registry;
   Shard();
-  absl::Mutex mutex_;
+  std::mutex mutex_;
   std::vector<Scope*> scopes_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Scope> root_;
 };
@@ -130,7 +131,7 @@ class Registry {
   struct Merged;
   std::vector<Merged> Collect(const std::function<bool(absl::string_view)>& name_filter) const;
 
-  mutable absl::Mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Shard>> shards_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::string> help_ ABSL_GUARDED_BY(mutex_);
 };

@@ -68,22 +68,22 @@ Registry::Registry() = default;
 Registry::~Registry() = default;
 
 Shard& Registry::NewShard() {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   shards_.push_back(std::unique_ptr<Shard>(new Shard));
   return *shards_.back();
 }
 
 void Registry::Describe(absl::string_view name, absl::string_view help) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   help_[std::string(name)] = std::string(help);
 }
 
 std::vector<Registry::Merged> Registry::Collect(
     const std::function<bool(absl::string_view)>& name_filter) const {
   std::map<std::pair<std::string, Labels>, Merged> merged;
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& shard : shards_) {
-    absl::MutexLock shard_lock(&shard->mutex_);
+    std::lock_guard<std::mutex> shard_lock(shard->mutex_);
     for (const Scope* scope : shard->scopes_) {
       for (const auto& [key, entry] : scope->entries_) {
         if (name_filter && !name_filter(entry->name)) continue;
@@ -121,7 +121,7 @@ std::string Registry::RenderPrometheus(
   for (const Merged& one : Collect(name_filter)) {
     if (one.name != family) {
       family = one.name;
-      absl::MutexLock lock(&mutex_);
+      std::lock_guard<std::mutex> lock(mutex_);
       const auto help = help_.find(family);
       absl::StrAppend(&out, "# HELP ", family, " ", help == help_.end() ? family : help->second,
                       "\n# TYPE ", family, " ", kTypes[one.kind], "\n");

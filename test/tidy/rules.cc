@@ -170,6 +170,12 @@ std::vector<Finding> CheckStdRegex(const File& file, const Budget&) {
                 "its time is exponential in the input; use RE2");
 }
 
+std::vector<Finding> CheckMutexes(const File& file, const Budget&) {
+  if (!IsCpp(file)) return {};
+  return Forbid(file, {"absl::Mutex", "absl::Notification", "absl::BlockingCounter"},
+                "TSan cannot see into Debian's Abseil; use std::mutex, std::latch");
+}
+
 std::vector<Finding> CheckSleeps(const File& file, const Budget&) {
   if (!IsCpp(file) || !IsTest(file)) return {};
   return Forbid(file,
@@ -202,7 +208,11 @@ std::vector<Finding> CheckIncludes(const File& file, const Budget&) {
 
 std::vector<Finding> CheckUsingNamespace(const File& file, const Budget&) {
   if (!HasSuffix(file, {".h"})) return {};
-  return Forbid(file, {"using namespace "}, "a header must not open a namespace for its users");
+  // Inside a function it opens nothing for others; there it is indented.
+  return EachLine(file, file.code, [](absl::string_view line) -> std::string {
+    if (!absl::StartsWith(line, "using namespace ")) return "";
+    return "a header must not open a namespace for its users";
+  });
 }
 
 absl::string_view Folder(absl::string_view path) {
@@ -221,6 +231,7 @@ const std::vector<Rule>& FileRules() {
       {"headers have #pragma once", CheckHeaderGuard},
       {"a TODO says what it waits for", CheckTodo},
       {"no std::regex", CheckStdRegex},
+      {"locks are those that TSan knows", CheckMutexes},
       {"tests do not sleep", CheckSleeps},
       {"only app folders read the environment", CheckEnvironment},
       {"our code throws nothing", CheckExceptions},

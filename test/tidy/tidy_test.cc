@@ -99,6 +99,8 @@ TEST(RulesTest, EachRuleObjectsToItsOffence) {
   EXPECT_THAT(Objections(Cpp("a/b.cc", "x();")),
               ElementsAre("no trailing blanks, tabs or missing last newline"));
   EXPECT_THAT(Objections(Cpp("a/b.cc", "std::regex r;\n")), ElementsAre("no std::regex"));
+  EXPECT_THAT(Objections(Cpp("a/b.cc", "absl::Mutex m;\n")),
+              ElementsAre("locks are those that TSan knows"));
   EXPECT_THAT(Objections(Cpp("a/b_test.cc", "absl::SleepFor(x);\n")),
               ElementsAre("tests do not sleep"));
   EXPECT_THAT(Objections(Cpp("base/b.cc", "getenv(\"X\");\n")),
