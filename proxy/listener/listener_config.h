@@ -64,6 +64,7 @@ struct HttpConfig {
   bool strip_any_port = false, strip_matching_port = false;
   bool stream_error_on_invalid_message = false;
   bool proxy_100_continue = false;
+  bool suppress_envoy_headers = false;               // the router's: no x-envoy-* is added
   bool inbound = false;                              // listener's traffic direction, for statistics
 };
 
@@ -102,6 +103,8 @@ struct FilterChain {
   std::shared_ptr<const HttpConfig> http;
   std::shared_ptr<const TcpProxyConfig> tcp;
   Duration transport_connect_timeout{0};
+  // Equal ones are the same chain: an update leaves its connections alone.
+  uint64_t fingerprint = 0;
 };
 
 struct ListenerConfig {
