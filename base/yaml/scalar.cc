@@ -28,10 +28,10 @@ bool IsWord(absl::string_view text, absl::string_view lower) {
 
 std::optional<bool> AsBool(absl::string_view text) {
   if (text.size() > 5) return std::nullopt;
-  for (const absl::string_view word : {"true", "yes", "on", "y"}) {
+  for (const absl::string_view word : {"true", "yes", "on"}) {
     if (IsWord(text, word)) return true;
   }
-  for (const absl::string_view word : {"false", "no", "off", "n"}) {
+  for (const absl::string_view word : {"false", "no", "off"}) {
     if (IsWord(text, word)) return false;
   }
   return std::nullopt;

@@ -22,8 +22,8 @@ std::string ErrorOf(absl::string_view text, const ParseLimits& limits = {}) {
 }
 
 TEST(Yaml, ResolvesPlainScalarsAsKubernetesToolsDo) {
-  EXPECT_EQ(Json("[true, yes, ON, false, No, off, tRue]"),
-            R"([true,true,true,false,false,false,"tRue"])");
+  EXPECT_EQ(Json("[true, yes, ON, false, No, off, tRue, y, n]"),
+            R"([true,true,true,false,false,false,"tRue","y","n"])");
   EXPECT_EQ(Json("[null, ~, Null, ]"), "[null,null,null]");
   EXPECT_EQ(Json("[1, -2, +3, 0x1F, 0o17, 0644, 0b101, 1_000, 0]"), "[1,-2,3,31,15,420,5,1000,0]");
   EXPECT_EQ(Json("[1.5, .5, 5., -1e3, 1.5E+2, 007.5]"), "[1.5,0.5,5.0,-1e3,1.5E+2,7.5]");

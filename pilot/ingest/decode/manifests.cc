@@ -97,6 +97,7 @@ void ManifestDecoder::DecodeObject(absl::string_view kind_name, absl::string_vie
   if (info == nullptr) {
     const Value* metadata = document.Find("metadata");
     const absl::string_view name = metadata == nullptr ? "" : metadata->FindString("name");
+    if (name.empty()) out_.complete = false;  // perhaps the start of a known kind, cut off
     return Report(Severity::kInfo, absl::StrCat(kind_name, " ", name), "", document.line(),
                   absl::StrCat("ignored: kind ", kind_name), kIgnored);
   }
