@@ -2,7 +2,7 @@
 // carries bytes between a client codec and a server codec in fragments of any size.
 #pragma once
 
-#include <deque>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -137,9 +137,11 @@ class CodecLink {
   // Carries bytes both ways until both sides are quiet. False: that never happened.
   bool Run() {
     for (int turn = 0; turn < 10 * 1000 * 1000; ++turn) {
-      const bool a = Carry(client_transport, server_in, server_transport, *server, &server_status);
-      const bool b = Carry(server_transport, client_in, client_transport, *client, &client_status);
-      if (!a && !b) return true;
+      const bool up = Carry(client_transport, client->finished(), server_in, server_transport,
+                            *server, &server_status, &server_told_end_);
+      const bool down = Carry(server_transport, server->finished(), client_in, client_transport,
+                              *client, &client_status, &client_told_end_);
+      if (!up && !down) return true;
     }
     return false;
   }
@@ -153,13 +155,11 @@ class CodecLink {
   absl::Status server_status, client_status;
 
  private:
+  // True when anything happened. A side that is finished closes once its output is gone.
   template <typename Codec>
-  bool Carry(FakeTransport& from, Buffer& in, FakeTransport& own, Codec& codec,
-             absl::Status* status) {
+  bool Carry(FakeTransport& from, bool from_finished, Buffer& in, FakeTransport& own, Codec& codec,
+             absl::Status* status, bool* told_end) {
     const bool moved = !from.output().empty();
-    const bool closed = from.write_closed && from.output().empty() && !told_end_[&own == &server_transport];
-    if (!moved && !own.again && !closed) return false;
-    own.again = false;
     // Copied byte for byte, so that blocks never happen to be contiguous by luck.
     if (moved) {
       const size_t count = std::min(fragment_bytes_, from.output().size());
@@ -168,8 +168,10 @@ class CodecLink {
       from.output().Drain(count);
       in.Append(bytes);
     }
-    const bool end = from.write_closed && from.output().empty();
-    if (end) told_end_[&own == &server_transport] = true;
+    const bool end = (from.write_closed || from_finished) && from.output().empty();
+    if (!moved && !own.again && (!end || *told_end)) return false;
+    own.again = false;
+    *told_end = end;
     if (!codec.finished()) {
       const absl::Status result = codec.Receive(in, end);
       if (!result.ok()) *status = result;
@@ -178,7 +180,8 @@ class CodecLink {
   }
 
   size_t fragment_bytes_;
-  bool told_end_[2] = {false, false};
+  bool server_told_end_ = false;
+  bool client_told_end_ = false;
 };
 
 }  // namespace meltemi::http
