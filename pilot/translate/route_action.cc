@@ -161,10 +161,12 @@ void TranslateForward(const networking::HTTPRoute& route, const Scope& scope,
       if (!host.empty()) action.set_host_rewrite_literal(host);
     }
   }
-  const EffectivePolicy policy = PolicyFor(only->destination(), scope, listen_port);
-  AddHashPolicy(policy, &action);
+  for (const auto& target : route.route()) {
+    if (with_weight > 1 ? target.weight() <= 0 : &target != only) continue;
+    AddHashPolicy(PolicyFor(target.destination(), scope, listen_port), &action);
+  }
   SetRetryPolicy(route.has_retries() ? &route.retries() : nullptr,
-                 policy.consistent_hash() != nullptr, &action);
+                 !action.hash_policy().empty(), &action);
   AddMirrors(route, scope, listen_port, &action);
 }
 
