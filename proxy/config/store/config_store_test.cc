@@ -4,62 +4,13 @@
 
 #include <utility>
 
+#include "proxy/config/store/config_store_fake.h"
 #include "proxy/listener/listener_config.h"
 #include "proxy/route/route.h"
 #include "proxy/upstream/cluster/cluster_config.h"
-#include "proxy/upstream/upstream.h"
 
 namespace meltemi::proxy {
 namespace {
-
-// Notes what it is told, in the order in which it is told; warm when its endpoints are there.
-class FakeDirectory final : public ClusterDirectory {
- public:
-  explicit FakeDirectory(std::vector<std::string>& events) : events_(events) {}
-
-  std::unique_ptr<WorkerClusters> NewWorker(Loop&, Random&, metrics::Shard&) override {
-    return nullptr;
-  }
-  void SetCluster(std::shared_ptr<const ClusterConfig> config,
-                  std::shared_ptr<const EndpointsConfig>) override {
-    known.insert(config->name);
-    events_.push_back("set " + config->name);
-  }
-  void SetEndpoints(const std::string& name, std::shared_ptr<const EndpointsConfig>) override {
-    events_.push_back("endpoints " + name);
-  }
-  void RemoveCluster(const std::string& name) override {
-    known.erase(name);
-    events_.push_back("remove " + name);
-  }
-  bool Warm(const std::string& name) const override {
-    return known.contains(name) && !cold.contains(name);
-  }
-  void OnWarm(absl::AnyInvocable<void()>) override {}
-  void Publish() override { events_.push_back("publish"); }
-  std::string DebugText() const override { return ""; }
-  std::string DebugJson() const override { return ""; }
-  std::vector<std::string> names() const override { return {known.begin(), known.end()}; }
-
-  std::set<std::string> known;
-  std::set<std::string> cold;
-
- private:
-  std::vector<std::string>& events_;
-};
-
-class FakeSink final : public SnapshotSink {
- public:
-  explicit FakeSink(std::vector<std::string>& events) : events_(events) {}
-  void Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<void()>) override {
-    last = std::move(snapshot);
-    events_.push_back("snapshot");
-  }
-  std::shared_ptr<const Snapshot> last;
-
- private:
-  std::vector<std::string>& events_;
-};
 
 class ConfigStoreTest : public testing::Test {
  protected:
@@ -131,8 +82,8 @@ class ConfigStoreTest : public testing::Test {
 
   MonotonicTime now_{seconds(100)};
   Events events_;
-  FakeDirectory directory_{events_};
-  FakeSink sink_{events_};
+  FakeClusterDirectory directory_{events_};
+  FakeSnapshotSink sink_{events_};
   ConfigStore store_{directory_, sink_,
                      {.initial_fetch_timeout = seconds(15),
                       .unknown_cluster_hold = seconds(1),

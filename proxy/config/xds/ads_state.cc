@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace meltemi::proxy {
@@ -42,9 +43,13 @@ std::string RejectionText(ResourceType type, size_t resources,
       absl::StrAppend(&text, " … and ", rejections.size() - i, " more");
       break;
     }
-    absl::StrAppend(&text, i > 0 ? "; " : "", kNouns[IndexOf(type)], " ",
-                    rejections[i].name.empty() ? "(unnamed)" : rejections[i].name, ": ",
-                    rejections[i].reason);
+    const auto& [name, reason] = rejections[i];
+    if (i > 0) absl::StrAppend(&text, "; ");
+    // Most reasons begin with the resource already: "cluster 'x': …".
+    if (name.empty() || !absl::StrContains(reason, absl::StrCat("'", name, "'"))) {
+      absl::StrAppend(&text, kNouns[IndexOf(type)], " '", name, "': ");
+    }
+    absl::StrAppend(&text, reason);
   }
   return text;
 }
@@ -57,7 +62,8 @@ void AdsState::OnConnected() {
     Subscription& subscription = Of(type);
     subscription.nonce.clear();
     subscription.asked = false;
-    if (IsWildcard(type) || !subscription.names.empty()) Ask(type, "");
+    const bool wanted = IsWildcard(type) ? subscription.enabled : !subscription.names.empty();
+    if (wanted) Ask(type, "");
   }
 }
 

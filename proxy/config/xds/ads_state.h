@@ -54,6 +54,11 @@ class AdsState {
  public:
   explicit AdsState(const AdsBackoff& backoff = {}) : backoff_(backoff) {}
 
+  // Whether clusters (listeners) come over this stream: they do unless switched off before the first
+  // connection. Endpoints and routes follow their names.
+  void SetEnabled(ResourceType type, bool enabled) { Of(type).enabled = enabled; }
+  bool enabled(ResourceType type) const { return Of(type).enabled; }
+
   void OnConnected();
   void OnDisconnected();
   bool connected() const { return connected_; }
@@ -85,6 +90,7 @@ class AdsState {
     std::string version;     // last accepted
     std::string nonce;       // of the last response on this stream
     std::string last_error;  // of the last response; "" when it was accepted
+    bool enabled = true;     // wildcards
     bool asked = false;      // on this stream
     bool received = false;
   };

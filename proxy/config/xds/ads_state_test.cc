@@ -48,7 +48,7 @@ TEST(AdsStateTest, OneBadResourceOfThreeRefusesTheResponseByNameAndKeepsTheVersi
   ASSERT_EQ(requests.size(), 1u);
   EXPECT_EQ(requests[0].version, "v1");
   EXPECT_EQ(requests[0].nonce, "n2");
-  EXPECT_EQ(requests[0].error, "1 of 3 resources rejected: cluster b: lb_policy: unknown");
+  EXPECT_EQ(requests[0].error, "1 of 3 resources rejected: cluster 'b': lb_policy: unknown");
   EXPECT_EQ(state.last_error(ResourceType::kCluster), requests[0].error);
   // The next good one clears it.
   state.OnResponse(ResourceType::kCluster, "v3", "n3", 3, {});

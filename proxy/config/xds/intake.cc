@@ -1,0 +1,246 @@
+#include "proxy/config/xds/intake.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/bytes/xxhash.h"
+#include "base/log/log.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
+#include "google/protobuf/arena.h"
+#include "proxy/config/store/config_store.h"
+#include "proxy/config/xds/compiler.h"
+
+namespace meltemi::proxy {
+namespace {
+
+namespace cluster_v3 = envoy::config::cluster::v3;
+namespace endpoint_v3 = envoy::config::endpoint::v3;
+namespace listener_v3 = envoy::config::listener::v3;
+namespace route_v3 = envoy::config::route::v3;
+
+constexpr char kWrapper[] = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+
+template <typename T>
+const std::string& NameOf(const T& message) {
+  return message.name();
+}
+template <>
+const std::string& NameOf(const endpoint_v3::ClusterLoadAssignment& message) {
+  return message.cluster_name();
+}
+
+// Envoy names listeners without a name itself; the address tells a reader more.
+std::string AddressName(const listener_v3::Listener& listener) {
+  const auto& address = listener.address();
+  if (address.has_pipe()) return absl::StrCat("unix:", address.pipe().path());
+  return absl::StrCat(address.socket_address().address(), ":",
+                      address.socket_address().port_value());
+}
+
+}  // namespace
+
+Intake::Intake(Compiler& compiler, ConfigStore& store, const Clock& clock)
+    : compiler_(compiler), store_(store), clock_(clock) {}
+
+Intake::~Intake() = default;
+
+// ---- Compiling -----------------------------------------------------------------------------------
+
+absl::Status Intake::Store(const cluster_v3::Cluster& cluster, bool is_static, MonotonicTime now) {
+  if (!is_static && store_.IsStaticCluster(cluster.name())) {
+    return absl::InvalidArgumentError("the bootstrap defines it: it can't be replaced");
+  }
+  absl::StatusOr<CompiledCluster> compiled = compiler_.Compile(cluster);
+  if (!compiled.ok()) return compiled.status();
+  store_.SetCluster(std::move(compiled->config), std::move(compiled->inline_endpoints), is_static,
+                    now);
+  return absl::OkStatus();
+}
+
+absl::Status Intake::Store(const endpoint_v3::ClusterLoadAssignment& endpoints, bool is_static,
+                           MonotonicTime now) {
+  absl::StatusOr<std::shared_ptr<const EndpointsConfig>> compiled = compiler_.Compile(endpoints);
+  if (!compiled.ok()) return compiled.status();
+  store_.SetEndpoints(endpoints.cluster_name(), *std::move(compiled));
+  return absl::OkStatus();
+}
+
+absl::Status Intake::Store(const listener_v3::Listener& listener, bool is_static,
+                           MonotonicTime now) {
+  if (!is_static && store_.IsStaticListener(listener.name())) {
+    return absl::InvalidArgumentError("the bootstrap defines it: it can't be replaced");
+  }
+  absl::StatusOr<std::shared_ptr<const ListenerConfig>> compiled = compiler_.Compile(listener);
+  if (!compiled.ok()) return compiled.status();
+  store_.SetListener(*std::move(compiled), is_static, now);
+  return absl::OkStatus();
+}
+
+absl::Status Intake::Store(const route_v3::RouteConfiguration& routes, bool is_static,
+                           MonotonicTime now) {
+  absl::StatusOr<std::shared_ptr<const RouteTable>> compiled = compiler_.Compile(routes);
+  if (!compiled.ok()) return compiled.status();
+  store_.SetRoutes(routes.name(), *std::move(compiled), now);
+  return absl::OkStatus();
+}
+
+// ---- Static resources ------------------------------------------------------------------------------
+
+absl::Status Intake::AddStatic(const envoy::config::bootstrap::v3::Bootstrap& bootstrap,
+                               MonotonicTime now) {
+  for (const cluster_v3::Cluster& cluster : bootstrap.static_resources().clusters()) {
+    const std::string& name = cluster.name();
+    if (name.empty()) return absl::InvalidArgumentError("a static cluster has no name");
+    if (store_.IsStaticCluster(name)) {
+      return absl::InvalidArgumentError(absl::StrCat("static cluster '", name, "' is there twice"));
+    }
+    if (absl::Status status = Store(cluster, /*is_static=*/true, now); !status.ok()) return status;
+    Remember(ResourceType::kCluster, name, cluster.SerializeAsString(), 0, "", true);
+  }
+  for (listener_v3::Listener listener : bootstrap.static_resources().listeners()) {
+    if (listener.name().empty()) listener.set_name(AddressName(listener));
+    if (store_.IsStaticListener(listener.name())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("static listener '", listener.name(), "' is there twice"));
+    }
+    if (absl::Status status = Store(listener, /*is_static=*/true, now); !status.ok()) return status;
+    Remember(ResourceType::kListener, listener.name(), listener.SerializeAsString(), 0, "", true);
+  }
+  return absl::OkStatus();
+}
+
+// ---- Responses -------------------------------------------------------------------------------------
+
+std::vector<Rejection> Intake::Accept(
+    ResourceType type, const std::string& version,
+    const google::protobuf::RepeatedPtrField<google::protobuf::Any>& all, MonotonicTime now) {
+  std::set<std::string> wanted;
+  if (type == ResourceType::kEndpoints) wanted = store_.EndpointNames();
+  if (type == ResourceType::kRoutes) wanted = store_.RouteNames();
+  Batch batch{.type = type,
+              .version = version,
+              .now = now,
+              .present = {},
+              .wanted = IsWildcard(type) ? nullptr : &wanted,
+              .rejections = {}};
+  for (const google::protobuf::Any& any : all) AcceptOne(any, &batch);
+  // Nothing is removed on the word of a response that could not be read in full.
+  if (IsWildcard(type) && !batch.unreadable) {
+    if (type == ResourceType::kCluster) store_.RetainClusters(batch.present);
+    if (type == ResourceType::kListener) store_.RetainListeners(batch.present);
+    Retain(type, batch.present);
+  }
+  return std::move(batch.rejections);
+}
+
+void Intake::AcceptOne(const google::protobuf::Any& any, Batch* batch) {
+  const google::protobuf::Any* resource = &any;
+  envoy::service::discovery::v3::Resource wrapper;
+  if (any.type_url() == kWrapper) {
+    if (!wrapper.ParseFromString(any.value())) {
+      batch->unreadable = true;
+      return Reject(batch, "", "the Resource around it can't be decoded");
+    }
+    resource = &wrapper.resource();
+  }
+  if (resource->type_url() != TypeUrl(batch->type)) {
+    batch->unreadable = true;
+    return Reject(batch, wrapper.name(),
+                  absl::StrCat("expected type ", TypeUrl(batch->type), ", got ",
+                               resource->type_url()));
+  }
+  const absl::string_view bytes = resource->value();
+  const uint64_t hash = XxHash64(bytes);
+  if (Unchanged(bytes, hash, batch)) return;
+  switch (batch->type) {
+    case ResourceType::kCluster: return AcceptAs<cluster_v3::Cluster>(bytes, hash, batch);
+    case ResourceType::kEndpoints:
+      return AcceptAs<endpoint_v3::ClusterLoadAssignment>(bytes, hash, batch);
+    case ResourceType::kListener: return AcceptAs<listener_v3::Listener>(bytes, hash, batch);
+    case ResourceType::kRoutes: return AcceptAs<route_v3::RouteConfiguration>(bytes, hash, batch);
+  }
+}
+
+bool Intake::Unchanged(absl::string_view bytes, uint64_t hash, Batch* batch) {
+  const auto& names = by_hash_[IndexOf(batch->type)];
+  auto name = names.find(hash);
+  if (name == names.end()) return false;
+  auto record = records_[IndexOf(batch->type)].find(name->second);
+  if (record == records_[IndexOf(batch->type)].end() || record->second.bytes != bytes) return false;
+  if (batch->wanted != nullptr && !batch->wanted->contains(name->second)) return true;
+  // Twice in one response: the slow road says so.
+  if (!batch->present.insert(name->second).second) return false;
+  record->second.version = batch->version;
+  record->second.refused.reset();
+  return true;
+}
+
+template <typename T>
+void Intake::AcceptAs(absl::string_view bytes, uint64_t hash, Batch* batch) {
+  google::protobuf::Arena arena;
+  T& message = *google::protobuf::Arena::CreateMessage<T>(&arena);
+  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    batch->unreadable = true;
+    return Reject(batch, "", "can't be decoded");
+  }
+  const std::string& name = NameOf(message);
+  if (name.empty()) return Reject(batch, "", "has no name");
+  if (batch->wanted != nullptr && !batch->wanted->contains(name)) return;
+  if (!batch->present.insert(name).second) return Reject(batch, name, "is there twice");
+  if (absl::Status status = Store(message, /*is_static=*/false, batch->now); !status.ok()) {
+    return Reject(batch, name, std::string(status.message()));
+  }
+  Remember(batch->type, name, std::string(bytes), hash, batch->version, /*is_static=*/false);
+}
+
+void Intake::Reject(Batch* batch, const std::string& name, std::string reason) {
+  LOG(kWarn, "xds", ShortName(batch->type), " ", batch->version, ": ",
+      name.empty() ? "(unnamed)" : name, " rejected: ", reason);
+  if (!name.empty()) {
+    ResourceRecord& record = records_[IndexOf(batch->type)][name];
+    if (!record.is_static) {
+      record.refused = ResourceRecord::Refused{batch->version, reason, clock_.WallNow()};
+    }
+  }
+  batch->rejections.push_back({name, std::move(reason)});
+}
+
+void Intake::Remember(ResourceType type, const std::string& name, std::string bytes, uint64_t hash,
+                      const std::string& version, bool is_static) {
+  ResourceRecord& record = records_[IndexOf(type)][name];
+  auto& names = by_hash_[IndexOf(type)];
+  if (auto old = names.find(record.hash); old != names.end() && old->second == name) {
+    names.erase(old);
+  }
+  record.bytes = std::move(bytes);
+  record.bytes.shrink_to_fit();
+  record.hash = hash;
+  record.version = version;
+  record.updated = clock_.WallNow();
+  record.is_static = is_static;
+  record.refused.reset();
+  if (!is_static) names[hash] = name;
+}
+
+void Intake::Retain(ResourceType type, const std::set<std::string>& names) {
+  auto& records = records_[IndexOf(type)];
+  for (auto it = records.begin(); it != records.end();) {
+    if (it->second.is_static || names.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    auto& hashes = by_hash_[IndexOf(type)];
+    if (auto old = hashes.find(it->second.hash); old != hashes.end() && old->second == it->first) {
+      hashes.erase(old);
+    }
+    it = records.erase(it);
+  }
+}
+
+void Intake::Forget(ResourceType type, const std::set<std::string>& still_wanted) {
+  Retain(type, still_wanted);
+}
+
+}  // namespace meltemi::proxy

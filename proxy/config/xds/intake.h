@@ -1,0 +1,125 @@
+// Where resources come in: unpacked, compared with what is there, compiled, put into the ConfigStore;
+// and remembered as they were sent, for /config_dump.
+//
+// Main loop only. A resource that does not compile is rejected with its name and reason and leaves its
+// last good version in place; the others of the same response are applied. A resource whose bytes have
+// not changed costs one hash.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/clock/clock.h"
+#include "proxy/config/xds/ads_state.h"
+#include "proxy/config/xds/resource_type.h"
+
+namespace envoy::config::bootstrap::v3 {
+class Bootstrap;
+}
+namespace envoy::config::cluster::v3 {
+class Cluster;
+}
+namespace envoy::config::endpoint::v3 {
+class ClusterLoadAssignment;
+}
+namespace envoy::config::listener::v3 {
+class Listener;
+}
+namespace envoy::config::route::v3 {
+class RouteConfiguration;
+}
+namespace google::protobuf {
+class Any;
+template <typename T>
+class RepeatedPtrField;
+}  // namespace google::protobuf
+
+namespace meltemi::proxy {
+
+class Compiler;
+class ConfigStore;
+
+// One resource as it was sent.
+struct ResourceRecord {
+  std::string bytes;    // of the message itself
+  uint64_t hash = 0;
+  std::string version;  // of the response that brought it; "" when static
+  WallTime updated{};
+  bool is_static = false;
+  // The last version that was refused, while it has not been replaced by a good one.
+  struct Refused {
+    std::string version, reason;
+    WallTime at{};
+  };
+  std::optional<Refused> refused;
+};
+
+class Intake {
+ public:
+  // All outlive the intake.
+  Intake(Compiler& compiler, ConfigStore& store, const Clock& clock);
+  ~Intake();
+
+  // The bootstrap's own clusters and listeners. A wrong one is an error of the whole bootstrap.
+  absl::Status AddStatic(const envoy::config::bootstrap::v3::Bootstrap& bootstrap,
+                         MonotonicTime now);
+
+  // One response. Returns what was refused.
+  std::vector<Rejection> Accept(ResourceType type, const std::string& version,
+                                const google::protobuf::RepeatedPtrField<google::protobuf::Any>& all,
+                                MonotonicTime now);
+
+  // Endpoints or routes that are not subscribed to any more are forgotten: when they come back they are
+  // new.
+  void Forget(ResourceType type, const std::set<std::string>& still_wanted);
+
+  const std::map<std::string, ResourceRecord>& records(ResourceType type) const {
+    return records_[IndexOf(type)];
+  }
+
+ private:
+  // What is known about the response under way.
+  struct Batch {
+    ResourceType type;
+    const std::string& version;
+    MonotonicTime now;
+    std::set<std::string> present;           // every name in it, good or bad
+    const std::set<std::string>* wanted;     // null: all
+    bool unreadable = false;                 // a resource whose name could not be told
+    std::vector<Rejection> rejections;
+  };
+  void AcceptOne(const google::protobuf::Any& any, Batch* batch);
+  // True when `bytes` is what the record of some name holds already.
+  bool Unchanged(absl::string_view bytes, uint64_t hash, Batch* batch);
+  template <typename T>
+  void AcceptAs(absl::string_view bytes, uint64_t hash, Batch* batch);
+  absl::Status Store(const envoy::config::cluster::v3::Cluster& cluster, bool is_static,
+                     MonotonicTime now);
+  absl::Status Store(const envoy::config::endpoint::v3::ClusterLoadAssignment& endpoints,
+                     bool is_static, MonotonicTime now);
+  absl::Status Store(const envoy::config::listener::v3::Listener& listener, bool is_static,
+                     MonotonicTime now);
+  absl::Status Store(const envoy::config::route::v3::RouteConfiguration& routes, bool is_static,
+                     MonotonicTime now);
+  void Remember(ResourceType type, const std::string& name, std::string bytes, uint64_t hash,
+                const std::string& version, bool is_static);
+  void Reject(Batch* batch, const std::string& name, std::string reason);
+  void Retain(ResourceType type, const std::set<std::string>& names);
+
+  Compiler& compiler_;
+  ConfigStore& store_;
+  const Clock& clock_;
+  std::array<std::map<std::string, ResourceRecord>, kResourceTypes> records_;
+  // The content hash of each current record -> its name.
+  std::array<std::unordered_map<uint64_t, std::string>, kResourceTypes> by_hash_;
+};
+
+}  // namespace meltemi::proxy
