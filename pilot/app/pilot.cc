@@ -1,0 +1,92 @@
+#include "pilot/app/pilot.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/log/log.h"
+
+namespace meltemi::pilot {
+
+Pilot::Pilot(Loop* loop, metrics::Registry* registry, Options options)
+    : loop_(loop),
+      options_(std::move(options)),
+      metrics_(registry->NewShard().root()),
+      decoder_(options_.mesh.domain),
+      builder_(options_.mesh),
+      push_(loop, &metrics_, PushServer::Options{}),
+      debouncer_({.quiet = milliseconds(options_.debounce_quiet_ms),
+                  .delay_max = milliseconds(options_.debounce_max_ms)}),
+      publish_timer_(loop->NewTimer([this] { Publish(); })) {}
+
+// The server first: its streams speak to what follows.
+Pilot::~Pilot() { ads_ = nullptr; }
+
+absl::Status Pilot::Start() {
+  FileSourceOptions source;
+  source.paths = options_.config_paths;
+  source.decode.default_namespace = options_.default_namespace;
+  source_ = NewFileSource(*loop_, std::move(source), nullptr,
+                          [this](const Changes& changes) { OnChange(changes); });
+  if (absl::Status status = source_->Start(); !status.ok()) return status;
+  auto ads = AdsServer::Start(loop_, &push_, {.address = options_.xds_address});
+  if (!ads.ok()) return ads.status();
+  ads_ = *std::move(ads);
+  LOG(kInfo, "pilot", "serving xDS on ", options_.xds_address, " (port ", ads_->port(), ")");
+  return absl::OkStatus();
+}
+
+void Pilot::OnChange(const Changes& changes) {
+  for (const Diagnostic& diagnostic : source_->store().Diagnostics()) {
+    LOG(kWarn, "config", diagnostic.ToString());
+  }
+  metrics_.GetCounter("pilot_k8s_cfg_events").Add(changes.updated.size() + changes.deleted.size());
+  const bool first = push_.snapshot() == nullptr;
+  if (changes.empty() && !first) return;
+  if (!debouncer_.pending()) first_change_ = loop_->Now();
+  changed_objects_ += changes.updated.size() + changes.deleted.size();
+  if (first_changed_.empty()) {
+    if (!changes.updated.empty()) {
+      first_changed_ = changes.updated[0]->Key().ToString();
+    } else if (!changes.deleted.empty()) {
+      first_changed_ = absl::StrCat(changes.deleted[0].ToString(), " deleted");
+    }
+  }
+  const Duration wait = debouncer_.OnChange(loop_->Now());
+  if (wait == Duration::zero() || first) {
+    Publish();
+  } else {
+    publish_timer_->Arm(wait);
+  }
+}
+
+void Pilot::Publish() {
+  publish_timer_->Disarm();
+  debouncer_.OnActed(loop_->Now());
+  const SnapshotPtr snapshot = builder_.Build(decoder_.Decode(source_->store().Objects()));
+  std::string reason = std::exchange(first_changed_, {});
+  if (changed_objects_ > 1) absl::StrAppend(&reason, " and ", changed_objects_ - 1, " more");
+  changed_objects_ = 0;
+  for (const RuleNote& note : snapshot->notes) {
+    LOG(kWarn, "config", note.object, ": ", note.message);
+  }
+  push_.SetSnapshot(snapshot, std::move(reason), first_change_);
+  UpdateGauges();
+}
+
+void Pilot::UpdateGauges() {
+  const Snapshot& snapshot = *push_.snapshot();
+  const auto set = [this](const char* name, size_t value) {
+    metrics_.GetGauge(name).Set(static_cast<int64_t>(value));
+  };
+  set("pilot_services", snapshot.services->all().size());
+  set("pilot_virt_services", snapshot.rules->virtual_services().size());
+  set("pilot_destination_rules", snapshot.rules->destination_rules().size());
+  set("pilot_rule_notes", snapshot.notes.size());
+  set("pilot_snapshot_version", snapshot.version);
+}
+
+}  // namespace meltemi::pilot

@@ -1,0 +1,61 @@
+// The control plane put together: files in, xDS out. Everything runs on one loop; gRPC's threads
+// only move bytes.
+//
+//   ingest/file -> (debounce) -> snapshot -> push -> serve
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/loop/loop.h"
+#include "base/metrics/metrics.h"
+#include "pilot/app/options.h"
+#include "pilot/ingest/file/file_source.h"
+#include "pilot/push/debounce.h"
+#include "pilot/push/push_server.h"
+#include "pilot/serve/ads_server.h"
+#include "pilot/snapshot/builder.h"
+#include "pilot/snapshot/decoder.h"
+
+namespace meltemi::pilot {
+
+class Pilot {
+ public:
+  // `loop` and `registry` must outlive it.
+  Pilot(Loop* loop, metrics::Registry* registry, Options options);
+  ~Pilot();
+  Pilot(const Pilot&) = delete;
+  Pilot& operator=(const Pilot&) = delete;
+
+  // Reads the configuration, then serves. An error says what could not be read or bound.
+  absl::Status Start();
+
+  const Options& options() const { return options_; }
+  PushServer& push() { return push_; }
+  const FileStore& store() const { return source_->store(); }
+  int xds_port() const { return ads_->port(); }
+
+ private:
+  void OnChange(const Changes& changes);
+  void Publish();
+  void UpdateGauges();
+
+  Loop* const loop_;
+  const Options options_;
+  metrics::Scope& metrics_;
+  ObjectDecoder decoder_;
+  SnapshotBuilder builder_;
+  PushServer push_;
+  Debouncer debouncer_;
+  std::unique_ptr<Timer> publish_timer_;
+  std::unique_ptr<FileSource> source_;
+  std::unique_ptr<AdsServer> ads_;
+  // Since the last publishing.
+  MonotonicTime first_change_;
+  size_t changed_objects_ = 0;
+  std::string first_changed_;
+};
+
+}  // namespace meltemi::pilot
