@@ -7,13 +7,17 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/http/server/debug_server.h"
 #include "base/log/log.h"
+#include "base/net/address.h"
+#include "pilot/status/debug_pages.h"
 
 namespace meltemi::pilot {
 
 Pilot::Pilot(Loop* loop, metrics::Registry* registry, Options options)
     : loop_(loop),
       options_(std::move(options)),
+      registry_(registry),
       metrics_(registry->NewShard().root()),
       decoder_(options_.mesh.domain),
       builder_(options_.mesh),
@@ -22,8 +26,11 @@ Pilot::Pilot(Loop* loop, metrics::Registry* registry, Options options)
                   .delay_max = milliseconds(options_.debounce_max_ms)}),
       publish_timer_(loop->NewTimer([this] { Publish(); })) {}
 
-// The server first: its streams speak to what follows.
-Pilot::~Pilot() { ads_ = nullptr; }
+// The servers first: they speak to everything else.
+Pilot::~Pilot() {
+  debug_ = nullptr;
+  ads_ = nullptr;
+}
 
 absl::Status Pilot::Start() {
   FileSourceOptions source;
@@ -36,6 +43,25 @@ absl::Status Pilot::Start() {
   if (!ads.ok()) return ads.status();
   ads_ = *std::move(ads);
   LOG(kInfo, "pilot", "serving xDS on ", options_.xds_address, " (port ", ads_->port(), ")");
+  return StartDebug();
+}
+
+absl::Status Pilot::StartDebug() {
+  const absl::StatusOr<net::Address> address = net::Address::Parse(options_.http_address);
+  if (!address.ok()) return address.status();
+  auto server = http::ListenDebug(*loop_, *address);
+  if (!server.ok()) {
+    return absl::UnavailableError(absl::StrCat("metrics and debug pages: ",
+                                               server.status().message(),
+                                               "; choose another place with --http-address"));
+  }
+  debug_ = *std::move(server);
+  RegisterDebugPages({.push = &push_,
+                      .registry = registry_,
+                      .store = [this]() -> const FileStore& { return source_->store(); },
+                      .options_json = OptionsJson(options_)},
+                     debug_.get());
+  LOG(kInfo, "pilot", "metrics and debug pages on ", debug_->address().ToString());
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/http/server/debug_server.h"
 #include "base/loop/loop.h"
 #include "base/metrics/metrics.h"
 #include "pilot/app/options.h"
@@ -36,14 +37,17 @@ class Pilot {
   PushServer& push() { return push_; }
   const FileStore& store() const { return source_->store(); }
   int xds_port() const { return ads_->port(); }
+  int http_port() const { return debug_->address().port(); }
 
  private:
+  absl::Status StartDebug();
   void OnChange(const Changes& changes);
   void Publish();
   void UpdateGauges();
 
   Loop* const loop_;
   const Options options_;
+  metrics::Registry* const registry_;
   metrics::Scope& metrics_;
   ObjectDecoder decoder_;
   SnapshotBuilder builder_;
@@ -52,6 +56,7 @@ class Pilot {
   std::unique_ptr<Timer> publish_timer_;
   std::unique_ptr<FileSource> source_;
   std::unique_ptr<AdsServer> ads_;
+  std::unique_ptr<http::DebugServer> debug_;
   // Since the last publishing.
   MonotonicTime first_change_;
   size_t changed_objects_ = 0;

@@ -1,0 +1,35 @@
+// The debug and metrics pages of pilot, for people and for the `meltemi` tool. Loop-owned.
+//
+// Comes from: push/ (clients, history), snapshot/, ingest/ (diagnostics). Goes to: HTTP.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/http/server/debug_server.h"
+#include "base/metrics/metrics.h"
+#include "pilot/ingest/file/file_store.h"
+#include "pilot/push/push_server.h"
+
+namespace meltemi::pilot {
+
+// All must outlive the server that the pages are registered with.
+struct DebugSources {
+  PushServer* push = nullptr;
+  const metrics::Registry* registry = nullptr;
+  std::function<const FileStore&()> store;
+  std::string options_json;
+};
+
+void RegisterDebugPages(const DebugSources& sources, http::DebugServer* server);
+
+// --- the pages' contents, JSON ---
+std::string SyncJson(const PushServer& push);
+std::string PushHistoryJson(const PushServer& push);
+// Objects in force as read, with what is held back or retained.
+std::string ConfigJson(const FileStore& store, const Snapshot* snapshot);
+// Everything that is wrong with the files, and rules that are not in force as written.
+std::string DiagnosticsJson(const FileStore& store, const Snapshot* snapshot);
+std::string EndpointsJson(const Snapshot& snapshot);
+
+}  // namespace meltemi::pilot
