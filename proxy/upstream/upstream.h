@@ -73,6 +73,9 @@ struct AttemptOptions {
   bool is_retry = false;                     // for statistics
   bool high_priority = false;
   bool tunnel = false;                       // upgrade or CONNECT: the connection is not reused
+  // auto_host_rewrite: once a host is chosen, before the request is written, its hostname (when it has
+  // one) becomes this map's authority. The same map as `headers`, or null.
+  http::HeaderMap* rewrite_authority = nullptr;
   BalanceContext balance;
 };
 

@@ -3,7 +3,7 @@
 // Loop-owned. A stream asks WorkerClusters::StartMirror for a Mirror, feeds it copies of the body that
 // it sends to the real destination, and lets go of it whenever it likes. A mirror never delays and never
 // fails the request that it copies: when its host is slow and more than the limit waits for it, the copy
-// is broken off and counted (upstream_rq_mirror_dropped).
+// is broken off and counted (meltemi_mirrors_dropped_total).
 #pragma once
 
 #include <cstdint>

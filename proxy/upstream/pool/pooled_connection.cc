@@ -1,0 +1,250 @@
+#include "proxy/upstream/pool/pooled_connection.h"
+
+#include <string>
+#include <utility>
+
+#include "base/log/log.h"
+#include "proxy/upstream/pool/pool.h"
+
+namespace meltemi::proxy {
+namespace {
+
+constexpr Duration kIdleTimeoutDefault = minutes(60);
+
+}  // namespace
+
+PooledConnection::PooledConnection(Pool& pool, bool high_priority)
+    : pool_(pool), high_priority_(high_priority), begun_(pool.context_.loop.Now()) {
+  PoolContext& context = pool.context_;
+  const ClusterConfig& config = *pool.config_;
+  net::ConnectionLimits limits;
+  limits.read_buffer_bytes_max = config.buffer_bytes_max;
+  limits.write_buffer_bytes_high = config.buffer_bytes_max;
+  connection_ = context.connector.Connect(context.loop, pool.host_->config.address,
+                                          config.bind_source, limits);
+  connection_->SetHandler(this);
+  timer_ = context.loop.NewTimer([this] { OnTimer(); });
+  timer_->Arm(config.connect_timeout);
+  context.breakers->Add(BreakerKind::kConnections, high_priority);
+  pool.host_->connections_active.fetch_add(1, std::memory_order_relaxed);
+  pool.host_->connections_total.fetch_add(1, std::memory_order_relaxed);
+  context.stats.Inc(ClusterCounter::kCxTotal);
+  context.stats.Inc(pool.protocol_ == http::Protocol::kHttp2 ? ClusterCounter::kCxHttp2Total
+                                                             : ClusterCounter::kCxHttp1Total);
+  context.stats.Add(ClusterGauge::kCxActive, 1);
+}
+
+PooledConnection::~PooledConnection() {
+  if (state_ == State::kClosed) return;
+  // The worker goes down with its connections.
+  CountClosed(/*remote=*/false);
+  connection_->SetHandler(nullptr);
+  state_ = State::kClosed;
+  if (codec_ != nullptr) {
+    codec_->OnConnectionClosed(http::ResetCause::kConnectionLost, "the worker ends");
+  }
+}
+
+http::Protocol PooledConnection::protocol() const { return codec_->protocol(); }
+
+bool PooledConnection::HasRoom() const {
+  if (state_ != State::kOpen || peer_draining_ || codec_->capacity() == 0) return false;
+  const uint32_t requests_max = pool_.config_->requests_per_connection_max;
+  return requests_max == 0 || streams_started_ < requests_max;
+}
+
+http::Stream& PooledConnection::NewStream(http::StreamReceiver* receiver, bool tunnel) {
+  timer_->Disarm();
+  ++streams_started_;
+  http::Stream& stream = codec_->NewStream(receiver);
+  const uint32_t requests_max = pool_.config_->requests_per_connection_max;
+  if (requests_max != 0 && streams_started_ == requests_max) {
+    pool_.context_.stats.Inc(ClusterCounter::kCxMaxRequests);
+    state_ = State::kRetiring;
+  } else if (tunnel && protocol() != http::Protocol::kHttp2) {
+    state_ = State::kRetiring;
+  }
+  return stream;
+}
+
+void PooledConnection::Retire() {
+  if (state_ != State::kOpen) return;
+  state_ = State::kRetiring;
+  pool_.OnNoRoom(*this);
+  SettleSoon();
+}
+
+void PooledConnection::SettleSoon() {
+  if (state_ != State::kClosed) pool_.context_.loop.AtTurnEnd(&settle_task_);
+}
+
+void PooledConnection::OnConnected() {
+  if (state_ != State::kConnecting) return;
+  PoolContext& context = pool_.context_;
+  const ClusterConfig& config = *pool_.config_;
+  state_ = pool_.draining_ && pool_.queue_head_ == nullptr ? State::kRetiring : State::kOpen;
+  --pool_.connecting_;
+  context.stats.RecordMs(ClusterHistogram::kCxConnectMs, context.loop.Now() - begun_);
+  if (config.keepalive.has_value()) connection_->SetKeepalive(*config.keepalive);
+  codec_ = pool_.protocol_ == http::Protocol::kHttp2
+               ? http::NewHttp2ClientCodec(wire_, wire_, config.http2)
+               : http::NewHttp1ClientCodec(wire_, wire_, config.http1);
+  if (config.connection_duration_max.has_value()) {
+    duration_timer_ = context.loop.NewTimer([this] { OnDurationReached(); });
+    duration_timer_->Arm(*config.connection_duration_max);
+  }
+  timer_->Disarm();
+  Settle();
+}
+
+void PooledConnection::OnRead(Buffer& in, bool end_of_stream) {
+  if (codec_ == nullptr) return;
+  end_of_input_ = end_of_stream;
+  Receive();
+}
+
+void PooledConnection::Receive() {
+  receive_again_ = false;
+  receiving_ = true;
+  const absl::Status status = codec_->Receive(connection_->input(), end_of_input_);
+  receiving_ = false;
+  if (state_ == State::kClosed) return;
+  if (!status.ok()) {
+    pool_.context_.stats.Inc(ClusterCounter::kCxProtocolError);
+    const std::string detail(status.message());
+    Finish(http::ResetCause::kProtocolError, detail, /*remote=*/false);
+    return;
+  }
+  connection_->PauseReading(!codec_->wants_input());
+  Settle();
+}
+
+void PooledConnection::RunAtTurnEnd() {
+  if (state_ == State::kClosed || codec_ == nullptr) return;
+  if (receive_again_) {
+    Receive();
+  } else {
+    Settle();
+  }
+}
+
+void PooledConnection::Settle() {
+  if (state_ == State::kClosed) return;
+  const bool idle = codec_->open_streams() == 0;
+  if (codec_->finished() || (idle && (end_of_input_ || peer_draining_)) ||
+      (idle && state_ == State::kRetiring)) {
+    Finish(http::ResetCause::kConnectionLost, "", /*remote=*/end_of_input_ || peer_draining_);
+    return;
+  }
+  if (HasRoom()) {
+    if (idle) {
+      timer_->Arm(pool_.config_->idle_timeout.value_or(kIdleTimeoutDefault));
+    }
+    pool_.OnRoom(*this);
+  } else {
+    pool_.OnNoRoom(*this);
+  }
+}
+
+void PooledConnection::OnTimer() {
+  if (state_ == State::kConnecting) {
+    timer_->Disarm();
+    state_ = State::kClosed;
+    CountClosed(/*remote=*/false);
+    connection_->SetHandler(nullptr);
+    connection_->Abort();
+    pool_.OnConnectFailed(*this, StreamError::kConnectTimeout, "connect timeout");
+    pool_.OnGone(*this);
+    return;
+  }
+  if (state_ == State::kClosed || codec_->open_streams() > 0) return;
+  pool_.context_.stats.Inc(ClusterCounter::kCxIdleTimeout);
+  Finish(http::ResetCause::kLocal, "idle timeout", /*remote=*/false);
+}
+
+void PooledConnection::OnDurationReached() {
+  pool_.context_.stats.Inc(ClusterCounter::kCxMaxDurationReached);
+  Retire();
+}
+
+void PooledConnection::OnWriteBlocked(bool blocked) {
+  if (codec_ != nullptr) codec_->OnTransportBlocked(blocked);
+}
+
+void PooledConnection::OnClosed(net::CloseCause cause, absl::string_view detail) {
+  if (state_ == State::kClosed) return;
+  if (state_ == State::kConnecting) {
+    state_ = State::kClosed;
+    CountClosed(/*remote=*/true);
+    connection_->SetHandler(nullptr);
+    pool_.OnConnectFailed(*this, StreamError::kConnectFailure, detail);
+    pool_.OnGone(*this);
+    return;
+  }
+  const std::string copy(detail);
+  Finish(http::ResetCause::kConnectionLost, copy, cause != net::CloseCause::kLocalClosed);
+}
+
+void PooledConnection::Finish(http::ResetCause cause, absl::string_view detail, bool remote) {
+  const bool active = codec_->open_streams() > 0;
+  state_ = State::kClosed;
+  pool_.OnNoRoom(*this);
+  CountClosed(remote);
+  if (active) {
+    ClusterStats& stats = pool_.context_.stats;
+    stats.Inc(ClusterCounter::kCxDestroyWithActiveRq);
+    stats.Inc(remote ? ClusterCounter::kCxDestroyRemoteWithActiveRq
+                     : ClusterCounter::kCxDestroyLocalWithActiveRq);
+  }
+  timer_->Disarm();
+  connection_->SetHandler(nullptr);
+  // The connection is deleted, and so closed, at the end of this turn: after the turn's output.
+  if (!connection_->output().empty()) connection_->FlushSoon();
+  codec_->OnConnectionClosed(cause, detail);
+  pool_.OnGone(*this);
+}
+
+void PooledConnection::CountBytes() {
+  const uint64_t read = connection_->bytes_read(), written = connection_->bytes_written();
+  pool_.context_.stats.Add(ClusterCounter::kCxRxBytes, read - bytes_read_counted_);
+  pool_.context_.stats.Add(ClusterCounter::kCxTxBytes, written - bytes_written_counted_);
+  bytes_read_counted_ = read;
+  bytes_written_counted_ = written;
+}
+
+void PooledConnection::CountClosed(bool remote) {
+  CountBytes();
+  PoolContext& context = pool_.context_;
+  context.breakers->Remove(BreakerKind::kConnections, high_priority_);
+  pool_.host_->connections_active.fetch_sub(1, std::memory_order_relaxed);
+  context.stats.Add(ClusterGauge::kCxActive, -1);
+  context.stats.Inc(ClusterCounter::kCxDestroy);
+  context.stats.Inc(remote ? ClusterCounter::kCxDestroyRemote : ClusterCounter::kCxDestroyLocal);
+  context.stats.RecordMs(ClusterHistogram::kCxLengthMs, context.loop.Now() - begun_);
+}
+
+Buffer& PooledConnection::Wire::output() { return owner_.connection_->output(); }
+void PooledConnection::Wire::OutputReady() { owner_.connection_->FlushSoon(); }
+void PooledConnection::Wire::CloseWrite() { owner_.connection_->CloseWrite(); }
+
+void PooledConnection::Wire::ReceiveAgain() {
+  owner_.receive_again_ = true;
+  owner_.SettleSoon();
+}
+
+void PooledConnection::Wire::OnStreamFinished(http::Stream&) {
+  owner_.CountBytes();
+  // Within Receive the connection is settled when that returns.
+  if (!owner_.receiving_) owner_.SettleSoon();
+}
+
+void PooledConnection::Wire::OnPeerDraining() {
+  if (owner_.peer_draining_) return;
+  owner_.peer_draining_ = true;
+  owner_.pool_.context_.stats.Inc(ClusterCounter::kCxCloseNotify);
+  owner_.SettleSoon();
+}
+
+void PooledConnection::Wire::OnCapacityChanged() { owner_.SettleSoon(); }
+
+}  // namespace meltemi::proxy
