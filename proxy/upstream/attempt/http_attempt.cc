@@ -79,7 +79,6 @@ HttpAttempt::HttpAttempt(AttemptHome& home, std::shared_ptr<const ClusterConfig>
       rewrite_authority_(options.rewrite_authority),
       headers_end_stream_(options.end_stream),
       is_retry_(options.is_retry),
-      rewrite_authority_(options.rewrite_authority),
       tunnel_(options.tunnel),
       high_priority_(options.high_priority),
       end_sent_(options.end_stream) {
@@ -100,9 +99,6 @@ void HttpAttempt::Begin(std::shared_ptr<Host> host, Pool& pool) {
   }
   tell_host_ = true;
   NoticeSoon();
-  if (rewrite_authority_ != nullptr && !host_->config.hostname.empty()) {
-    rewrite_authority_->set_authority(host_->config.hostname);
-  }
   const StreamError error = pool.Submit(waiter_);
   if (error != StreamError::kNone) Fail(error, "circuit breaker open");
 }

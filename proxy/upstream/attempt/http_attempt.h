@@ -112,7 +112,6 @@ class HttpAttempt final : public Attempt, public http::StreamReceiver {
   State state_ = State::kWaiting;
   const bool headers_end_stream_;
   const bool is_retry_;
-  http::HeaderMap* const rewrite_authority_;
   const bool tunnel_;
   const bool high_priority_;
   bool end_sent_ = false;        // the request is complete
