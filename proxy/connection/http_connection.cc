@@ -42,8 +42,8 @@ HttpConnection::~HttpConnection() {
   Gone(false);
 }
 
-void HttpConnection::Start() {
-  if (!connection_->input().empty()) OnRead(connection_->input(), false);
+void HttpConnection::Start(bool end_of_stream) {
+  if (end_of_stream || !connection_->input().empty()) OnRead(connection_->input(), end_of_stream);
 }
 
 void HttpConnection::ArmTimer(std::unique_ptr<Timer>& timer, Duration after,

@@ -33,7 +33,7 @@ class HttpConnection final : public DownstreamConnection, private net::Connectio
                  absl::AnyInvocable<void()> on_end);
   ~HttpConnection() override;
 
-  void Start() override;
+  void Start(bool end_of_stream) override;
   void Drain() override;
   void CloseNow() override;
 

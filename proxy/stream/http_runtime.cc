@@ -8,7 +8,7 @@ namespace meltemi::proxy {
 
 HttpRuntime::HttpRuntime(WorkerContext& worker_context, StreamPool& stream_pool,
                          std::shared_ptr<const HttpConfig> http_config, uint32_t buffer_bytes,
-                         ListenerStats* stats_of_listener)
+                         std::shared_ptr<ListenerStats> stats_of_listener)
     : worker(worker_context),
       streams(stream_pool),
       config_owner(std::move(http_config)),
@@ -16,7 +16,7 @@ HttpRuntime::HttpRuntime(WorkerContext& worker_context, StreamPool& stream_pool,
       buffer_bytes_max(buffer_bytes),
       scope(worker.shard, {}),
       stats(scope, config.stat_prefix),
-      listener_stats(stats_of_listener) {
+      listener_stats(std::move(stats_of_listener)) {
   for (const HttpFilterConfig& filter : config.filters) {
     filters.push_back(filter.config->NewFactory(scope));
   }

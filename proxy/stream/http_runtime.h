@@ -35,9 +35,9 @@ struct DownstreamPeer {
 
 class HttpRuntime {
  public:
-  // `listener_stats` may be null and outlives the runtime otherwise.
+  // `listener_stats` may be null.
   HttpRuntime(WorkerContext& worker, StreamPool& streams, std::shared_ptr<const HttpConfig> config,
-              uint32_t buffer_bytes_max, ListenerStats* listener_stats);
+              uint32_t buffer_bytes_max, std::shared_ptr<ListenerStats> listener_stats);
 
   // The table to route by now; a null table when the RDS resource is not there.
   const RouteTableHold& CurrentRoutes();
@@ -49,7 +49,7 @@ class HttpRuntime {
   const uint32_t buffer_bytes_max;
   metrics::Scope scope;
   HttpStats stats;
-  ListenerStats* const listener_stats;
+  const std::shared_ptr<ListenerStats> listener_stats;
   // In the order of the configuration.
   std::vector<std::unique_ptr<FilterFactory>> filters;
 
