@@ -11,6 +11,7 @@
 #include "base/log/log.h"
 #include "base/net/address.h"
 #include "pilot/status/debug_pages.h"
+#include "pilot/validate/validate.h"
 
 namespace meltemi::pilot {
 
@@ -36,7 +37,7 @@ absl::Status Pilot::Start() {
   FileSourceOptions source;
   source.paths = options_.config_paths;
   source.decode.default_namespace = options_.default_namespace;
-  source_ = NewFileSource(*loop_, std::move(source), nullptr,
+  source_ = NewFileSource(*loop_, std::move(source), Validate,
                           [this](const Changes& changes) { OnChange(changes); });
   if (absl::Status status = source_->Start(); !status.ok()) return status;
   auto ads = AdsServer::Start(loop_, &push_, {.address = options_.xds_address});

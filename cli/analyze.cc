@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/json/write.h"
+#include "cli/verbs.h"
+#include "pilot/ingest/decode/manifests.h"
+#include "pilot/ingest/diagnostic.h"
+#include "pilot/ingest/file/file_store.h"
+#include "pilot/validate/validate.h"
+
+namespace meltemi::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using pilot::Diagnostic;
+using pilot::Severity;
+
+bool IsManifest(const fs::path& path) {
+  const std::string extension = path.extension();
+  return extension == ".yaml" || extension == ".yml" || extension == ".json";
+}
+
+// The files under `path`, sorted; false, with a message, if there is no such thing.
+bool Collect(const std::string& path, bool recursive, std::vector<std::string>* files) {
+  std::error_code error;
+  if (path == "-" || fs::is_regular_file(path, error)) {
+    files->push_back(path);
+    return true;
+  }
+  if (!fs::is_directory(path, error)) {
+    PrintError(absl::StrCat(path, ": no such file or folder"));
+    return false;
+  }
+  const auto add = [&](const fs::directory_entry& entry) {
+    if (entry.is_regular_file(error) && IsManifest(entry.path())) files->push_back(entry.path());
+  };
+  if (recursive) {
+    for (const auto& entry : fs::recursive_directory_iterator(path, error)) add(entry);
+  } else {
+    for (const auto& entry : fs::directory_iterator(path, error)) add(entry);
+  }
+  std::sort(files->begin(), files->end());
+  return true;
+}
+
+bool ReadAll(const std::string& path, std::string* text) {
+  std::stringstream buffer;
+  if (path == "-") {
+    int c;
+    while ((c = std::getchar()) != EOF) buffer.put(static_cast<char>(c));
+  } else {
+    std::ifstream in(path);
+    if (!in) return false;
+    buffer << in.rdbuf();
+  }
+  *text = buffer.str();
+  return true;
+}
+
+void PrintJson(const std::vector<Diagnostic>& diagnostics) {
+  std::string out;
+  json::Writer writer(&out, 2);
+  writer.BeginArray();
+  for (const Diagnostic& diagnostic : diagnostics) {
+    writer.BeginObject();
+    writer.Key("severity").String(SeverityName(diagnostic.severity));
+    writer.Key("code").String(diagnostic.code);
+    writer.Key("object").String(diagnostic.object);
+    writer.Key("path").String(diagnostic.path);
+    writer.Key("file").String(diagnostic.file);
+    writer.Key("line").Int(diagnostic.line);
+    writer.Key("message").String(diagnostic.message);
+    writer.EndObject();
+  }
+  writer.EndArray();
+  std::printf("%s\n", out.c_str());
+}
+
+void PrintText(const std::vector<Diagnostic>& diagnostics, size_t files, size_t objects) {
+  size_t errors = 0;
+  for (const Diagnostic& diagnostic : diagnostics) {
+    std::printf("%s\n", diagnostic.ToString().c_str());
+    if (diagnostic.severity == Severity::kError) ++errors;
+  }
+  std::printf("%s%zu files, %zu objects: %zu errors, %zu other findings\n",
+              diagnostics.empty() ? "" : "\n", files, objects, errors,
+              diagnostics.size() - errors);
+}
+
+int Run(const Args& args) {
+  if (args.rest().empty()) {
+    PrintError("analyze what? Name files or folders of manifests, or - for standard input");
+    return 2;
+  }
+  std::vector<std::string> files;
+  for (const std::string& path : args.rest()) {
+    if (!Collect(path, args.Has("recursive"), &files)) return 2;
+  }
+  pilot::FileStore store({.default_namespace = args.Get("namespace")}, pilot::Validate);
+  for (const std::string& file : files) {
+    std::string text;
+    if (!ReadAll(file, &text)) {
+      PrintError(absl::StrCat(file, ": cannot be read"));
+      return 2;
+    }
+    store.Update(file == "-" ? "standard input" : file, text);
+  }
+  std::vector<Diagnostic> diagnostics = store.Diagnostics();
+  pilot::SortDiagnostics(&diagnostics);
+  if (args.Get("output") == "json") {
+    PrintJson(diagnostics);
+  } else {
+    PrintText(diagnostics, files.size(), store.Objects().size());
+  }
+  return pilot::HasErrors(diagnostics) ? 1 : 0;
+}
+
+}  // namespace
+
+Verb AnalyzeVerb() {
+  return {"analyze",
+          "PATH…",
+          "what is wrong with manifests, before they are applied",
+          "Decodes and validates as the control plane does, then looks at the objects together:\n"
+          "hosts and subsets that do not exist, rules that shadow each other. Exit code 1 if\n"
+          "there is an error; warnings alone give 0.",
+          {{"namespace", 'n', "NAME", "default", "of objects that name none"},
+           {"recursive", 'R', "", "", "folders below folders too"},
+           {"output", 'o', "json|text", "text", "form of the output"}},
+          &Run};
+}
+
+}  // namespace meltemi::cli

@@ -1,0 +1,101 @@
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "base/json/value.h"
+#include "base/json/write.h"
+#include "cli/fetch.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+
+namespace meltemi::cli {
+namespace {
+
+constexpr const char* kTypes[] = {"cds", "lds", "eds", "rds"};
+
+std::string StateOf(const json::Value& proxy, const char* type) {
+  const json::Value* status = proxy.Find(type);
+  return status == nullptr ? "" : std::string(status->FindString("state"));
+}
+
+std::string NumberOf(const json::Value& value, const char* key) {
+  const json::Value* number = value.Find(key);
+  return number == nullptr ? "" : number->text();
+}
+
+void PrintRejections(const json::Value& proxy) {
+  for (const char* type : kTypes) {
+    const json::Value* status = proxy.Find(type);
+    if (status == nullptr || status->FindString("error").empty()) continue;
+    std::printf("\n%s rejected %s:\n  %s\n", std::string(proxy.FindString("proxy")).c_str(), type,
+                std::string(status->FindString("error")).c_str());
+  }
+}
+
+// 1 if some proxy has rejected something.
+int Print(const json::Value& page, const std::string& wanted) {
+  Table table({"NAME", "KIND", "CDS", "LDS", "EDS", "RDS", "SNAPSHOT", "ADDRESS"});
+  bool rejected = false;
+  const json::Value* proxies = page.Find("proxies");
+  if (proxies == nullptr) return 1;
+  std::vector<const json::Value*> shown;
+  for (const json::Value& proxy : proxies->items()) {
+    if (!wanted.empty() && proxy.FindString("proxy") != wanted &&
+        proxy.FindString("node_id") != wanted) {
+      continue;
+    }
+    shown.push_back(&proxy);
+    std::vector<std::string> row = {std::string(proxy.FindString("proxy")),
+                                    std::string(proxy.FindString("kind"))};
+    for (const char* type : kTypes) {
+      row.push_back(StateOf(proxy, type));
+      rejected = rejected || row.back() == "REJECTED";
+    }
+    row.push_back(NumberOf(proxy, "snapshot_version"));
+    row.push_back(std::string(proxy.FindString("address")));
+    table.Add(std::move(row));
+  }
+  if (shown.empty()) {
+    if (!wanted.empty()) {
+      PrintError(absl::StrCat("no proxy \"", wanted, "\" is connected"));
+      return 1;
+    }
+    std::printf("No proxy is connected.\n");
+    return 0;
+  }
+  table.Sort();
+  std::fputs(table.ToString().c_str(), stdout);
+  for (const json::Value* proxy : shown) PrintRejections(*proxy);
+  return rejected ? 1 : 0;
+}
+
+int Run(const Args& args) {
+  const absl::StatusOr<json::Value> page = FetchJson(args.Get("pilot"), "/debug/syncz");
+  if (!page.ok()) {
+    PrintError(std::string(page.status().message()));
+    return 1;
+  }
+  if (args.Get("output") == "json") {
+    std::printf("%s\n", json::ToString(*page, 2).c_str());
+    return 0;
+  }
+  return Print(*page, args.rest().empty() ? "" : args.rest()[0]);
+}
+
+}  // namespace
+
+Verb ProxyStatusVerb() {
+  return {"proxy-status",
+          "[PROXY]",
+          "which proxies are connected and how far each has come",
+          "Per type of configuration: SYNCED (has acknowledged the newest), STALE (has been sent\n"
+          "something it has not answered yet), REJECTED (refused it; the reason follows the\n"
+          "table), NOT ASKED. Exit code 1 if a proxy has rejected something.",
+          {{"pilot", 'p', "IP:PORT", kDefaultPilot, "pilot's debug address"},
+           {"output", 'o', "json|table", "table", "form of the output"}},
+          &Run};
+}
+
+}  // namespace meltemi::cli

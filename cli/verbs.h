@@ -1,0 +1,32 @@
+// The verbs of the `meltemi` tool. Each returns the program's exit code: 0 well, 1 something is
+// wrong with what was looked at, 2 the call itself was wrong.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/args.h"
+
+namespace meltemi::cli {
+
+struct Verb {
+  const char* name;
+  const char* arguments;  // "[PATH…]"
+  const char* summary;
+  const char* details;    // for `help VERB`
+  std::vector<Option> options;
+  int (*run)(const Args& args);
+};
+
+std::vector<Verb> AllVerbs();
+
+Verb AnalyzeVerb();
+Verb ProxyStatusVerb();
+Verb ProxyConfigVerb();
+
+inline constexpr char kDefaultPilot[] = "127.0.0.1:15014";
+
+// Prints "meltemi: TEXT" to stderr.
+void PrintError(const std::string& text);
+
+}  // namespace meltemi::cli
