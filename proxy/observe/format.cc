@@ -146,6 +146,10 @@ namespace {
 
 bool AppendNode(const JsonFormat::Node& node, const FormatInput& input, std::string* out) {
   if (node.kind == JsonFormat::Node::Kind::kFormat) return node.format->AppendJson(input, out);
+  if (node.kind == JsonFormat::Node::Kind::kRaw) {
+    out->append(node.raw);
+    return true;
+  }
   const bool object = node.kind == JsonFormat::Node::Kind::kObject;
   out->push_back(object ? '{' : '[');
   bool first = true;

@@ -65,8 +65,9 @@ class Format {
 class JsonFormat {
  public:
   struct Node {
-    enum class Kind : uint8_t { kFormat, kObject, kList } kind = Kind::kFormat;
+    enum class Kind : uint8_t { kFormat, kRaw, kObject, kList } kind = Kind::kFormat;
     std::shared_ptr<const Format> format;
+    std::string raw;  // kRaw: JSON as it stands (numbers, true, false, null)
     std::vector<std::pair<std::string, Node>> children;  // kObject: sorted by name; kList: names are ""
   };
   explicit JsonFormat(Node root);
