@@ -1,5 +1,6 @@
 #include "base/http/syntax.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -57,7 +58,37 @@ bool IsValidPort(absl::string_view port) {
          (port.size() < 5 || port <= absl::string_view("65535"));
 }
 
+#if defined(__SSE2__)
+// Whether `test` (16 bytes in, 16 bits out) holds for all bytes of a text of at least 16; the last
+// block overlaps the one before.
+template <typename Test>
+bool AllBlocks(absl::string_view text, Test&& test) {
+  const char* at = text.data();
+  const char* const last = at + text.size() - 16;
+  for (; at < last; at += 16) {
+    if (test(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))) != 0xffff) return false;
+  }
+  return test(_mm_loadu_si128(reinterpret_cast<const __m128i*>(last))) == 0xffff;
+}
+
+// Letters, digits, "-" and ".": what nearly all host names are made of.
+int PlainHostMask(__m128i bytes) {
+  const __m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+  const __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
+                                       _mm_cmpgt_epi8(_mm_set1_epi8('z' + 1), lower));
+  // '-' 2d, '.' 2e, '/' 2f, then the digits: all of them but '/'.
+  const __m128i rest = _mm_andnot_si128(
+      _mm_cmpeq_epi8(bytes, _mm_set1_epi8('/')),
+      _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('-' - 1)),
+                    _mm_cmpgt_epi8(_mm_set1_epi8('9' + 1), bytes)));
+  return _mm_movemask_epi8(_mm_or_si128(letter, rest));
+}
+#endif
+
 bool IsValidRegName(absl::string_view name) {
+#if defined(__SSE2__)
+  if (name.size() >= 16 && AllBlocks(name, PlainHostMask)) return true;
+#endif
   if (AllAre(name, kHostClass)) return true;
   for (size_t i = 0; i < name.size(); ++i) {
     if (Is(name[i], kHostClass)) continue;
@@ -99,27 +130,45 @@ bool IsValidAuthority(absl::string_view authority) {
 
 bool IsValidTarget(absl::string_view target) {
   if (target.empty()) return false;
-  const char* at = target.data();
-  size_t left = target.size();
 #if defined(__SSE2__)
-  for (; left >= 16; at += 16, left -= 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    // Signed: bytes above 0x7f are negative, so they fail as blanks and controls do.
-    const __m128i visible = _mm_cmpgt_epi8(bytes, _mm_set1_epi8(0x20));
-    const __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('#')),
-                                     _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
-    if (_mm_movemask_epi8(_mm_andnot_si128(bad, visible)) != 0xffff) return false;
+  if (target.size() >= 16) {
+    return AllBlocks(target, [](__m128i bytes) {
+      // Signed: bytes above 0x7f are negative, so they fail as blanks and controls do.
+      const __m128i visible = _mm_cmpgt_epi8(bytes, _mm_set1_epi8(0x20));
+      const __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('#')),
+                                       _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
+      return _mm_movemask_epi8(_mm_andnot_si128(bad, visible));
+    });
   }
 #endif
-  return AllAre({at, left}, kTargetClass);
+  return AllAre(target, kTargetClass);
 }
 
 size_t CountControls(const char* at, size_t count) {
   size_t controls = 0;
-  for (; count >= 16; at += 16, count -= 16) {
-    controls += static_cast<size_t>(__builtin_popcount(ControlMask16(at)));
+#if defined(__SSE2__)
+  while (count >= 16) {
+    // Each byte of `sums` counts one column; 255 blocks can't overflow it.
+    __m128i sums = _mm_setzero_si128();
+    const size_t blocks = std::min<size_t>(count / 16, 255);
+    for (size_t i = 0; i < blocks; ++i, at += 16) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+      const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+      const __m128i tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+      const __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+      sums = _mm_sub_epi8(sums, _mm_or_si128(_mm_andnot_si128(tab, low), del));
+    }
+    const __m128i halves = _mm_sad_epu8(sums, _mm_setzero_si128());
+    controls += static_cast<size_t>(_mm_cvtsi128_si64(halves)) +
+                static_cast<size_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(halves, halves)));
+    count -= blocks * 16;
   }
-  return controls + static_cast<size_t>(__builtin_popcount(ControlMaskUpTo15(at, count)));
+#endif
+  for (; count > 0; ++at, --count) {
+    const auto c = static_cast<uint8_t>(*at);
+    controls += (c < 0x20 && c != '\t') || c == 0x7f;
+  }
+  return controls;
 }
 
 bool IsValidFieldValue(absl::string_view value) {

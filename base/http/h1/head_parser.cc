@@ -47,50 +47,50 @@ class Scanner {
   }
 
   ScanResult Run(size_t* head_bytes, ParseError* error) {
-    at_ = scan_->at;
-    while (at_ < size_) {
-      const size_t base = at_;
-      const size_t left = size_ - base;
-      const uint32_t mask =
-          left >= 16 ? ControlMask16(data_ + base) : ControlMaskUpTo15(data_ + base, left);
-      at_ = base + std::min<size_t>(left, 16);
-      if (mask == 0) continue;
-      const ScanResult result = TakeLines(base, mask, head_bytes, error);
-      if (result != ScanResult::kIncomplete || waiting_for_lf_) return result;
+    const char* const data = data_;
+    const size_t size = size_;
+    size_t at = scan_->at;
+    size_t line_begin = scan_->line_begin;
+    uint32_t count = 0;
+    ScanResult result = ScanResult::kIncomplete;
+    while (at < size) {
+      const size_t left = size - at;
+      uint32_t mask =
+          left >= 16 ? ControlMask16(data + at) : ControlMaskUpTo15(data + at, left);
+      const size_t base = at;
+      at += std::min<size_t>(left, 16);
+      bool waiting_for_lf = false;
+      while (mask != 0) {
+        const size_t cr = base + static_cast<size_t>(__builtin_ctz(mask));
+        const bool pair = data[cr] == '\r' && cr + 1 < size && data[cr + 1] == '\n';
+        if (!pair) {
+          waiting_for_lf = data[cr] == '\r' && cr + 1 == size;
+          if (!waiting_for_lf) return Fail(BadRequest(ControlName(data[cr])), error);
+          at = cr;
+          break;
+        }
+        if (cr == line_begin) {
+          *head_bytes = cr + 2;
+          result = ScanResult::kComplete;
+          break;
+        }
+        if (count >= lines_max_) return Fail({431, "too many header fields"}, error);
+        ends_->offsets[count++] = static_cast<uint32_t>(cr);
+        line_begin = cr + 2;
+        at = std::max(at, cr + 2);
+        // Clears the bit of CR, and of LF unless that is in the next block.
+        mask &= mask - 1;
+        mask &= mask - (mask != 0);
+      }
+      if (waiting_for_lf || result == ScanResult::kComplete) break;
     }
-    scan_->at = at_;
-    return ScanResult::kIncomplete;
+    ends_->count = count;
+    scan_->at = at;
+    scan_->line_begin = line_begin;
+    return result;
   }
 
  private:
-  // kIncomplete: go on at at_.
-  ScanResult TakeLines(size_t base, uint32_t mask, size_t* head_bytes, ParseError* error) {
-    const size_t end = at_;
-    while (mask != 0) {
-      const size_t cr = base + static_cast<size_t>(__builtin_ctz(mask));
-      if (data_[cr] != '\r') return Fail(BadRequest(ControlName(data_[cr])), error);
-      if (cr + 1 >= size_) {
-        scan_->at = cr;
-        waiting_for_lf_ = true;
-        return ScanResult::kIncomplete;
-      }
-      if (data_[cr + 1] != '\n') return Fail(BadRequest(ControlName('\r')), error);
-      if (cr == scan_->line_begin) {
-        *head_bytes = cr + 2;
-        return ScanResult::kComplete;
-      }
-      if (ends_->count >= lines_max_) return Fail({431, "too many header fields"}, error);
-      ends_->offsets[ends_->count++] = static_cast<uint32_t>(cr);
-      scan_->line_begin = cr + 2;
-      if (cr + 2 >= end) {
-        at_ = cr + 2;
-        return ScanResult::kIncomplete;
-      }
-      mask &= ~0u << (cr + 2 - base);
-    }
-    return ScanResult::kIncomplete;
-  }
-
   static ScanResult Fail(ParseError what, ParseError* error) {
     *error = what;
     return ScanResult::kError;
@@ -101,8 +101,6 @@ class Scanner {
   HeadScan* scan_;
   LineEnds* ends_;
   uint32_t lines_max_;
-  size_t at_ = 0;
-  bool waiting_for_lf_ = false;
 };
 
 // ---- Fields -------------------------------------------------------------------------------------
@@ -117,14 +115,13 @@ char* LowerName(char* at) {
     const auto colons = static_cast<uint32_t>(
         _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(':'))));
     const int count = colons != 0 ? __builtin_ctz(colons) : 16;
-    const __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('A' - 1)),
-                                        _mm_cmpgt_epi8(_mm_set1_epi8('Z' + 1), bytes));
-    const __m128i lower = _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('a' - 1)),
-                                        _mm_cmpgt_epi8(_mm_set1_epi8('z' + 1), bytes));
+    const __m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    const __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
+                                         _mm_cmpgt_epi8(_mm_set1_epi8('z' + 1), lower));
     const __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('0' - 1)),
                                         _mm_cmpgt_epi8(_mm_set1_epi8('9' + 1), bytes));
     const __m128i dash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-'));
-    const __m128i usual = _mm_or_si128(_mm_or_si128(upper, lower), _mm_or_si128(digit, dash));
+    const __m128i usual = _mm_or_si128(letter, _mm_or_si128(digit, dash));
     const uint32_t wanted = (1u << count) - 1;
     if ((static_cast<uint32_t>(_mm_movemask_epi8(usual)) & wanted) != wanted) {
       for (int i = 0; i < count; ++i) {
@@ -132,7 +129,7 @@ char* LowerName(char* at) {
       }
     }
     const __m128i in_name = _mm_cmpgt_epi8(_mm_set1_epi8(static_cast<char>(count)), index);
-    const __m128i bit = _mm_and_si128(_mm_and_si128(upper, in_name), _mm_set1_epi8(0x20));
+    const __m128i bit = _mm_and_si128(_mm_and_si128(letter, in_name), _mm_set1_epi8(0x20));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm_or_si128(bytes, bit));
     at += count;
     if (colons != 0) return at;
