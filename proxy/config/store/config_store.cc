@@ -429,4 +429,11 @@ size_t ConfigStore::active_clusters() const {
 
 size_t ConfigStore::warming_clusters() const { return pending_clusters_.size(); }
 
+size_t ConfigStore::warming_listeners() const {
+  return static_cast<size_t>(
+      std::count_if(listeners_.begin(), listeners_.end(), [](const auto& entry) {
+        return entry.second.wanted != nullptr && entry.second.wanted != entry.second.active;
+      }));
+}
+
 }  // namespace meltemi::proxy

@@ -84,6 +84,7 @@ class ConfigStore {
   std::shared_ptr<const Snapshot> snapshot() const { return snapshot_; }
   size_t active_clusters() const;
   size_t warming_clusters() const;
+  size_t warming_listeners() const;
 
  private:
   struct Cluster {

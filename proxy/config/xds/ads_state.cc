@@ -74,7 +74,6 @@ void AdsState::OnDisconnected() {
 
 void AdsState::OnResponse(ResourceType type, const std::string& version, const std::string& nonce,
                           size_t resources, const std::vector<Rejection>& rejections) {
-  failures_ = 0;
   Subscription& subscription = Of(type);
   subscription.nonce = nonce;
   if (rejections.size() < resources || rejections.empty()) subscription.received = true;
@@ -123,7 +122,7 @@ void AdsState::Ask(ResourceType type, std::string error) {
 
 std::vector<AdsRequest> AdsState::TakeRequests() { return std::exchange(requests_, {}); }
 
-Duration AdsState::NextRetryDelay(Random& random) {
+Duration AdsRetry::NextDelay(Random& random) {
   Duration delay = backoff_.first;
   for (uint32_t i = 0; i < failures_ && delay < backoff_.max; ++i) delay *= 2;
   delay = std::min(delay, backoff_.max);

@@ -8,7 +8,7 @@
 //     ^    requests for CDS, LDS and every name      ACK or NACK     ^       | SetNames
 //     |    that is known, with the last versions                     +-------+
 //     +---------------------- OnDisconnected -----------------------------+
-//                         after NextRetryDelay
+//                         after AdsRetry::NextDelay
 //
 // Sources: Envoy's "xDS REST and gRPC protocol" (ACK, NACK, versions, nonces, resource hints).
 #pragma once
@@ -50,10 +50,22 @@ struct AdsBackoff {
   Duration max = seconds(15);
 };
 
+// How long to wait before the next connection: doubles from `first` to `max` with each failure in a
+// row, and lies between half of that and all of it.
+class AdsRetry {
+ public:
+  explicit AdsRetry(const AdsBackoff& backoff = {}) : backoff_(backoff) {}
+  Duration NextDelay(Random& random);
+  // A response ends the row.
+  void Succeeded() { failures_ = 0; }
+
+ private:
+  const AdsBackoff backoff_;
+  uint32_t failures_ = 0;
+};
+
 class AdsState {
  public:
-  explicit AdsState(const AdsBackoff& backoff = {}) : backoff_(backoff) {}
-
   // Whether clusters (listeners) come over this stream: they do unless switched off before the first
   // connection. Endpoints and routes follow their names.
   void SetEnabled(ResourceType type, bool enabled) { Of(type).enabled = enabled; }
@@ -75,10 +87,6 @@ class AdsState {
   // The requests to send, in order; empties the queue. None while not connected.
   std::vector<AdsRequest> TakeRequests();
 
-  // How long to wait before the next connection: doubles from `first` to `max` with each failure in
-  // a row, and lies between half of that and all of it. A response on a stream ends the row.
-  Duration NextRetryDelay(Random& random);
-
   const std::string& version(ResourceType type) const { return Of(type).version; }
   const std::string& last_error(ResourceType type) const { return Of(type).last_error; }
   // True once a response of this type was accepted, in whole or in part, on any stream.
@@ -98,12 +106,10 @@ class AdsState {
   const Subscription& Of(ResourceType type) const { return subscriptions_[IndexOf(type)]; }
   void Ask(ResourceType type, std::string error);
 
-  const AdsBackoff backoff_;
   std::array<Subscription, kResourceTypes> subscriptions_;
   std::vector<AdsRequest> requests_;
   bool connected_ = false;
   bool node_sent_ = false;
-  uint32_t failures_ = 0;  // connections in a row that ended without a response
 };
 
 }  // namespace meltemi::proxy

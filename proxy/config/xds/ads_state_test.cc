@@ -112,19 +112,18 @@ TEST(AdsStateTest, ReconnectingSubscribesAgainWithTheLastVersionsAndNoNonce) {
   for (const AdsRequest& request : requests) EXPECT_EQ(request.nonce, "");
 }
 
-TEST(AdsStateTest, DelaysDoubleUpToTheMaximumAndAResponseStartsThemAgain) {
-  AdsState state({.first = milliseconds(100), .max = milliseconds(1000)});
+TEST(AdsRetryTest, DelaysDoubleUpToTheMaximumAndAResponseStartsThemAgain) {
+  AdsRetry retry({.first = milliseconds(100), .max = milliseconds(1000)});
   FakeRandom least(0);
   FakeRandom most(~uint64_t{0});
-  EXPECT_EQ(state.NextRetryDelay(least), milliseconds(50));
-  EXPECT_EQ(state.NextRetryDelay(most), milliseconds(200));
-  EXPECT_EQ(state.NextRetryDelay(least), milliseconds(200));
-  EXPECT_EQ(state.NextRetryDelay(most), milliseconds(800));
-  EXPECT_EQ(state.NextRetryDelay(most), milliseconds(1000));
-  EXPECT_EQ(state.NextRetryDelay(most), milliseconds(1000));
-  state.OnConnected();
-  state.OnResponse(ResourceType::kCluster, "v", "n", 0, {});
-  EXPECT_EQ(state.NextRetryDelay(most), milliseconds(100));
+  EXPECT_EQ(retry.NextDelay(least), milliseconds(50));
+  EXPECT_EQ(retry.NextDelay(most), milliseconds(200));
+  EXPECT_EQ(retry.NextDelay(least), milliseconds(200));
+  EXPECT_EQ(retry.NextDelay(most), milliseconds(800));
+  EXPECT_EQ(retry.NextDelay(most), milliseconds(1000));
+  EXPECT_EQ(retry.NextDelay(most), milliseconds(1000));
+  retry.Succeeded();
+  EXPECT_EQ(retry.NextDelay(most), milliseconds(100));
 }
 
 TEST(AdsStateTest, AnUnknownTypeIsRefusedByItsName) {

@@ -6,7 +6,6 @@
 
 #include <deque>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/loop/loop_fake.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
@@ -14,9 +13,8 @@
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "proxy/config/store/config_store.h"
 #include "proxy/config/store/config_store_fake.h"
-#include "proxy/config/xds/compiler.h"
+#include "proxy/config/xds/compiler_fake.h"
 #include "proxy/config/xds/intake.h"
-#include "proxy/listener/listener_config.h"
 #include "proxy/route/route.h"
 
 namespace meltemi::proxy {
@@ -28,61 +26,6 @@ namespace listener_v3 = envoy::config::listener::v3;
 namespace route_v3 = envoy::config::route::v3;
 using envoy::service::discovery::v3::DiscoveryRequest;
 using envoy::service::discovery::v3::DiscoveryResponse;
-
-// Names that begin with "bad" don't compile. A listener's stat_prefix is its RDS name; a virtual host's
-// name is the cluster that its route names.
-class NameCompiler final : public Compiler {
- public:
-  absl::StatusOr<CompiledCluster> Compile(const cluster_v3::Cluster& cluster) override {
-    ++compiled;
-    if (absl::StartsWith(cluster.name(), "bad")) return Refuse("cluster", cluster.name());
-    auto config = std::make_shared<ClusterConfig>();
-    config->name = cluster.name();
-    config->discovery =
-        cluster.type() == cluster_v3::Cluster::EDS ? Discovery::kEds : Discovery::kStatic;
-    return CompiledCluster{std::move(config), nullptr};
-  }
-  absl::StatusOr<std::shared_ptr<const EndpointsConfig>> Compile(
-      const endpoint_v3::ClusterLoadAssignment& endpoints) override {
-    ++compiled;
-    auto config = std::make_shared<EndpointsConfig>();
-    config->cluster_name = endpoints.cluster_name();
-    return config;
-  }
-  absl::StatusOr<std::shared_ptr<const ListenerConfig>> Compile(
-      const listener_v3::Listener& listener) override {
-    ++compiled;
-    if (absl::StartsWith(listener.name(), "bad")) return Refuse("listener", listener.name());
-    auto config = std::make_shared<ListenerConfig>();
-    config->name = listener.name();
-    auto http = std::make_shared<HttpConfig>();
-    http->rds_name = listener.stat_prefix();
-    config->filter_chains.emplace_back();
-    config->filter_chains.back().http = std::move(http);
-    return config;
-  }
-  absl::StatusOr<std::shared_ptr<const RouteTable>> Compile(
-      const route_v3::RouteConfiguration& routes) override {
-    ++compiled;
-    auto table = std::make_shared<RouteTable>();
-    table->name = routes.name();
-    for (const auto& host : routes.virtual_hosts()) {
-      auto route = std::make_unique<Route>();
-      route->clusters.emplace_back();
-      route->clusters.back().cluster = host.name();
-      table->virtual_hosts.push_back(std::make_unique<VirtualHost>());
-      table->virtual_hosts.back()->routes.push_back(std::move(route));
-    }
-    return table;
-  }
-  int compiled = 0;
-
- private:
-  static absl::Status Refuse(absl::string_view what, const std::string& name) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " '", name, "': field 'x' is not supported"));
-  }
-};
 
 class XdsClientTest : public testing::Test {
  protected:
