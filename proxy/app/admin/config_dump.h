@@ -1,0 +1,24 @@
+// The configuration as it was sent, in the form of Envoy's /config_dump.
+#pragma once
+
+#include <string>
+
+#include "base/clock/clock.h"
+
+namespace meltemi::proxy {
+
+class ConfigStore;
+class Intake;
+struct Bootstrap;
+
+struct ConfigDumpOptions {
+  bool include_eds = false;
+  std::string resource;    // only this list: "dynamic_active_clusters", "dynamic_listeners" …
+  std::string name_regex;  // only resources whose name matches in part
+};
+
+// JSON of envoy.admin.v3.ConfigDump (of the single messages when `resource` is given).
+std::string ConfigDumpJson(const Bootstrap& bootstrap, WallTime started, const Intake& intake,
+                           const ConfigStore& store, const ConfigDumpOptions& options);
+
+}  // namespace meltemi::proxy

@@ -1,0 +1,37 @@
+// proxy/config/compile behind the seam that proxy/config/xds asks for.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "proxy/config/xds/compiler.h"
+
+namespace meltemi::proxy {
+
+class LogSinks;
+struct CompileContext;
+
+// Main loop only.
+class Compilers final : public Compiler {
+ public:
+  explicit Compilers(std::string node_id);
+  ~Compilers() override;
+
+  absl::StatusOr<CompiledCluster> Compile(
+      const envoy::config::cluster::v3::Cluster& cluster) override;
+  absl::StatusOr<std::shared_ptr<const EndpointsConfig>> Compile(
+      const envoy::config::endpoint::v3::ClusterLoadAssignment& endpoints) override;
+  absl::StatusOr<std::shared_ptr<const ListenerConfig>> Compile(
+      const envoy::config::listener::v3::Listener& listener) override;
+  absl::StatusOr<std::shared_ptr<const RouteTable>> Compile(
+      const envoy::config::route::v3::RouteConfiguration& routes) override;
+
+  // Closes and opens the files of access logs (log rotation).
+  void ReopenLogs();
+
+ private:
+  std::unique_ptr<LogSinks> log_sinks_;
+  std::unique_ptr<CompileContext> context_;
+};
+
+}  // namespace meltemi::proxy
