@@ -4,6 +4,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/json/value.h"
 #include "base/json/write.h"
 #include "cli/fetch.h"
@@ -71,7 +73,50 @@ int Print(const json::Value& page, const std::string& wanted) {
   return rejected ? 1 : 0;
 }
 
+std::string Joined(const json::Value& page, const char* key) {
+  std::string text;
+  const json::Value* list = page.Find(key);
+  if (list == nullptr) return text;
+  for (const json::Value& item : list->items()) {
+    absl::StrAppend(&text, text.empty() ? "" : "; ", item.text());
+  }
+  return text;
+}
+
+// Asks until every proxy has acknowledged what pilot's files say now. 0: settled; else a message was
+// printed.
+int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max) {
+  const absl::Time end = absl::Now() + wait_max;
+  while (true) {
+    const absl::StatusOr<json::Value> page = FetchJson(pilot, "/debug/settled");
+    if (!page.ok()) {
+      PrintError(std::string(page.status().message()));
+      return 1;
+    }
+    const json::Value* settled = page->Find("settled");
+    if (settled != nullptr && settled->is_true()) return 0;
+    if (const std::string rejected = Joined(*page, "rejected"); !rejected.empty()) {
+      PrintError(absl::StrCat("rejected by ", rejected));
+      return 1;
+    }
+    if (absl::Now() > end) {
+      PrintError(absl::StrCat("still waiting after ", absl::FormatDuration(wait_max), " for ",
+                              Joined(*page, "waiting")));
+      return 1;
+    }
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+}
+
 int Run(const Args& args) {
+  if (args.Has("wait")) {
+    absl::Duration wait_max;
+    if (!absl::ParseDuration(args.Get("wait"), &wait_max)) {
+      PrintError(absl::StrCat("--wait: \"", args.Get("wait"), "\" is not a duration such as 10s"));
+      return 2;
+    }
+    return WaitUntilSettled(args.Get("pilot"), wait_max);
+  }
   const absl::StatusOr<json::Value> page = FetchJson(args.Get("pilot"), "/debug/syncz");
   if (!page.ok()) {
     PrintError(std::string(page.status().message()));
@@ -94,6 +139,8 @@ Verb ProxyStatusVerb() {
           "something it has not answered yet), REJECTED (refused it; the reason follows the\n"
           "table), NOT ASKED. Exit code 1 if a proxy has rejected something.",
           {{"pilot", 'p', "IP:PORT", kDefaultPilot, "pilot's debug address"},
+           {"wait", 'w', "DURATION", "",
+            "print nothing; return once every proxy has acknowledged what pilot's files say now"},
            {"output", 'o', "json|table", "table", "form of the output"}},
           &Run};
 }

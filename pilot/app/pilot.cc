@@ -60,6 +60,7 @@ absl::Status Pilot::StartDebug() {
   RegisterDebugPages({.push = &push_,
                       .registry = registry_,
                       .store = [this]() -> const FileStore& { return source_->store(); },
+                      .refresh = [this] { Refresh(); },
                       .options_json = OptionsJson(options_)},
                      debug_.get());
   LOG(kInfo, "pilot", "metrics and debug pages on ", debug_->address().ToString());
@@ -102,6 +103,11 @@ void Pilot::Publish() {
   }
   push_.SetSnapshot(snapshot, std::move(reason), first_change_);
   UpdateGauges();
+}
+
+void Pilot::Refresh() {
+  source_->Refresh();
+  if (publish_timer_->armed()) Publish();
 }
 
 void Pilot::UpdateGauges() {

@@ -43,6 +43,8 @@ class Pilot {
   absl::Status StartDebug();
   void OnChange(const Changes& changes);
   void Publish();
+  // Puts what lies on the disk in force now, without waiting for the watch or the debounce.
+  void Refresh();
   void UpdateGauges();
 
   Loop* const loop_;

@@ -186,6 +186,7 @@ std::vector<ClientStatus> PushServer::Clients() const {
     status.address = client->address;
     status.connected_at_ms = client->connected_at_ms;
     status.snapshot_version = client->session->snapshot_version();
+    status.settled_version = client->settled_version;
     for (int i = 0; i < kXdsTypes; ++i) {
       status.types[static_cast<size_t>(i)] = client->session->Status(static_cast<XdsType>(i));
     }

@@ -42,6 +42,7 @@ struct ClientStatus {
   std::string address;
   int64_t connected_at_ms = 0;   // since the epoch
   uint64_t snapshot_version = 0;  // that the client should have
+  uint64_t settled_version = 0;   // the newest of which it has acknowledged everything
   std::array<TypeStatus, kXdsTypes> types;
 };
 

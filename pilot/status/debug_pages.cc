@@ -126,6 +126,36 @@ std::string SyncJson(const PushServer& push) {
   return out;
 }
 
+std::string SettledJson(const PushServer& push) {
+  const uint64_t current = push.snapshot() != nullptr ? push.snapshot()->version : 0;
+  std::vector<std::string> waiting, rejected;
+  for (const ClientStatus& client : push.Clients()) {
+    const std::string proxy = absl::StrCat(client.node.name, ".", client.node.ns);
+    if (client.settled_version != current) waiting.push_back(proxy);
+    for (int i = 0; i < kXdsTypes; ++i) {
+      const TypeStatus& type = client.types[static_cast<size_t>(i)];
+      if (type.state != SyncState::kRejected) continue;
+      rejected.push_back(absl::StrCat(proxy, ": ", XdsTypeShortName(static_cast<XdsType>(i)), ": ",
+                                      type.error));
+    }
+  }
+  std::string out;
+  json::Writer writer(&out, 1);
+  const auto list = [&writer](absl::string_view key, const std::vector<std::string>& texts) {
+    writer.Key(key).BeginArray();
+    for (const std::string& text : texts) writer.String(text);
+    writer.EndArray();
+  };
+  writer.BeginObject();
+  writer.Key("snapshot_version").Uint(current);
+  writer.Key("settled").Bool(waiting.empty() && rejected.empty());
+  list("waiting", waiting);
+  list("rejected", rejected);
+  writer.EndObject();
+  out += "\n";
+  return out;
+}
+
 std::string PushHistoryJson(const PushServer& push) {
   std::string out;
   json::Writer writer(&out, 1);
@@ -252,6 +282,12 @@ void RegisterDebugPages(const DebugSources& sources, DebugServer* server) {
                 });
   server->Route("/debug/syncz", Methods::kGet, "proxies, their versions, what they acknowledged",
                 [push](const DebugRequest&) { return Json(SyncJson(*push)); });
+  server->Route("/debug/settled", Methods::kGet,
+                "reads the files now; whether every proxy has acknowledged what lies there",
+                [push, refresh = sources.refresh](const DebugRequest&) {
+                  if (refresh) refresh();
+                  return Json(SettledJson(*push));
+                });
   server->Route("/debug/config_dump", Methods::kGet,
                 "?proxyID=NAME.NAMESPACE [&type=cds|eds|lds|rds]: what a proxy is configured with",
                 [push](const DebugRequest& request) { return ConfigDump(push, request); });

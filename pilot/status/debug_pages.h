@@ -18,6 +18,7 @@ struct DebugSources {
   PushServer* push = nullptr;
   const metrics::Registry* registry = nullptr;
   std::function<const FileStore&()> store;
+  std::function<void()> refresh;  // puts what lies on the disk in force now
   std::string options_json;
 };
 
@@ -25,6 +26,9 @@ void RegisterDebugPages(const DebugSources& sources, http::DebugServer* server);
 
 // --- the pages' contents, JSON ---
 std::string SyncJson(const PushServer& push);
+// {"settled": bool, "snapshot_version": N, "waiting": ["PROXY: TYPE", …], "rejected": [{…}]}: settled when
+// every connected proxy has acknowledged the newest snapshot.
+std::string SettledJson(const PushServer& push);
 std::string PushHistoryJson(const PushServer& push);
 // Objects in force as read, with what is held back or retained.
 std::string ConfigJson(const FileStore& store, const Snapshot* snapshot);

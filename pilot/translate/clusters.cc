@@ -62,14 +62,6 @@ void FillAssignment(const std::string& name, const ServiceEndpoints& endpoints, 
   if (group != nullptr) group->mutable_load_balancing_weight()->set_value(total);
 }
 
-Labels SubsetLabels(const DestinationRule* rule, absl::string_view name) {
-  if (rule == nullptr || name.empty()) return {};
-  for (const auto& subset : rule->spec->subsets()) {
-    if (subset.name() == name) return Labels(subset.labels().begin(), subset.labels().end());
-  }
-  return {};
-}
-
 // True for a service whose endpoints pilot sends, although a sidecar would use the original
 // destination: a proxyless client has no original destination.
 bool SendsEndpoints(const Service& service, const ClusterOptions& options) {
@@ -122,7 +114,8 @@ class ServiceClusterBuilder {
     }
     AddServiceMetadata(service_, cluster.mutable_metadata());
     SetIstioNumber("default_original_port", port.number, cluster.mutable_metadata());
-    if (rule_ != nullptr) {
+    // A rule that changes nothing about this cluster must not make it a new one.
+    if (rule_ != nullptr && (!subset.empty() || rule_->spec->has_traffic_policy())) {
       SetIstioText("config", ConfigPath(rule_->meta), cluster.mutable_metadata());
     }
     if (!subset.empty()) SetIstioText("subset", subset, cluster.mutable_metadata());
@@ -180,6 +173,14 @@ Cluster InboundCluster(const InboundPort& port, const MeshSettings& mesh) {
 
 }  // namespace
 
+Labels SubsetLabels(const DestinationRule* rule, absl::string_view name) {
+  if (rule == nullptr || name.empty()) return {};
+  for (const auto& subset : rule->spec->subsets()) {
+    if (subset.name() == name) return Labels(subset.labels().begin(), subset.labels().end());
+  }
+  return {};
+}
+
 bool ClustersHoldEndpoints(const Service& service) {
   return service.resolution == Resolution::kDns ||
          service.resolution == Resolution::kDnsRoundRobin;
@@ -232,22 +233,10 @@ std::vector<ResourcePtr> BuildInboundClusters(const std::vector<InboundPort>& po
   return result;
 }
 
-ResourcePtr BuildLoadAssignment(absl::string_view name, const Scope& scope,
-                                absl::string_view cluster_id) {
-  uint32_t port = 0;
-  std::string subset;
-  std::string host;
-  if (!ParseOutboundClusterName(name, &port, &subset, &host)) return nullptr;
+ResourcePtr BuildLoadAssignment(absl::string_view name, uint32_t port, const Labels& labels,
+                                const ServiceEndpoints& endpoints, absl::string_view cluster_id) {
   ClusterLoadAssignment assignment;
-  assignment.set_cluster_name(std::string(name));
-  const ServicePtr service = scope.FindService(host);
-  const DestinationRulePtr rule = scope.FindRule(host);
-  const bool known = service != nullptr &&
-                     (subset.empty() || (rule != nullptr && rule->HasSubset(subset)));
-  if (known) {
-    FillAssignment(assignment.cluster_name(), *scope.snapshot->endpoints->Find(*service), port,
-                   SubsetLabels(rule.get(), subset), cluster_id, &assignment);
-  }
+  FillAssignment(std::string(name), endpoints, port, labels, cluster_id, &assignment);
   return MakeResource(std::string(name), assignment);
 }
 

@@ -33,9 +33,11 @@ std::vector<ResourcePtr> BuildStaticClusters(const MeshSettings& mesh,
 std::vector<ResourcePtr> BuildInboundClusters(const std::vector<InboundPort>& ports,
                                               const MeshSettings& mesh);
 
-// The load assignment of the cluster `name`, which is empty where nothing is known of it. Null if
-// `name` is not of an outbound cluster.
-ResourcePtr BuildLoadAssignment(absl::string_view name, const Scope& scope,
-                                absl::string_view cluster_id);
+// The labels that `subset` of `rule` asks for; none for the service as a whole.
+Labels SubsetLabels(const DestinationRule* rule, absl::string_view subset);
+
+// The load assignment `name`: those of `endpoints` that serve `port` and carry `labels`.
+ResourcePtr BuildLoadAssignment(absl::string_view name, uint32_t port, const Labels& labels,
+                                const ServiceEndpoints& endpoints, absl::string_view cluster_id);
 
 }  // namespace meltemi::pilot

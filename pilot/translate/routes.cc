@@ -232,7 +232,7 @@ ResourcePtr BuildOutboundRoute(absl::string_view name, const Scope& scope) {
   } else if (const ServicePtr service = scope.FindService(name.substr(0, colon))) {
     builder.AddSniffed(*service);
   } else {
-    *configuration.add_virtual_hosts() = FallbackVirtualHost(scope.outbound_policy);
+    return nullptr;
   }
   return MakeResource(std::string(name), configuration);
 }

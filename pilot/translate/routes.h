@@ -34,7 +34,8 @@ envoy::config::route::v3::VirtualHost BuildVirtualHost(
     ProxyKind kind);
 
 // The route configuration `name` of a sidecar: "PORT" for all HTTP services of a port, "HOST:PORT"
-// for one service whose protocol is sniffed. Null if the name has another form.
+// for one service whose protocol is sniffed. Null if the name has another form, or no such service
+// is there (any more).
 ResourcePtr BuildOutboundRoute(absl::string_view name, const Scope& scope);
 
 // Everything on `port` goes to the workload's own application.

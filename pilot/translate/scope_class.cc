@@ -120,18 +120,18 @@ ResourcePtr ScopeClass::LoadAssignment(absl::string_view name) {
   std::string host;
   if (!ParseOutboundClusterName(name, &port, &subset, &host)) return nullptr;
   const ServicePtr service = scope_->FindService(host);
-  if (service == nullptr) return BuildLoadAssignment(name, *scope_, cluster_id_);
   DestinationRulePtr rule = scope_->FindRule(host);
-  ServiceEndpointsPtr endpoints = scope_->snapshot->endpoints->Find(*service);
-  if (service->FindPort(port) == nullptr ||
+  if (service == nullptr || service->FindPort(port) == nullptr ||
       (!subset.empty() && (rule == nullptr || !rule->HasSubset(subset)))) {
-    return BuildLoadAssignment(name, *scope_, cluster_id_);
+    return nullptr;
   }
+  ServiceEndpointsPtr endpoints = scope_->snapshot->endpoints->Find(*service);
   Assignment& entry = assignments_[std::string(name)];
   if (entry.resource == nullptr || entry.service != service || entry.rule != rule ||
       entry.endpoints != endpoints) {
-    entry = Assignment{service, std::move(rule), std::move(endpoints),
-                       BuildLoadAssignment(name, *scope_, cluster_id_)};
+    ResourcePtr resource = BuildLoadAssignment(
+        name, port, SubsetLabels(rule.get(), subset), *endpoints, cluster_id_);
+    entry = Assignment{service, std::move(rule), std::move(endpoints), std::move(resource)};
   }
   return entry.resource;
 }

@@ -33,6 +33,8 @@ class ScopeClass {
   SharedResources OutboundListeners();
   ResourcePtr ApiListener(absl::string_view name);
   ResourcePtr Route(absl::string_view name);
+  // Null for a cluster that is not there (any more): whoever still routes to it while it goes away
+  // must keep the endpoints that it has.
   ResourcePtr LoadAssignment(absl::string_view name);
 
  private:
