@@ -53,6 +53,7 @@ struct HttpConfig {
   bool use_remote_address = false;
   bool skip_xff_append = false;
   uint32_t xff_trusted_hops = 0;
+  std::optional<std::vector<net::Cidr>> internal_ranges;  // unset: private ranges and loopback
   bool generate_request_id = true;
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;

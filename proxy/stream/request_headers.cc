@@ -92,6 +92,14 @@ void AppendForwardedFor(HeaderMap& request, const net::Address& address) {
   request.Set(HeaderId::kXForwardedFor, joined);
 }
 
+bool IsInternal(const HttpConfig& config, const net::Address& address) {
+  if (!config.internal_ranges.has_value()) return IsInternalAddress(address);
+  for (const net::Cidr& range : *config.internal_ranges) {
+    if (range.Contains(address)) return true;
+  }
+  return false;
+}
+
 // Who the client is, and whether it is one of ours. Envoy's mutateRequestHeaders.
 bool DecideRemote(const HttpConfig& config, bool tls, HeaderMap& request, StreamInfo& info) {
   bool single = false;
@@ -117,7 +125,7 @@ bool DecideRemote(const HttpConfig& config, bool tls, HeaderMap& request, Stream
       request.AddView(HeaderId::kXForwardedProto, "x-forwarded-proto", proto);
     }
   }
-  const bool internal = single && remote.set() && IsInternalAddress(remote);
+  const bool internal = single && remote.set() && IsInternal(config, remote);
   info.downstream_remote = remote.set() ? remote : direct;
   return internal;
 }

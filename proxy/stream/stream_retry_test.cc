@@ -173,7 +173,7 @@ TEST_F(RetryTest, RouteTimeoutCoversAllTries) {
   EXPECT_THAT(client.Received(), StartsWith("HTTP/1.1 504"));
   EXPECT_EQ(t_.attempt(1).cancel_cause, StreamError::kRequestTimeout);
   EXPECT_EQ(t_.log->lines.at(0).flags, "UT");
-  EXPECT_EQ(t_.log->lines.at(0).details, "upstream_response_timeout");
+  EXPECT_EQ(t_.log->lines.at(0).details, "response_timeout");
 }
 
 TEST_F(RetryTest, TimeoutStartsAtTheRequestsEnd) {
