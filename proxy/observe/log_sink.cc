@@ -5,18 +5,20 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 
 namespace meltemi::proxy {
 namespace {
 
 // Lines are gathered for this long before they are written together.
-constexpr absl::Duration kGather = absl::Milliseconds(100);
+constexpr std::chrono::milliseconds kGather{100};
 // … or until there is this much.
 constexpr size_t kWriteBytes = 64 * 1024;
 
@@ -37,53 +39,56 @@ void WriteAll(int fd, absl::string_view bytes) {
 
 // The thread and what wakes it. Sinks keep it alive, so that a late line finds it (stopped).
 struct LogSink::Writer {
-  absl::Mutex mutex;
-  absl::CondVar wake;      // of the thread: there is something to do
-  absl::CondVar written;   // of those that wait in Flush
+  std::mutex mutex;
+  std::condition_variable wake;     // of the thread: there is something to do
+  std::condition_variable written;  // of those that wait in Flush
   std::vector<LogSink*> sinks ABSL_GUARDED_BY(mutex);
-  bool dirty ABSL_GUARDED_BY(mutex) = false;    // some buffer is not empty
-  bool hurry ABSL_GUARDED_BY(mutex) = false;    // don't gather
+  bool dirty ABSL_GUARDED_BY(mutex) = false;  // some buffer is not empty
+  bool hurry ABSL_GUARDED_BY(mutex) = false;  // don't gather
   bool reopen ABSL_GUARDED_BY(mutex) = false;
   bool stop ABSL_GUARDED_BY(mutex) = false;
-  uint64_t rounds ABSL_GUARDED_BY(mutex) = 0;   // completed
+  uint64_t rounds ABSL_GUARDED_BY(mutex) = 0;  // completed
   std::thread thread;
 
   void Run();
   void Wake(bool in_a_hurry) {
-    absl::MutexLock lock(&mutex);
+    std::lock_guard<std::mutex> lock(mutex);
     const bool known = dirty && (hurry || !in_a_hurry);
     dirty = true;
     hurry |= in_a_hurry;
-    if (!known) wake.Signal();
+    if (!known) wake.notify_one();
   }
 };
 
 void LogSink::Writer::Run() {
-  absl::MutexLock lock(&mutex);
+  std::unique_lock<std::mutex> lock(mutex);
   while (true) {
-    while (!dirty && !stop && !reopen) wake.Wait(&mutex);
-    const absl::Time until = absl::Now() + kGather;
+    while (!dirty && !stop && !reopen) wake.wait(lock);
+    const auto until = std::chrono::steady_clock::now() + kGather;
     while (!hurry && !stop && !reopen) {
-      if (wake.WaitWithDeadline(&mutex, until)) break;
+      if (wake.wait_until(lock, until) == std::cv_status::timeout) break;
     }
     const bool last = stop, reopen_files = std::exchange(reopen, false);
     dirty = hurry = false;
     // Sinks stay until the thread has been joined.
     const std::vector<LogSink*> all = sinks;
-    mutex.Unlock();
+    lock.unlock();
     for (LogSink* sink : all) {
       sink->Drain();
       if (reopen_files) sink->ReopenFile();
     }
-    mutex.Lock();
+    lock.lock();
     ++rounds;
-    written.SignalAll();
+    written.notify_all();
     if (last) return;
   }
 }
 
 LogSink::LogSink(std::string path, int fd, size_t buffer_bytes_max, std::shared_ptr<Writer> writer)
-    : path_(std::move(path)), buffer_bytes_max_(buffer_bytes_max), writer_(std::move(writer)), fd_(fd) {}
+    : path_(std::move(path)),
+      buffer_bytes_max_(buffer_bytes_max),
+      writer_(std::move(writer)),
+      fd_(fd) {}
 
 LogSink::~LogSink() {
   if (fd_ > STDERR_FILENO) close(fd_);
@@ -92,7 +97,7 @@ LogSink::~LogSink() {
 void LogSink::Write(absl::string_view line) {
   bool was_empty, much;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     if (buffer_.size() + line.size() > buffer_bytes_max_) {
       dropped_.fetch_add(1, std::memory_order_relaxed);
       return;
@@ -107,7 +112,7 @@ void LogSink::Write(absl::string_view line) {
 void LogSink::Drain() {
   writing_.clear();
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     std::swap(writing_, buffer_);
   }
   WriteAll(fd_, writing_);
@@ -126,17 +131,17 @@ LogSinks::LogSinks(size_t buffer_bytes_max)
 
 LogSinks::~LogSinks() {
   {
-    absl::MutexLock lock(&writer_->mutex);
+    std::lock_guard<std::mutex> lock(writer_->mutex);
     writer_->stop = true;
-    writer_->wake.Signal();
+    writer_->wake.notify_one();
   }
   if (writer_->thread.joinable()) writer_->thread.join();
-  absl::MutexLock lock(&writer_->mutex);
+  std::lock_guard<std::mutex> lock(writer_->mutex);
   writer_->sinks.clear();
 }
 
 absl::StatusOr<std::shared_ptr<LogSink>> LogSinks::Open(absl::string_view path) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   if (const auto found = sinks_.find(path); found != sinks_.end()) return found->second;
   const std::string name(path);
   int fd;
@@ -150,7 +155,7 @@ absl::StatusOr<std::shared_ptr<LogSink>> LogSinks::Open(absl::string_view path) 
   }
   std::shared_ptr<LogSink> sink(new LogSink(name, fd, buffer_bytes_max_, writer_));
   sinks_.emplace(name, sink);
-  absl::MutexLock writer_lock(&writer_->mutex);
+  std::lock_guard<std::mutex> writer_lock(writer_->mutex);
   writer_->sinks.push_back(sink.get());
   if (!writer_->thread.joinable()) {
     writer_->thread = std::thread([writer = writer_.get()] { writer->Run(); });
@@ -160,26 +165,27 @@ absl::StatusOr<std::shared_ptr<LogSink>> LogSinks::Open(absl::string_view path) 
 
 void LogSinks::Reopen() {
   {
-    absl::MutexLock lock(&writer_->mutex);
+    std::lock_guard<std::mutex> lock(writer_->mutex);
     writer_->reopen = true;
   }
   Flush();
 }
 
 void LogSinks::Flush() {
-  absl::MutexLock lock(&writer_->mutex);
+  std::unique_lock<std::mutex> lock(writer_->mutex);
   if (!writer_->thread.joinable()) return;
-  // A round that was under way may have passed a buffer already: the second one has seen everything.
+  // A round that was under way may have passed a buffer already: the second one has seen
+  // everything.
   for (int i = 0; i < 2; ++i) {
     const uint64_t before = writer_->rounds;
     writer_->dirty = writer_->hurry = true;
-    writer_->wake.Signal();
-    while (writer_->rounds == before) writer_->written.Wait(&writer_->mutex);
+    writer_->wake.notify_one();
+    while (writer_->rounds == before) writer_->written.wait(lock);
   }
 }
 
 uint64_t LogSinks::lines_dropped() const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   uint64_t sum = 0;
   for (const auto& [path, sink] : sinks_) sum += sink->lines_dropped();
   return sum;

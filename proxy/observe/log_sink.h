@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 
 namespace meltemi::proxy {
 
@@ -25,8 +25,8 @@ class LogSink {
   LogSink(const LogSink&) = delete;
   LogSink& operator=(const LogSink&) = delete;
 
-  // A whole line (or several), with its newline. Whole lines are dropped and counted when the buffer is
-  // full.
+  // A whole line (or several), with its newline. Whole lines are dropped and counted when the
+  // buffer is full.
   void Write(absl::string_view line);
   uint64_t lines_dropped() const { return dropped_.load(std::memory_order_relaxed); }
   const std::string& path() const { return path_; }
@@ -42,14 +42,15 @@ class LogSink {
   const size_t buffer_bytes_max_;
   const std::shared_ptr<Writer> writer_;
   std::atomic<uint64_t> dropped_{0};
-  absl::Mutex mutex_;
+  std::mutex mutex_;
   std::string buffer_ ABSL_GUARDED_BY(mutex_);
   // The writer thread's alone.
   std::string writing_;
   int fd_;
 };
 
-// The sinks of a process by path, and their writer thread (started with the first sink). Thread-safe.
+// The sinks of a process by path, and their writer thread (started with the first sink).
+// Thread-safe.
 class LogSinks {
  public:
   static constexpr size_t kBufferBytesMax = 4 * 1024 * 1024;
@@ -58,8 +59,8 @@ class LogSinks {
   // Writes what is left.
   ~LogSinks();
 
-  // The sink of a path: the same for all that ask. "/dev/stdout" and "/dev/stderr" are this process's
-  // own descriptors. Error: the path and the reason.
+  // The sink of a path: the same for all that ask. "/dev/stdout" and "/dev/stderr" are this
+  // process's own descriptors. Error: the path and the reason.
   absl::StatusOr<std::shared_ptr<LogSink>> Open(absl::string_view path);
   // Closes and opens all files again, after what is in the buffers has gone to the old ones (log
   // rotation: SIGHUP, /reopen_logs).
@@ -71,7 +72,7 @@ class LogSinks {
  private:
   const size_t buffer_bytes_max_;
   const std::shared_ptr<LogSink::Writer> writer_;
-  mutable absl::Mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<LogSink>, std::less<>> sinks_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -17,6 +17,7 @@ namespace meltemi::proxy {
 
 struct ClusterConfig;
 struct Host;
+struct MeshPeer;  // proxy/observe/peer_metadata.h
 struct Route;
 
 struct StreamInfo {
@@ -58,9 +59,9 @@ struct StreamInfo {
   std::optional<net::Address> upstream_local;
   std::optional<http::Protocol> upstream_protocol;
 
-  // --- mesh peers (Istio's metadata exchange headers); empty when unknown
-  std::string peer_metadata_id;
-  std::string peer_metadata;             // the header's raw base64
+  // --- who is at the other end (Istio's metadata exchange); MeshStats fills and owns what it points to
+  const MeshPeer* peer = nullptr;        // null: unknown
+  bool peer_introduced = false;          // it sent its metadata, so it wants ours
 };
 
 }  // namespace meltemi::proxy
