@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kOutputHighBytes = 256 * 1024;
 // Stream ids run out at 2^31; a new connection is opened well before.
 constexpr uint32_t kStreamIdHigh = 0x7fff0000;
+// How many ranges of skipped stream ids are remembered; no ordinary client skips any.
+constexpr size_t kSkippedRangesMax = 32;
 constexpr size_t kFieldOverheadBytes = 32;  // RFC 9113 6.5.2
 
 absl::string_view ErrorName(uint32_t code) { return nghttp2_http2_strerror(code); }
@@ -23,21 +25,22 @@ absl::string_view ErrorName(uint32_t code) { return nghttp2_http2_strerror(code)
 absl::Status Connection::Receive(Buffer& in, bool end_of_input) {
   if (finished_) return status_;
   in_call_ = true;
-  while (!in.empty() && !flooded_) {
+  while (!in.empty() && fatal_ == nullptr) {
     const absl::string_view run = in.Front();
     const ssize_t used = nghttp2_session_mem_recv(
         session_, reinterpret_cast<const uint8_t*>(run.data()), run.size());
     if (used < 0) {
-      const bool flood = flooded_ || used == NGHTTP2_ERR_FLOODED;
-      Fail(flood, flooded_ ? flood_ : nghttp2_strerror(static_cast<int>(used)),
-           flood ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+      if (fatal_ == nullptr) {
+        fatal_ = nghttp2_strerror(static_cast<int>(used));
+        fatal_is_limit_ = used == NGHTTP2_ERR_FLOODED;
+      }
       break;
     }
     in.Drain(static_cast<size_t>(used));
     dirty_ = true;
     CheckQueues();
   }
-  if (flooded_ && !finished_) Fail(true, flood_, NGHTTP2_ENHANCE_YOUR_CALM);
+  FailFatally();
   Settle();
   if (end_of_input && !finished_) {
     finished_ = true;
@@ -155,8 +158,32 @@ void Connection::OnBeginFrame(const nghttp2_frame_hd& hd) {
   if (hd.type != NGHTTP2_CONTINUATION) {
     continuations_ = 0;
   } else if (++continuations_ > limits_.continuation_frames_max) {
-    flooded_ = true;
-    flood_ = "too many CONTINUATION frames";
+    LimitPassed("too many CONTINUATION frames");
+  }
+  if (is_server() && hd.type == NGHTTP2_HEADERS) CheckStreamId(hd.stream_id);
+}
+
+void Connection::LimitPassed(const char* what) {
+  fatal_ = what;
+  fatal_is_limit_ = true;
+}
+
+// RFC 9113 5.1.1: opening a stream closes the idle ones below it for good. nghttp2 takes HEADERS for
+// one of those for a late frame of a forgotten stream.
+void Connection::CheckStreamId(int32_t stream_id) {
+  if (stream_id % 2 == 0) return;
+  if (stream_id > last_peer_stream_id_) {
+    if (stream_id > last_peer_stream_id_ + 2) {
+      if (skipped_stream_ids_.size() >= kSkippedRangesMax) {
+        skipped_stream_ids_.erase(skipped_stream_ids_.begin());
+      }
+      skipped_stream_ids_.emplace_back(last_peer_stream_id_ + 2, stream_id - 2);
+    }
+    last_peer_stream_id_ = stream_id;
+    return;
+  }
+  for (const auto& [first, last] : skipped_stream_ids_) {
+    if (stream_id >= first && stream_id <= last) fatal_ = "HEADERS for a stream id that was skipped";
   }
 }
 
@@ -301,9 +328,7 @@ void Connection::OnDataFrame(const nghttp2_frame& frame) {
   const bool end_stream = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (frame.hd.length == frame.data.padlen && !end_stream) {
     if (++empty_data_frames_ > limits_.empty_data_frames_max) {
-      flooded_ = true;
-      flood_ = "too many empty DATA frames";
-      return;
+      return LimitPassed("too many empty DATA frames");
     }
   } else {
     empty_data_frames_ = 0;
@@ -325,8 +350,7 @@ void Connection::OnResetFrame(const nghttp2_frame& frame) {
 void Connection::CountPrematureReset() {
   ++premature_resets_;
   if (is_server() && premature_resets_ > limits_.rapid_resets_max + completed_streams_ / 2) {
-    flooded_ = true;
-    flood_ = "too many streams reset before their response";
+    LimitPassed("too many streams reset before their response");
   }
 }
 
@@ -340,8 +364,7 @@ void Connection::CheckQueues() {
   const size_t waiting = nghttp2_session_get_outbound_queue_size(session_);
   // Every stream may have a frame or two of its own under way.
   if (waiting <= limits_.queued_control_frames_max + 4 * streams_.size()) return;
-  flooded_ = true;
-  flood_ = "too many frames wait to be sent";
+  LimitPassed("too many frames wait to be sent");
 }
 
 // ---- Telling receivers ---------------------------------------------------------------------------
@@ -445,6 +468,12 @@ void Connection::Fail(bool limit, absl::string_view detail, uint32_t error_code)
   CloseAll(limit ? ResetCause::kLimit : ResetCause::kProtocolError, text);
 }
 
+void Connection::FailFatally() {
+  if (fatal_ == nullptr || finished_) return;
+  Fail(fatal_is_limit_, fatal_,
+       fatal_is_limit_ ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+}
+
 // Writes and tells until there is nothing more to do.
 void Connection::Settle() {
   while (!finished_ && (dirty_ || !due_.empty())) {
@@ -457,7 +486,7 @@ void Connection::Settle() {
       stream->is_due_ = false;
       Attend(*stream);
     }
-    if (flooded_ && !finished_) Fail(true, flood_, NGHTTP2_ENHANCE_YOUR_CALM);
+    FailFatally();
   }
   if (finished_) return;
   if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -167,6 +168,9 @@ class Connection final {
   void Fail(bool limit, absl::string_view detail, uint32_t error_code);
   void CountPrematureReset();
   void CheckQueues();
+  void CheckStreamId(int32_t stream_id);
+  void LimitPassed(const char* what);
+  void FailFatally();
   void RefuseTooLarge(Http2Stream& stream, bool end_stream);
 
   Http2Stream& AddStream(int32_t id);
@@ -188,14 +192,18 @@ class Connection final {
   bool transport_blocked_ = false;
   bool goaway_received_ = false;
   bool error_goaway_sent_ = false;
-  bool flooded_ = false;    // a limit was passed within a callback
-  const char* flood_ = "";
+  // What ends the connection, found within a callback of nghttp2; nullptr: nothing.
+  const char* fatal_ = nullptr;
+  bool fatal_is_limit_ = false;
   bool finished_ = false;
 
   uint32_t continuations_ = 0;
   uint32_t empty_data_frames_ = 0;
   uint64_t premature_resets_ = 0;
   uint64_t completed_streams_ = 0;
+  // Server: the stream ids that the peer has skipped (and so closed), the latest of them.
+  int32_t last_peer_stream_id_ = -1;
+  std::vector<std::pair<int32_t, int32_t>> skipped_stream_ids_;
 };
 
 }  // namespace meltemi::http::h2

@@ -117,7 +117,6 @@ Connection::Connection(Side side, CodecTransport& transport, ConnectionEvents& e
   nghttp2_option* option = nullptr;
   nghttp2_option_new(&option);
   nghttp2_option_set_no_auto_window_update(option, 1);
-  nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_max_outbound_ack(option, limits_.queued_control_frames_max);
   nghttp2_option_set_max_deflate_dynamic_table_size(option, limits_.header_table_bytes);
   nghttp2_option_set_max_send_header_block_length(option, 4 * limits_.headers_bytes_max);
@@ -141,7 +140,7 @@ Connection::Connection(Side side, CodecTransport& transport, ConnectionEvents& e
 Connection::~Connection() { nghttp2_session_del(session_); }
 
 // Ends nghttp2's processing of input once a limit has been passed.
-int Connection::CallbackResult() const { return flooded_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0; }
+int Connection::CallbackResult() const { return fatal_ != nullptr ? NGHTTP2_ERR_CALLBACK_FAILURE : 0; }
 
 // ---- Submitting ----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ set -euo pipefail
 readonly ENVOY_VERSION=1.40.0
 readonly FORTIO_VERSION=v1.63.10
 readonly GRPCURL_VERSION=v1.9.3
+readonly H2SPEC_VERSION=v2.2.1+incompatible
 
 cache="$(dirname "$(readlink -f "$0")")/../../../.cache/interop"
 mkdir -p "$cache"
@@ -55,6 +56,7 @@ case "${1:-}" in
   envoy) fetch_envoy ;;
   fortio) fetch_go fortio fortio.org/fortio "$FORTIO_VERSION" ;;
   grpcurl) fetch_go grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl "$GRPCURL_VERSION" ;;
+  h2spec) fetch_go h2spec github.com/summerwind/h2spec/cmd/h2spec "$H2SPEC_VERSION" ;;
   *)
     exit 2
     ;;
