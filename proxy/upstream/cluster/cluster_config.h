@@ -53,6 +53,7 @@ struct OutlierDetection {
   uint32_t failure_percentage_minimum_hosts = 5;
   uint32_t failure_percentage_request_volume = 50;
   bool always_eject_one_host = false;
+  bool uneject_on_health_check = true;  // a successful active check ends an ejection
 };
 
 struct HealthCheck {
@@ -72,6 +73,9 @@ struct HealthCheck {
   uint32_t alt_port = 0;
 };
 
+// For ClusterConfig::idle_timeout: none.
+inline constexpr Duration kNoIdleTimeout = Duration::max();
+
 enum class UpstreamProtocol : uint8_t { kHttp1, kHttp2, kSameAsDownstream };
 
 struct ClusterConfig {
@@ -84,6 +88,7 @@ struct ClusterConfig {
   uint64_t ring_size_min = 1024, ring_size_max = 8 * 1024 * 1024;
   uint64_t maglev_table_size = 65537;
   bool hash_by_hostname = false;
+  bool locality_weighted = false;            // localities share by their weight, hosts within them
   double panic_threshold_percent = 50;
   uint32_t overprovisioning_percent = 140;
   bool fail_traffic_on_panic = false;
@@ -98,6 +103,8 @@ struct ClusterConfig {
   UpstreamProtocol protocol = UpstreamProtocol::kHttp1;
   http::Http1Limits http1;
   http::Http2Limits http2;
+  Duration http2_ping_interval{0};           // 0: none
+  Duration http2_ping_timeout = seconds(10);
   std::optional<net::TcpKeepalive> keepalive;
   net::Address bind_source;                  // unset: the kernel chooses
 
@@ -113,6 +120,7 @@ struct ClusterConfig {
   // kStrictDns, kLogicalDns
   net::DnsFamily dns_family = net::DnsFamily::kAuto;
   Duration dns_refresh = seconds(5);
+  Duration dns_failure_refresh{0};           // after a failure; 0: dns_refresh
   bool respect_dns_ttl = false;
 
   // Istio's cluster metadata ("istio".services[0]) and service names for statistics.
