@@ -94,7 +94,7 @@ int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max) {
       return 1;
     }
     const json::Value* settled = page->Find("settled");
-    if (settled != nullptr && settled->is_true()) return 0;
+    if (settled != nullptr && settled->bool_value()) return 0;
     if (const std::string rejected = Joined(*page, "rejected"); !rejected.empty()) {
       PrintError(absl::StrCat("rejected by ", rejected));
       return 1;

@@ -85,11 +85,12 @@ class Server {
   }
   // Waits until the server sees the state, at most ten seconds.
   bool Until(std::function<bool()> holds) {
-    for (int i = 0; i < 1000; ++i) {
-      if (holds()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!holds()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::yield();
     }
-    return false;
+    return true;
   }
   int port() const { return ads_->port(); }
   int64_t Metric(const std::string& name) { return registry_.Sum(name); }
