@@ -85,18 +85,18 @@ absl::StatusOr<Process*> Pod::Start(const std::string& label, std::vector<std::s
                  {.argv = std::move(argv),
                   .env = std::move(env),
                   .network_namespace = network_.fd(),
-                  .hosts_file = HostsPath(folder_),
-                  .resolv_file = ResolvPath(folder_),
+                  .hosts_file = hosts_file(),
+                  .resolv_file = resolv_file(),
                   .uid = uid,
                   .gid = uid,
-                  .output_path = absl::StrCat(folder_, "/", name_, ".", label, ".log")});
+                  .output_path = LogPath(label)});
 }
 
 Finished Pod::Exec(std::vector<std::string> argv, std::chrono::milliseconds timeout) const {
   return RunToEnd({.argv = std::move(argv),
                    .network_namespace = network_.fd(),
-                   .hosts_file = HostsPath(folder_),
-                   .resolv_file = ResolvPath(folder_)},
+                   .hosts_file = hosts_file(),
+                   .resolv_file = resolv_file()},
                   timeout);
 }
 
@@ -105,9 +105,12 @@ Process* Pod::process(const std::string& label) {
   return found == processes_.end() ? nullptr : &found->second;
 }
 
-std::string Pod::Log(const std::string& label) const {
-  return ReadFile(absl::StrCat(folder_, "/", name_, ".", label, ".log"));
+std::string Pod::LogPath(const std::string& label) const {
+  return absl::StrCat(folder_, "/", name_, ".", label, ".log");
 }
+std::string Pod::Log(const std::string& label) const { return ReadFile(LogPath(label)); }
+std::string Pod::hosts_file() const { return HostsPath(folder_); }
+std::string Pod::resolv_file() const { return ResolvPath(folder_); }
 
 void Pod::Stop(const std::string& label) { processes_.erase(label); }
 

@@ -52,6 +52,9 @@ class Pod {
                 std::chrono::milliseconds timeout = std::chrono::seconds(60)) const;
   Process* process(const std::string& label);
   std::string Log(const std::string& label) const;
+  std::string LogPath(const std::string& label) const;
+  std::string hosts_file() const;
+  std::string resolv_file() const;
   void Stop(const std::string& label);
   // True once something accepts connections on the port (looked at from inside the pod, not connecting).
   bool Listening(int port) const;

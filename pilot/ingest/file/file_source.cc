@@ -85,6 +85,11 @@ class FileSourceImpl final : public FileSource {
         poll_timer_(loop.NewTimer([this] { Poll(); })) {}
 
   absl::Status Start() override;
+  void Refresh() override {
+    all_dirty_ = true;
+    settle_timer_->Disarm();
+    Settle();
+  }
   const FileStore& store() const override { return store_; }
 
  private:

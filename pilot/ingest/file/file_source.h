@@ -44,6 +44,9 @@ class FileSource {
   // when a path is missing. A file counts as written when its writer closes it or moves it into
   // place.
   virtual absl::Status Start() = 0;
+  // Looks at every file now, instead of when the watch tells; `on_change` is called from within
+  // when something has changed. For who must know that what lies on the disk has been seen.
+  virtual void Refresh() = 0;
 
   virtual const FileStore& store() const = 0;
 };
