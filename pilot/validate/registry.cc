@@ -39,6 +39,9 @@ Registry::Registry(const std::vector<ObjectPtr>& objects, std::string domain)
   }
   for (const Object* object : OfKind(Kind::kService)) AddService(*object);
   for (const Object* object : OfKind(Kind::kServiceEntry)) AddServiceEntry(*object);
+  for (const auto& [host, services] : services_) {
+    if (IsWildcard(host)) wildcards_.push_back(host);
+  }
   for (const Object* object : OfKind(Kind::kPod)) AddWorkload(*object);
   for (const Object* object : OfKind(Kind::kWorkloadEntry)) AddWorkload(*object);
   for (const Object* object : OfKind(Kind::kDestinationRule)) AddRule(*object);
@@ -96,6 +99,7 @@ void Registry::AddWorkload(const Object& object) {
 
 void Registry::AddRule(const Object& object) {
   const auto& spec = object.Spec<networking::DestinationRule>();
+  rules_by_host_[Resolve(spec.host(), object.meta.ns)].push_back(rules_.size());
   rules_.push_back({.object = &object,
                     .host = Resolve(spec.host(), object.meta.ns),
                     .export_to = ToExportTo(spec.export_to(), object.meta.ns)});
@@ -115,9 +119,9 @@ const KnownService* Registry::FindService(absl::string_view host, absl::string_v
     if (const KnownService* service = visible(it->second)) return service;
   }
   const KnownService* best = nullptr;
-  for (const auto& [pattern, services] : services_) {
-    if (!IsWildcard(pattern) || !HostCovers(pattern, host)) continue;
-    const KnownService* service = visible(services);
+  for (const std::string& pattern : wildcards_) {
+    if (!HostCovers(pattern, host)) continue;
+    const KnownService* service = visible(services_.find(pattern)->second);
     if (service != nullptr && (best == nullptr || MoreSpecificHost(pattern, best->host))) {
       best = service;
     }
@@ -127,41 +131,65 @@ const KnownService* Registry::FindService(absl::string_view host, absl::string_v
 
 bool Registry::FindsAny(absl::string_view service_ns, absl::string_view host,
                         absl::string_view ns) const {
-  for (const auto& [name, services] : services_) {
-    if (!HostsOverlap(host, name)) continue;
-    for (const KnownService& service : services) {
-      if ((service_ns == "*" || service.ns == service_ns) && service.export_to.VisibleIn(ns)) {
-        return true;
-      }
-    }
+  const auto any_of = [&](const std::vector<KnownService>& services) {
+    return std::any_of(services.begin(), services.end(), [&](const KnownService& service) {
+      return (service_ns == "*" || service.ns == service_ns) && service.export_to.VisibleIn(ns);
+    });
+  };
+  if (!IsWildcard(host)) {
+    const auto it = services_.find(host);
+    if (it != services_.end() && any_of(it->second)) return true;
+    return std::any_of(wildcards_.begin(), wildcards_.end(), [&](const std::string& pattern) {
+      return HostCovers(pattern, host) && any_of(services_.find(pattern)->second);
+    });
   }
-  return false;
+  return std::any_of(services_.begin(), services_.end(), [&](const auto& known) {
+    return HostsOverlap(host, known.first) && any_of(known.second);
+  });
 }
 
 bool Registry::HasSubset(absl::string_view host, absl::string_view subset,
                          absl::string_view ns) const {
-  for (const KnownRule& rule : rules_) {
-    if (!HostCovers(rule.host, host)) continue;
-    if (rule.object->meta.ns != ns && !rule.export_to.VisibleIn(ns)) continue;
+  const auto defines = [&](const KnownRule& rule) {
+    if (rule.object->meta.ns != ns && !rule.export_to.VisibleIn(ns)) return false;
     for (const auto& known : rule.object->Spec<networking::DestinationRule>().subsets()) {
       if (known.name() == subset) return true;
+    }
+    return false;
+  };
+  if (const auto it = rules_by_host_.find(host); it != rules_by_host_.end()) {
+    for (const size_t index : it->second) {
+      if (defines(rules_[index])) return true;
+    }
+  }
+  // Wildcards come first in the order of hosts.
+  for (const auto& [pattern, indexes] : rules_by_host_) {
+    if (!IsWildcard(pattern)) break;
+    if (!HostCovers(pattern, host)) continue;
+    for (const size_t index : indexes) {
+      if (defines(rules_[index])) return true;
     }
   }
   return false;
 }
 
+const Object* Registry::Find(Kind kind, absl::string_view ns, absl::string_view name) const {
+  const std::vector<const Object*>& list = OfKind(kind);
+  const auto it = std::lower_bound(
+      list.begin(), list.end(), std::pair(ns, name), [](const Object* object, const auto& wanted) {
+        return std::pair<absl::string_view, absl::string_view>(object->meta.ns, object->meta.name) <
+               wanted;
+      });
+  if (it == list.end() || (*it)->meta.ns != ns || (*it)->meta.name != name) return nullptr;
+  return *it;
+}
+
 const Object* Registry::FindGateway(absl::string_view ns, absl::string_view name) const {
-  for (const Object* gateway : OfKind(Kind::kGateway)) {
-    if (gateway->meta.ns == ns && gateway->meta.name == name) return gateway;
-  }
-  return nullptr;
+  return Find(Kind::kGateway, ns, name);
 }
 
 const Object* Registry::FindVirtualService(absl::string_view ns, absl::string_view name) const {
-  for (const Object* service : OfKind(Kind::kVirtualService)) {
-    if (service->meta.ns == ns && service->meta.name == name) return service;
-  }
-  return nullptr;
+  return Find(Kind::kVirtualService, ns, name);
 }
 
 }  // namespace meltemi::pilot

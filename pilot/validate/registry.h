@@ -60,12 +60,15 @@ class Registry {
   void AddServiceEntry(const Object& object);
   void AddWorkload(const Object& object);
   void AddRule(const Object& object);
+  const Object* Find(Kind kind, absl::string_view ns, absl::string_view name) const;
 
   const std::string domain_;
   std::map<Kind, std::vector<const Object*>> by_kind_;
   std::map<std::string, std::vector<KnownService>, std::less<>> services_;  // by host
+  std::vector<std::string> wildcards_;                                      // among those hosts
   std::vector<KnownWorkload> workloads_;
   std::vector<KnownRule> rules_;
+  std::map<std::string, std::vector<size_t>, std::less<>> rules_by_host_;
 };
 
 }  // namespace meltemi::pilot

@@ -56,7 +56,8 @@ std::string Rule(absl::string_view policy) {
 TEST(ValidateVirtualService, AGoodOneHasNothingToSay) {
   EXPECT_EQ(Of("VirtualService", R"({
     hosts: [reviews, "*.example.com", 10.0.0.1], gateways: [mesh, ns/gw], exportTo: ["."],
-    http: [{match: [{uri: {prefix: /v2}, headers: {":method": {exact: GET}, end-user: {regex: "a.*"}},
+    http: [{match: [{uri: {prefix: /v2}, headers: {":method": {exact: GET},
+                                                     end-user: {regex: "a.*"}},
                      withoutHeaders: {x: {}}, queryParams: {q: {exact: "1"}}, port: 80,
                      sourceLabels: {app: web}, sourceNamespace: prod, gateways: [mesh]}],
             route: [{destination: {host: reviews, subset: v2, port: {number: 80}}, weight: 25},
@@ -68,7 +69,8 @@ TEST(ValidateVirtualService, AGoodOneHasNothingToSay) {
             mirror: {host: reviews}, mirrorPercentage: {value: 10},
             corsPolicy: {allowOrigins: [{exact: "https://a"}], allowMethods: [GET, POST],
                          allowHeaders: [x-a], exposeHeaders: [x-b], maxAge: 24h},
-            headers: {request: {set: {":authority": b}, remove: [x-c]}, response: {add: {x: "%RESP(y)%"}}},
+            headers: {request: {set: {":authority": b}, remove: [x-c]},
+                      response: {add: {x: "%RESP(y)%"}}},
             rewrite: {uri: /}},
            {redirect: {authority: other, redirectCode: 302}}]})"),
             "");
@@ -355,10 +357,14 @@ TEST(Reachability, HeadersAndLabelsNarrow) {
 TEST(ValidateDestinationRule, AGoodOneHasNothingToSay) {
   EXPECT_EQ(Of("DestinationRule", R"({
     host: reviews, exportTo: ["*"],
-    trafficPolicy: {loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 0s}, maglev: {tableSize: 65537}}},
-      connectionPool: {tcp: {maxConnections: 1, connectTimeout: 30ms, tcpKeepalive: {time: 2h, interval: 75s}},
-                       http: {http1MaxPendingRequests: 1, maxRequestsPerConnection: 1, idleTimeout: 1h}},
-      outlierDetection: {consecutive5xxErrors: 7, interval: 5m, baseEjectionTime: 15m, maxEjectionPercent: 10},
+    trafficPolicy: {loadBalancer: {consistentHash: {httpCookie: {name: c, ttl: 0s},
+                                                    maglev: {tableSize: 65537}}},
+      connectionPool: {tcp: {maxConnections: 1, connectTimeout: 30ms,
+                             tcpKeepalive: {time: 2h, interval: 75s}},
+                       http: {http1MaxPendingRequests: 1, maxRequestsPerConnection: 1,
+                              idleTimeout: 1h}},
+      outlierDetection: {consecutive5xxErrors: 7, interval: 5m, baseEjectionTime: 15m,
+                         maxEjectionPercent: 10},
       portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: ROUND_ROBIN}}]},
     subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2},
                trafficPolicy: {loadBalancer: {simple: RANDOM}}}]})"),

@@ -198,8 +198,15 @@ spec:
   serviceAccountName: web
   volumes: [{name: v, emptyDir: {}}]
   containers:
-  - {name: c, image: i, ports: [{containerPort: 80, name: http}], livenessProbe: {httpGet: {port: 1}}}
-status: {podIP: 10.244.0.3, podIPs: [{ip: 10.244.0.3}], conditions: [{type: Ready, status: "True"}], qosClass: x}
+  - name: c
+    image: i
+    ports: [{containerPort: 80, name: http}]
+    livenessProbe: {httpGet: {port: 1}}
+status:
+  podIP: 10.244.0.3
+  podIPs: [{ip: 10.244.0.3}]
+  conditions: [{type: Ready, status: "True"}]
+  qosClass: x
 )",
                                               "f");
   EXPECT_EQ(Errors(manifests), "");

@@ -83,6 +83,14 @@ Changes FileStore::Replace(const std::string& file, std::map<ObjectKey, ObjectPt
   for (const auto& [key, object] : objects) keys.insert(key);
   std::map<ObjectKey, ObjectPtr> before;
   for (const ObjectKey& key : keys) before[key] = InEffect(key);
+  for (const ObjectKey& key : keys) {
+    const auto held = objects.find(key);
+    if (held != objects.end()) {
+      holders_[key][file] = held->second;
+    } else if (auto& holders = holders_[key]; holders.erase(file) > 0 && holders.empty()) {
+      holders_.erase(key);
+    }
+  }
   state.objects = std::move(objects);
 
   Changes changes;
@@ -98,11 +106,8 @@ Changes FileStore::Replace(const std::string& file, std::map<ObjectKey, ObjectPt
 }
 
 ObjectPtr FileStore::InEffect(const ObjectKey& key) const {
-  for (auto file = files_.rbegin(); file != files_.rend(); ++file) {
-    const auto it = file->second.objects.find(key);
-    if (it != file->second.objects.end()) return it->second;
-  }
-  return nullptr;
+  const auto it = holders_.find(key);
+  return it == holders_.end() ? nullptr : it->second.rbegin()->second;
 }
 
 std::vector<Diagnostic> FileStore::Diagnostics() const {
@@ -111,7 +116,7 @@ std::vector<Diagnostic> FileStore::Diagnostics() const {
     all.insert(all.end(), file.diagnostics.begin(), file.diagnostics.end());
     for (const auto& [key, object] : file.objects) {
       const ObjectPtr winner = InEffect(key);
-      if (winner == object || winner->file == name) continue;
+      if (winner == object) continue;
       all.push_back({.severity = Severity::kWarning,
                      .code = kReplaced,
                      .object = key.ToString(),
@@ -126,12 +131,8 @@ std::vector<Diagnostic> FileStore::Diagnostics() const {
 }
 
 std::vector<ObjectPtr> FileStore::Objects() const {
-  std::map<ObjectKey, ObjectPtr> all;
-  for (const auto& [name, file] : files_) {
-    for (const auto& [key, object] : file.objects) all[key] = object;
-  }
   std::vector<ObjectPtr> objects;
-  for (const auto& [key, object] : all) objects.push_back(object);
+  for (const auto& [key, holders] : holders_) objects.push_back(holders.rbegin()->second);
   return objects;
 }
 

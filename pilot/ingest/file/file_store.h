@@ -60,6 +60,8 @@ class FileStore {
   const DecodeManifestsOptions options_;
   const Validator validator_;
   std::map<std::string, File> files_;
+  // Which files hold an object, by name; the last one's version is in effect.
+  std::map<ObjectKey, std::map<std::string, ObjectPtr>> holders_;
 };
 
 }  // namespace meltemi::pilot

@@ -157,11 +157,12 @@ TEST(Compare, TellsWhatDiffers) {
   };
   write("ours", R"(
     message A { string same = 1; int32 b = 2; string c = 3; string d = 4; repeated string e = 5;
-                string f = 6; E g = 7; string h = 8; map<string, string> i = 9; A j = 10; string k = 11;
-                oneof o { string l = 12; } optional string m = 13; }
+                string f = 6; E g = 7; string h = 8; map<string, string> i = 9; A j = 10;
+                string k = 11; oneof o { string l = 12; } optional string m = 13; }
     message OnlyOurs {}
     enum E { ZERO = 0; ONE = 1; }
-    service S { rpc Same(A) returns (A); rpc Streams(stream A) returns (A); rpc New(A) returns (A); })");
+    service S { rpc Same(A) returns (A); rpc Streams(stream A) returns (A);
+                rpc New(A) returns (A); })");
   write("official", R"(
     message A { string same = 1; int64 b = 2; string see = 3; string e = 5;
                 string f = 6 [json_name = "F"]; E g = 7; oneof x { string h = 8; }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Brings the peers' published protocol files, pinned by version and checksum, into the ignored folder
-# .cache/interop of the checkout, once, and prints where they are. Needs npm or go, and their registries.
+# Brings the peers' published protocol files, pinned by version and checksum, into the ignored
+# folder .cache/interop of the checkout, once, and prints where they are. Needs npm or go, and their
+# registries.
 #
 #   fetch.sh xds | istio | kube      exit 0: folders on standard output, one per line
 #                                    exit 3: cannot be had here; the reason on standard error
