@@ -162,6 +162,9 @@ class ClusterDirectory {
   // Posts what has changed since the last call to every worker as one update: a worker sees all of it or
   // nothing. New clusters that are not warm stay back unless `also_cold` names them.
   virtual void Publish() = 0;
+  // Brings gauges up to date that nobody keeps while requests run (circuit breakers). Call before
+  // statistics are rendered.
+  virtual void RefreshStats() {}
   // For /clusters, in Envoy's text format, and as JSON.
   virtual std::string DebugText() const = 0;
   virtual std::string DebugJson() const = 0;

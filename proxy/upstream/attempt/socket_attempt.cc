@@ -29,7 +29,11 @@ void SocketAttempt::Begin(std::shared_ptr<Host> host, const Connector& connector
   net::ConnectionLimits limits;
   limits.read_buffer_bytes_max = config_->buffer_bytes_max;
   limits.write_buffer_bytes_high = config_->buffer_bytes_max;
-  connection_ = connector.Connect(loop, host_->config.address, config_->bind_source, limits);
+  const net::Address& to = host_->config.address;
+  // A source of the other family can't be meant for this host.
+  const bool bind = config_->bind_source.set() && config_->bind_source.family() == to.family();
+  connection_ =
+      connector.Connect(loop, to, bind ? config_->bind_source : net::Address(), limits);
   connection_->SetHandler(this);
   connect_timer_ = loop.NewTimer(
       [this] { FailConnecting(StreamError::kConnectTimeout, "connect timeout"); });

@@ -21,8 +21,14 @@ class Breakers {
   using Count = std::atomic<uint32_t>;
 
   // `limits` is the cluster's configuration of the moment: the counts outlive updates.
-  bool CanAdd(BreakerKind kind, bool high_priority, const ClusterConfig& limits) const {
-    return count(kind, high_priority) < Limit(kind, high_priority, limits);
+  bool CanAdd(BreakerKind kind, bool high_priority, const ClusterConfig& limits) {
+    if (count(kind, high_priority) < Limit(kind, high_priority, limits)) return true;
+    ever_open_[high_priority].store(true, std::memory_order_relaxed);
+    return false;
+  }
+  // Something was refused: the gauges are worth having.
+  bool ever_open(bool high_priority) const {
+    return ever_open_[high_priority].load(std::memory_order_relaxed);
   }
   void Add(BreakerKind kind, bool high_priority) {
     At(kind, high_priority).fetch_add(1, std::memory_order_relaxed);
@@ -65,6 +71,7 @@ class Breakers {
   }
 
   std::array<std::array<Count, kBreakerKinds>, 2> counts_{};
+  std::array<std::atomic<bool>, 2> ever_open_{};
 };
 
 }  // namespace meltemi::proxy

@@ -54,6 +54,7 @@ struct OutlierDetection {
   uint32_t failure_percentage_request_volume = 50;
   bool always_eject_one_host = false;
   bool uneject_on_health_check = true;  // a successful active check ends an ejection
+  bool operator==(const OutlierDetection&) const = default;
 };
 
 struct HealthCheck {
@@ -71,6 +72,7 @@ struct HealthCheck {
   std::vector<std::string> tcp_receive;  // bytes, each must appear in order
   bool reuse_connection = true;
   uint32_t alt_port = 0;
+  bool operator==(const HealthCheck&) const = default;
 };
 
 // For ClusterConfig::idle_timeout: none.

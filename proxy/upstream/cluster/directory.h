@@ -32,6 +32,9 @@ class Directory final : public ClusterDirectory, public MainClusterOwner {
   bool Warm(const std::string& name) const override;
   void OnWarm(absl::AnyInvocable<void()> callback) override { on_warm_ = std::move(callback); }
   void Publish() override;
+  void RefreshStats() override {
+    for (const auto& [name, cluster] : clusters_) cluster->RefreshBreakerGauges();
+  }
   std::string DebugText() const override;
   std::string DebugJson() const override;
   std::vector<std::string> names() const override;

@@ -80,6 +80,7 @@ void DnsDiscovery::OnAnswer(Name& name, absl::StatusOr<net::DnsAnswer> answer) {
     }
   } else {
     scope_.GetCounter("envoy_cluster_update_failure").Inc();
+    if (config_->dns_failure_refresh > Duration(0)) again = config_->dns_failure_refresh;
     LOG(kWarn, "upstream", "cluster ", config_->name, ": ", answer.status().message(), "; ",
         name.addresses.empty() ? "no addresses are known" : "the last good answer stays");
   }

@@ -1,11 +1,30 @@
 #include "proxy/upstream/cluster/host_set.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "proxy/upstream/balance/hash_table.h"
 
 namespace meltemi::proxy {
 namespace {
+
+// Weights in locality-weighted lists are shares of this.
+constexpr double kWeightScale = 1000000;
+
+std::string LocalityKey(const Host& host) {
+  return absl::StrCat(host.config.region, "/", host.config.zone, "/", host.config.sub_zone);
+}
+
+// One locality within a priority.
+struct Locality {
+  uint32_t weight = 0;
+  size_t hosts = 0, usable = 0;
+  uint64_t usable_weight = 0;
+};
 
 struct Sorted {
   std::shared_ptr<HostList> all = std::make_shared<HostList>();
@@ -16,6 +35,42 @@ struct Sorted {
 void Append(HostList& list, const PlacedHost& placed) {
   if (!list.hosts.empty() && list.hosts.front().weight != placed.weight) list.equal_weights = false;
   list.hosts.push_back({placed.host, placed.weight});
+}
+
+// Turns host weights into shares: a locality gets its weight, less where overprovisioning can't make up
+// for its missing hosts, and its hosts divide that by theirs. Hosts without a share are left out.
+std::shared_ptr<HostList> ShareByLocality(const HostList& list, const HostList& all,
+                                          const std::map<const Host*, uint32_t>& locality_weights,
+                                          uint32_t overprovisioning_percent) {
+  std::map<std::string, Locality> localities;
+  for (const WeightedHost& entry : all.hosts) {
+    Locality& locality = localities[LocalityKey(*entry.host)];
+    locality.weight = locality_weights.at(entry.host.get());
+    ++locality.hosts;
+  }
+  for (const WeightedHost& entry : list.hosts) {
+    Locality& locality = localities[LocalityKey(*entry.host)];
+    ++locality.usable;
+    locality.usable_weight += entry.weight;
+  }
+  double total = 0;
+  const auto share = [&](const Locality& locality) {
+    const double availability =
+        std::min(1.0, overprovisioning_percent / 100.0 * static_cast<double>(locality.usable) /
+                          static_cast<double>(locality.hosts));
+    return locality.usable == 0 ? 0 : locality.weight * availability;
+  };
+  for (const auto& [key, locality] : localities) total += share(locality);
+  auto shared = std::make_shared<HostList>();
+  for (const WeightedHost& entry : list.hosts) {
+    const Locality& locality = localities[LocalityKey(*entry.host)];
+    if (total == 0 || share(locality) == 0) continue;
+    const double part = share(locality) / total * entry.weight /
+                        static_cast<double>(locality.usable_weight);
+    const auto weight = static_cast<uint32_t>(std::max(1.0, std::round(part * kWeightScale)));
+    Append(*shared, {entry.host, weight, 0, 0});
+  }
+  return shared;
 }
 
 std::vector<Sorted> Sort(absl::Span<const PlacedHost> hosts, const HostSetOptions& options) {
@@ -128,6 +183,12 @@ size_t HostSet::PickPriority(uint64_t random, bool* degraded) const {
 std::shared_ptr<const HostSet> BuildHostSet(absl::Span<const PlacedHost> hosts,
                                             const HostSetOptions& options) {
   auto set = std::make_shared<HostSet>();
+  std::map<const Host*, uint32_t> locality_weights;
+  if (options.locality_weighted) {
+    for (const PlacedHost& placed : hosts) {
+      locality_weights[placed.host.get()] = placed.locality_weight;
+    }
+  }
   for (Sorted& sorted : Sort(hosts, options)) {
     HostPriority priority;
     set->total += sorted.all->hosts.size();
@@ -140,6 +201,16 @@ std::shared_ptr<const HostSet> BuildHostSet(absl::Span<const PlacedHost> hosts,
     set->priorities.push_back(std::move(priority));
   }
   ComputeLoads(*set, options);
+  if (!options.locality_weighted) return set;
+  // In panic health does not count, and so neither do localities: `all` stays as it is.
+  for (HostPriority& priority : set->priorities) {
+    const auto weigh = [&](const HostList& list) {
+      return ShareByLocality(list, *priority.all, locality_weights,
+                             options.overprovisioning_percent);
+    };
+    priority.healthy = weigh(*priority.healthy);
+    priority.degraded = weigh(*priority.degraded);
+  }
   return set;
 }
 

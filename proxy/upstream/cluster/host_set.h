@@ -46,6 +46,7 @@ struct PlacedHost {
   std::shared_ptr<Host> host;
   uint32_t weight = 1;
   uint32_t priority = 0;
+  uint32_t locality_weight = 0;  // 0: its locality gets nothing where localities are weighted
 };
 
 struct HostSet {
@@ -61,6 +62,7 @@ struct HostSetOptions {
   double panic_threshold_percent = 50;
   uint32_t overprovisioning_percent = 140;
   bool ignore_new_hosts_until_first_check = false;
+  bool locality_weighted = false;
 };
 
 // Hosts with kEdsDraining are left out altogether.

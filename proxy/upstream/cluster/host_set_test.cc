@@ -99,6 +99,39 @@ TEST(HostSetTest, DrainingHostsAreLeftOut) {
   EXPECT_EQ(set->total, 0u);
 }
 
+TEST(HostSetTest, WeightedLocalitiesShareByTheirWeightAndAvailability) {
+  std::vector<PlacedHost> hosts;
+  const auto add = [&](const char* zone, uint32_t locality_weight, uint32_t weight, uint32_t bits) {
+    EndpointConfig endpoint;
+    endpoint.address = net::Address::Loopback4(static_cast<uint16_t>(hosts.size() + 1));
+    endpoint.zone = zone;
+    auto host = std::make_shared<Host>(endpoint, "c");
+    host->health = bits;
+    hosts.push_back({std::move(host), weight, 0, locality_weight});
+  };
+  add("a", 3, 1, 0);
+  add("a", 3, 1, 0);
+  add("b", 1, 1, 0);
+  add("b", 1, 4, 0);
+  add("c", 0, 9, 0);  // a locality without weight
+  const auto share = [&](size_t i) {
+    const auto set = BuildHostSet(hosts, {.locality_weighted = true});
+    for (const WeightedHost& entry : set->priorities[0].healthy->hosts) {
+      if (entry.host == hosts[i].host) return entry.weight;
+    }
+    return 0u;
+  };
+  EXPECT_EQ(share(0), 375000u);
+  EXPECT_EQ(share(1), 375000u);
+  EXPECT_EQ(share(2), 50000u);
+  EXPECT_EQ(share(3), 200000u);
+  EXPECT_EQ(share(4), 0u);
+  // Half of "a" is gone: 3 * 0.7 of what is left of it.
+  hosts[0].host->health = Host::kEjected;
+  EXPECT_EQ(share(0), 0u);
+  EXPECT_NEAR(share(1), 1000000 * 2.1 / 3.1, 1);
+}
+
 TEST(HostSetTest, PickPriorityFollowsTheLoads) {
   const auto set = Make({{.healthy = 50, .unhealthy = 50}, {.healthy = 50, .degraded = 50}},
                         {.panic_threshold_percent = 0});

@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
 #include "base/log/log.h"
 #include "proxy/upstream/cluster/cluster_stats.h"
 
@@ -70,13 +71,16 @@ void MainCluster::SetConfig(std::shared_ptr<const ClusterConfig> config,
     return;
   }
   const bool same_discovery = config_ != nullptr && SameDiscovery(*config_, *config);
+  const bool same_outlier = config_ != nullptr && config_->outlier == config->outlier;
+  const bool same_checks = config_ != nullptr && config_->health_checks == config->health_checks;
   config_ = std::move(config);
   dirty_ = true;
   if (scope_ == nullptr) {
     scope_ = std::make_unique<metrics::Scope>(resources_.shard, ClusterLabels(*config_));
   }
-  StartOutlierDetection();
-  StartHealthChecks();
+  // What is known of the hosts' health survives changes of other things.
+  if (!same_outlier) StartOutlierDetection();
+  if (!same_checks) StartHealthChecks();
   const bool same_names =
       same_discovery && endpoints_ != nullptr && inline_endpoints != nullptr &&
       endpoints_->fingerprint != 0 && endpoints_->fingerprint == inline_endpoints->fingerprint;
@@ -158,7 +162,8 @@ void MainCluster::ApplyEndpoints(std::shared_ptr<const EndpointsConfig> endpoint
     host->SetHealthBit(Host::kEdsUnhealthy, endpoint.health == EndpointHealth::kUnhealthy);
     host->SetHealthBit(Host::kEdsDraining, endpoint.health == EndpointHealth::kDraining);
     host->SetHealthBit(Host::kEdsDegraded, endpoint.health == EndpointHealth::kDegraded);
-    hosts_.push_back({std::move(host), std::max(1u, endpoint.weight), endpoint.priority});
+    hosts_.push_back({std::move(host), std::max(1u, endpoint.weight), endpoint.priority,
+                      endpoint.locality_weight});
   }
   dirty_ = true;
   TellHosts();
@@ -202,9 +207,19 @@ void MainCluster::StartHealthChecks() {
   }
   health_ = std::make_unique<HealthChecker>(resources_.loop, resources_.random,
                                             resources_.connector, *scope_, config_, [this] {
+                                              LetHealthyIn();
                                               if (published_) owner_.OnHostsChanged(*this);
                                               CheckWarm();
                                             });
+}
+
+void MainCluster::LetHealthyIn() {
+  if (outlier_ == nullptr || !config_->outlier->uneject_on_health_check) return;
+  for (const PlacedHost& placed : hosts_) {
+    const Host& host = *placed.host;
+    if (!host.HasHealthBit(Host::kEjected) || host.HasHealthBit(Host::kFailedActiveCheck)) continue;
+    if (health_->TakeSuccess(host)) outlier_->OnHealthCheckSuccess(host, resources_.loop.Now());
+  }
 }
 
 bool MainCluster::warm() const {
@@ -246,6 +261,7 @@ std::shared_ptr<const ClusterView> MainCluster::BuildView() {
   options.overprovisioning_percent = published_config_->overprovisioning_percent;
   options.ignore_new_hosts_until_first_check =
       published_config_->ignore_new_hosts_until_first_health_check;
+  options.locality_weighted = published_config_->locality_weighted;
   if (published_endpoints_ != nullptr) {
     options.overprovisioning_percent = published_endpoints_->overprovisioning_percent;
     view->drop_per_million = published_endpoints_->drop_per_million;
@@ -253,6 +269,30 @@ std::shared_ptr<const ClusterView> MainCluster::BuildView() {
   view->hosts = BuildHostSet(published_hosts_, options);
   CountMembers(*view->hosts);
   return view;
+}
+
+void MainCluster::RefreshBreakerGauges() {
+  struct Kind {
+    BreakerKind kind;
+    const char* open;
+    const char* remaining;
+  };
+  static constexpr Kind kKinds[] = {{BreakerKind::kConnections, "cx_open", "remaining_cx"},
+                                    {BreakerKind::kPending, "rq_pending_open", "remaining_pending"},
+                                    {BreakerKind::kRequests, "rq_open", "remaining_rq"},
+                                    {BreakerKind::kRetries, "rq_retry_open", "remaining_retries"}};
+  if (!published_) return;
+  for (const bool high : {false, true}) {
+    if (!breakers_->ever_open(high)) continue;
+    const std::string prefix =
+        absl::StrCat("envoy_cluster_circuit_breakers_", high ? "high_" : "default_");
+    for (const Kind& one : kKinds) {
+      const uint32_t limit = breakers_->Limit(one.kind, high, *published_config_);
+      const uint32_t count = breakers_->count(one.kind, high);
+      scope_->GetGauge(prefix + one.open).Set(count >= limit);
+      scope_->GetGauge(prefix + one.remaining).Set(count >= limit ? 0 : limit - count);
+    }
+  }
 }
 
 void MainCluster::CountMembers(const HostSet& set) {

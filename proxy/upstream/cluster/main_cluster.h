@@ -62,6 +62,9 @@ class MainCluster {
   // The published hosts with their health of now.
   std::shared_ptr<const ClusterView> Refresh();
 
+  // Brings the gauges of the circuit breakers up to date, where one has ever been open.
+  void RefreshBreakerGauges();
+
   const std::string& name() const { return name_; }
   const ClusterConfig& config() const { return *config_; }
   const std::vector<PlacedHost>& hosts() const { return hosts_; }
@@ -76,6 +79,8 @@ class MainCluster {
                                    const std::vector<PlacedHost>& before);
   void StartOutlierDetection();
   void StartHealthChecks();
+  // Ends ejections of hosts that have passed an active check since.
+  void LetHealthyIn();
   void TellHosts();
   void CheckWarm();
   std::shared_ptr<const ClusterView> BuildView();

@@ -31,6 +31,7 @@ class HealthSession {
       : owner_(owner),
         host_(std::move(host)),
         check_(check),
+        healthy_(!host_->HasHealthBit(Host::kFailedActiveCheck)),
         timer_(owner.loop_.NewTimer([this] { OnTimer(); })),
         timeout_(owner.loop_.NewTimer([this] { OnTimeout(); })) {
     const ProbeTarget target =
@@ -44,6 +45,7 @@ class HealthSession {
 
   bool first_done() const { return first_done_; }
   bool healthy() const { return healthy_; }
+  bool TakePassed() { return std::exchange(passed_, false); }
   void StopProbing() { probe_->Cancel(); }
 
  private:
@@ -81,6 +83,10 @@ class HealthSession {
     if (healthy_ != was_healthy) successes_ = failures_ = 0;
     first_done_ = true;
     timer_->Arm(NextInterval());
+    if (result == ProbeResult::kSuccess && host_->HasHealthBit(Host::kEjected)) {
+      passed_ = true;
+      owner_.OnSessionChanged();
+    }
     if (healthy_ == was_healthy && was_done) return;
     LOG(kInfo, "upstream", "cluster ", owner_.config_->name, ": host ",
         host_->config.address.ToString(), healthy_ ? " is healthy" : " fails its health check");
@@ -98,11 +104,12 @@ class HealthSession {
   HealthChecker& owner_;
   const std::shared_ptr<Host> host_;
   const HealthCheck& check_;  // of the cluster's configuration, which the checker holds
+  bool healthy_;
   std::unique_ptr<Probe> probe_;
   std::unique_ptr<Timer> timer_;    // between checks
   std::unique_ptr<Timer> timeout_;  // of a check
   bool first_done_ = false;
-  bool healthy_ = false;
+  bool passed_ = false;  // while the host was ejected
   uint32_t successes_ = 0, failures_ = 0;
 };
 
@@ -127,8 +134,6 @@ void HealthChecker::SetHosts(const std::vector<std::shared_ptr<Host>>& hosts) {
   for (const std::shared_ptr<Host>& host : hosts) {
     present.insert(host.get());
     if (sessions_.contains(host.get())) continue;
-    host->SetHealthBit(Host::kFailedActiveCheck, true);
-    host->SetHealthBit(Host::kPendingFirstCheck, true);
     std::vector<std::unique_ptr<HealthSession>>& sessions = sessions_[host.get()];
     for (const HealthCheck& check : config_->health_checks) {
       sessions.push_back(std::make_unique<HealthSession>(*this, host, check));
@@ -156,6 +161,14 @@ void HealthChecker::UpdateBits(Host& host) {
   bool changed = host.SetHealthBit(Host::kPendingFirstCheck, !done);
   changed |= host.SetHealthBit(Host::kFailedActiveCheck, !healthy);
   if (changed) OnSessionChanged();
+}
+
+bool HealthChecker::TakeSuccess(const Host& host) {
+  const auto it = sessions_.find(&host);
+  if (it == sessions_.end()) return false;
+  bool all = true;
+  for (const auto& session : it->second) all = session->TakePassed() && all;
+  return all;
 }
 
 bool HealthChecker::first_round_done() const {

@@ -17,9 +17,10 @@ namespace meltemi::proxy {
 
 class HealthSession;
 
-// Main loop. Sets and clears the hosts' kFailedActiveCheck and kPendingFirstCheck bits. A host starts
-// as failed until its first check; the first success makes it healthy at once, the first failure
-// unhealthy at once, later ones count against the thresholds (as in Envoy).
+// Main loop. Sets and clears the hosts' kFailedActiveCheck and kPendingFirstCheck bits. Whoever makes a
+// host sets both; its first success then makes it healthy at once, later results count against the
+// thresholds (as in Envoy). A host that comes without them (it served before there were checks) is
+// healthy until it fails.
 class HealthChecker {
  public:
   using Callback = absl::AnyInvocable<void()>;
@@ -33,6 +34,8 @@ class HealthChecker {
 
   // The hosts of now. Checks of those that stay go on; new ones are checked at once.
   void SetHosts(const std::vector<std::shared_ptr<Host>>& hosts);
+  // True once for an ejected host that has passed a check (`on_change` is called for those too).
+  bool TakeSuccess(const Host& host);
   // All hosts have had their first check.
   bool first_round_done() const;
 

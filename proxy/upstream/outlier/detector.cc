@@ -116,6 +116,11 @@ void OutlierDetector::LetIn(Record& record, MonotonicTime now) {
       host.config.address.ToString(), " is back after its ejection");
 }
 
+void OutlierDetector::OnHealthCheckSuccess(const Host& host, MonotonicTime now) {
+  const auto it = records_.find(&host);
+  if (it != records_.end() && host.HasHealthBit(Host::kEjected)) LetIn(it->second, now);
+}
+
 bool OutlierDetector::OnInterval(MonotonicTime now) {
   bool changed = false;
   for (auto& [host, record] : records_) {

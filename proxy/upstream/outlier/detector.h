@@ -29,6 +29,8 @@ class OutlierDetector {
 
   // A host has reached a limit on some worker. True when it was ejected for that.
   bool OnAlarm(Host& host, OutlierKind kind, MonotonicTime now);
+  // An active check of an ejected host has succeeded: its ejection is over.
+  void OnHealthCheckSuccess(const Host& host, MonotonicTime now);
   // Every config.interval: lets hosts back in whose time is over, looks at the rates of the interval.
   // True when any host's state changed.
   bool OnInterval(MonotonicTime now);

@@ -20,8 +20,11 @@ PooledConnection::PooledConnection(Pool& pool, bool high_priority)
   net::ConnectionLimits limits;
   limits.read_buffer_bytes_max = config.buffer_bytes_max;
   limits.write_buffer_bytes_high = config.buffer_bytes_max;
-  connection_ = context.connector.Connect(context.loop, pool.host_->config.address,
-                                          config.bind_source, limits);
+  const net::Address& to = pool.host_->config.address;
+  // A source of the other family can't be meant for this host.
+  const bool bind = config.bind_source.set() && config.bind_source.family() == to.family();
+  connection_ = context.connector.Connect(context.loop, to,
+                                          bind ? config.bind_source : net::Address(), limits);
   connection_->SetHandler(this);
   timer_ = context.loop.NewTimer([this] { OnTimer(); });
   timer_->Arm(config.connect_timeout);
@@ -94,7 +97,29 @@ void PooledConnection::OnConnected() {
     duration_timer_->Arm(*config.connection_duration_max);
   }
   timer_->Disarm();
+  if (config.http2_ping_interval > Duration(0) && protocol() == http::Protocol::kHttp2) {
+    ping_timer_ = context.loop.NewTimer([this] { OnPingTimer(); });
+    ping_timer_->Arm(config.http2_ping_interval);
+  }
   Settle();
+}
+
+void PooledConnection::OnPingTimer() {
+  if (state_ == State::kClosed) return;
+  if (pong_due_) {
+    Finish(http::ResetCause::kConnectionLost, "no answer to a ping", /*remote=*/false);
+    return;
+  }
+  pong_due_ = codec_->SendPing();
+  ping_timer_->Arm(pong_due_ ? pool_.config_->http2_ping_timeout
+                             : pool_.config_->http2_ping_interval);
+}
+
+void PooledConnection::Wire::OnPong() {
+  owner_.pong_due_ = false;
+  if (owner_.ping_timer_ != nullptr) {
+    owner_.ping_timer_->Arm(owner_.pool_.config_->http2_ping_interval);
+  }
 }
 
 void PooledConnection::OnRead(Buffer& in, bool end_of_stream) {
@@ -137,9 +162,8 @@ void PooledConnection::Settle() {
     return;
   }
   if (HasRoom()) {
-    if (idle) {
-      timer_->Arm(pool_.config_->idle_timeout.value_or(kIdleTimeoutDefault));
-    }
+    const Duration idle_timeout = pool_.config_->idle_timeout.value_or(kIdleTimeoutDefault);
+    if (idle && idle_timeout != kNoIdleTimeout) timer_->Arm(idle_timeout);
     pool_.OnRoom(*this);
   } else {
     pool_.OnNoRoom(*this);

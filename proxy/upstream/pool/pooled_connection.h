@@ -58,6 +58,7 @@ class PooledConnection final : public Deferrable, public net::ConnectionHandler 
     void OnStreamFinished(http::Stream& stream) override;
     void OnPeerDraining() override;
     void OnCapacityChanged() override;
+    void OnPong() override;
 
    private:
     PooledConnection& owner_;
@@ -77,6 +78,7 @@ class PooledConnection final : public Deferrable, public net::ConnectionHandler 
   void Settle();
   void OnTimer();
   void OnDurationReached();
+  void OnPingTimer();
   // The end: tells the codec (whose streams are reset) and the pool.
   void Finish(http::ResetCause cause, absl::string_view detail, bool remote);
   void CountClosed(bool remote);
@@ -91,12 +93,14 @@ class PooledConnection final : public Deferrable, public net::ConnectionHandler 
   // Connect timeout first, idle timeout afterwards.
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<Timer> duration_timer_;
+  std::unique_ptr<Timer> ping_timer_;  // the next ping, or the end of waiting for its answer
   State state_ = State::kConnecting;
   bool end_of_input_ = false;
   bool receive_again_ = false;
   bool receiving_ = false;
   bool listed_ = false;  // in the pool's with_room_
   bool peer_draining_ = false;
+  bool pong_due_ = false;
   uint64_t streams_started_ = 0;
   uint64_t bytes_read_counted_ = 0, bytes_written_counted_ = 0;
   MonotonicTime begun_;
