@@ -440,6 +440,24 @@ TEST_P(ExchangeTest, APausedReceiverGetsNothingUntilItResumes) {
   ASSERT_NE(last().receiver.trailers, nullptr);
 }
 
+TEST_P(ExchangeTest, TrailersWaitForAReceiverThatPausesInItsData) {
+  RecordingReceiver response;
+  Stream& stream = Open(&response);
+  stream.SendHeaders(*Request("POST"), false);
+  Run();
+  last().receiver.on_data = [this] { last().stream->PauseReading(true); };
+  Send(stream, "abc", false);
+  stream.SendTrailers(*Trailers({{"x-sum", "1"}}));
+  ASSERT_TRUE(link_.Run());
+  EXPECT_EQ(last().receiver.trailers, nullptr);
+  for (int i = 0; i < 100 && last().receiver.trailers == nullptr; ++i) {
+    last().stream->PauseReading(false);
+    Run();
+  }
+  EXPECT_EQ(last().receiver.body, "abc");
+  ASSERT_NE(last().receiver.trailers, nullptr);
+}
+
 TEST_P(ExchangeTest, APausedClientStillGetsAWholeResponse) {
   RecordingReceiver response;
   Stream& stream = Open(&response);

@@ -256,6 +256,7 @@ class ClientConnection final : public ClientCodec, private Stream {
 
   bool ReadBody(Buffer& in, bool end_of_input, absl::Status* status) {
     if (paused_) return false;
+    if (trailers_ != nullptr) return DeliverTrailers();
     Buffer data;
     BodyReader::Result result = body_.Read(in, data);
     if (result == BodyReader::Result::kError) return Fail(body_.error(), status);
@@ -270,15 +271,25 @@ class ClientConnection final : public ClientCodec, private Stream {
       EndExchange(ResetCause::kConnectionLost, "the server closed within its response");
       return false;
     }
+    trailers_ = body_.TakeTrailers();
+    if (trailers_ == nullptr) {
+      read_ = Read::kComplete;
+      response_done_ = true;
+      if (receiver_ != nullptr) receiver_->OnData(data, true);
+      EndResponse();
+      return true;
+    }
+    if (!data.empty() && receiver_ != nullptr) receiver_->OnData(data, false);
+    // The receiver may have had enough for now, or for good.
+    if (finish_due_) return true;
+    return paused_ ? false : DeliverTrailers();
+  }
+
+  bool DeliverTrailers() {
     read_ = Read::kComplete;
     response_done_ = true;
-    HeaderMapPtr trailers = body_.TakeTrailers();
-    if (trailers == nullptr) {
-      if (receiver_ != nullptr) receiver_->OnData(data, true);
-    } else {
-      if (!data.empty() && receiver_ != nullptr) receiver_->OnData(data, false);
-      if (receiver_ != nullptr) receiver_->OnTrailers(std::move(trailers));
-    }
+    if (receiver_ != nullptr) receiver_->OnTrailers(std::move(trailers_));
+    trailers_.reset();
     EndResponse();
     return true;
   }
@@ -353,6 +364,7 @@ class ClientConnection final : public ClientCodec, private Stream {
     StreamReceiver* const receiver = finish_due_ ? nullptr : receiver_;
     open_ = finish_due_ = false;
     receiver_ = nullptr;
+    trailers_.reset();
     tunnel_queue_.Clear();
     tunnel_queue_ended_ = false;
     if (close_after_) finished_ = true;
@@ -389,6 +401,7 @@ class ClientConnection final : public ClientCodec, private Stream {
   RequestHeadInfo request_;
   MessageInfo info_;
   BodyReader body_;
+  HeaderMapPtr trailers_;  // received, and not told yet
   BodyWriter writer_;
   // What came for a tunnel before the server's answer.
   Buffer tunnel_queue_;

@@ -232,6 +232,7 @@ class ServerConnection final : public ServerCodec, private Stream {
 
   bool ReadBody(Buffer& in, bool end_of_input, absl::Status* status) {
     if (paused_) return false;
+    if (trailers_ != nullptr) return DeliverTrailers();
     Buffer data;
     const BodyReader::Result result = body_.Read(in, data);
     if (result == BodyReader::Result::kError) return Fail(body_.error(), status);
@@ -244,14 +245,22 @@ class ServerConnection final : public ServerCodec, private Stream {
       EndExchange(ResetCause::kConnectionLost, "the client closed within its request");
       return false;
     }
-    read_ = Read::kComplete;
-    HeaderMapPtr trailers = body_.TakeTrailers();
-    if (trailers == nullptr) {
+    trailers_ = body_.TakeTrailers();
+    if (trailers_ == nullptr) {
+      read_ = Read::kComplete;
       if (receiver_ != nullptr) receiver_->OnData(data, true);
       return true;
     }
     if (!data.empty() && receiver_ != nullptr) receiver_->OnData(data, false);
-    if (receiver_ != nullptr) receiver_->OnTrailers(std::move(trailers));
+    // The receiver may have had enough for now, or for good.
+    if (finish_due_) return true;
+    return paused_ ? false : DeliverTrailers();
+  }
+
+  bool DeliverTrailers() {
+    read_ = Read::kComplete;
+    if (receiver_ != nullptr) receiver_->OnTrailers(std::move(trailers_));
+    trailers_.reset();
     return true;
   }
 
@@ -286,7 +295,7 @@ class ServerConnection final : public ServerCodec, private Stream {
 
   // --- Ending
   bool RequestIsIncomplete() const {
-    return read_ == Read::kBody && !(body_.kind() == BodyKind::kNone);
+    return read_ == Read::kBody && body_.kind() != BodyKind::kNone && trailers_ == nullptr;
   }
 
   // The response to CONNECT or Upgrade has been written: either there is a tunnel, or the request
@@ -326,6 +335,7 @@ class ServerConnection final : public ServerCodec, private Stream {
     StreamReceiver* const receiver = finish_due_ ? nullptr : receiver_;
     open_ = finish_due_ = false;
     receiver_ = nullptr;
+    trailers_.reset();
     if (close_after_ || draining_) finished_ = true;
     read_ = finished_ ? Read::kStopped : Read::kHead;
     if (receiver != nullptr) receiver->OnReset(cause, detail);
@@ -361,6 +371,7 @@ class ServerConnection final : public ServerCodec, private Stream {
   bool finish_due_ = false;  // both sides are done: to be ended by the next step
   MessageInfo info_;
   BodyReader body_;
+  HeaderMapPtr trailers_;  // received, and not told yet
   BodyWriter writer_;
 };
 
