@@ -1,5 +1,6 @@
 #include "proxy/route/matchers.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -58,6 +59,18 @@ absl::Status Regex::CheckSubstitution(absl::string_view substitution) const {
 }
 
 const std::string& Regex::pattern() const { return regex_->pattern(); }
+
+std::string Regex::RequiredPrefix() const {
+  constexpr int kBytesMax = 128;
+  std::string low, high;
+  if (!regex_->PossibleMatchRange(&low, &high, kBytesMax)) return "";
+  // Whatever sorts between two texts begins with what both begin with.
+  const size_t common = std::mismatch(low.begin(), low.begin() + std::min(low.size(), high.size()),
+                                      high.begin())
+                            .first -
+                        low.begin();
+  return low.substr(0, common);
+}
 
 bool StringMatcher::Matches(absl::string_view value) const {
   switch (kind) {

@@ -28,6 +28,8 @@ class Regex {
   std::string ReplaceAll(absl::string_view text, absl::string_view substitution) const;
   absl::Status CheckSubstitution(absl::string_view substitution) const;
   const std::string& pattern() const;
+  // A text that everything which matches begins with; may be "".
+  std::string RequiredPrefix() const;
 
  private:
   explicit Regex(std::unique_ptr<re2::RE2> regex);

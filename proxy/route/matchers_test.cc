@@ -1,5 +1,6 @@
 #include "proxy/route/matchers.h"
 
+#include "absl/strings/match.h"
 #include "gtest/gtest.h"
 #include "proxy/route/policies.h"
 #include "proxy/route/route_test_builder.h"
@@ -52,6 +53,27 @@ TEST(RegexTest, SubstitutionIsCheckedBeforehand) {
   EXPECT_EQ(regex->ReplaceAll("/service/foo/v1/api", "\\2/instance/\\1"),
             "/v1/api/instance/foo");
   EXPECT_FALSE(regex->CheckSubstitution("\\3").ok());
+}
+
+TEST(RegexTest, RequiredPrefixIsNeverTooLong) {
+  const std::pair<const char*, const char*> table[] = {
+      {"/api/v1/items/[0-9]+", "/api/v1/items/"},
+      {"/a|/b", "/"},
+      {"/abc", "/abc"},
+      {"/abc?", "/ab"},
+      {"/ab*", "/a"},
+      {".*/x", ""},
+      {"(?i)/abc", "/"},
+      {"^/abc/.*$", "/abc/"},
+      {"/(foo|bar)/x", "/"},
+      {"a?", ""},
+      {"", ""},
+  };
+  for (const auto& [pattern, longest] : table) {
+    const std::string prefix = (*Regex::Compile(pattern))->RequiredPrefix();
+    EXPECT_TRUE(absl::StartsWith(longest, prefix)) << pattern << " -> " << prefix;
+  }
+  EXPECT_EQ((*Regex::Compile("/api/v1/items/[0-9]+"))->RequiredPrefix(), "/api/v1/items/");
 }
 
 bool Header(const HeaderMatcher& matcher,

@@ -25,7 +25,10 @@ RouteIndex::RouteIndex(const std::vector<std::unique_ptr<Route>>& routes) {
       case RouteMatch::Path::kPathSeparatedPrefix:  // the caller checks the separator
         by_prefix[match.path].push_back(i);
         break;
-      default:
+      case RouteMatch::Path::kRegex:  // the caller runs the regex
+        by_prefix[match.regex->RequiredPrefix()].push_back(i);
+        break;
+      case RouteMatch::Path::kConnect:
         others_.push_back(i);
         break;
     }

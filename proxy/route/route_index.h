@@ -1,7 +1,8 @@
 // Finds the routes of a large virtual host that may match a path, in the order of the configuration.
 //
 // The first match in order wins (Envoy), so the index only leaves out routes whose path condition can't
-// hold: exact paths by hash, prefixes by the chain of a path's prefixes, all others always. Immutable.
+// hold: exact paths by hash, prefixes (and what regexes must begin with) by the chain of a path's
+// prefixes, all others always. Immutable.
 #pragma once
 
 #include <cstdint>

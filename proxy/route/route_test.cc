@@ -213,7 +213,12 @@ TEST(RouteIndexTest, ChoosesWhatThePlainWalkChooses) {
         case 0: match = Exact(path()); break;
         case 1: match = Prefix(path()); break;
         case 2: match = SeparatedPrefix(path()); break;
-        case 3: match = PathRegex(absl::StrCat(path(), "[ab]?")); break;
+        case 3: {
+          static const char* const kEnds[] = {"[ab]?", "b*", "|/a", "(a|b)", ".*", "", "a{0,2}", "+"};
+          const std::string start = random.Below(6) == 0 ? "(?i)" + path() : path();
+          match = PathRegex(start + kEnds[random.Below(std::size(kEnds))]);
+          break;
+        }
         default:
           match = Prefix(path());
           match.case_sensitive = false;
