@@ -23,10 +23,12 @@ verdict() {
   fi
 }
 
-echo "1..12"
+echo "1..14"
 verdict "what the design allows is clean" clean \
   //proxy/app:main //base/loop //pilot/app:main //kube/rest //kube/rest //api/kube \
   //cli:meltemi //pilot/model //test/harness //proxy/app:main //base/loop @event//:event
+verdict "a test of any part may read the examples" clean //proxy/app:a_test //examples/bootstrap
+verdict "what is no test may not" "proxy depends on" //proxy/app:main //examples/bootstrap
 verdict "base on proxy" "base depends on" //base/loop //proxy/route
 verdict "api on base" "api depends on" //api/kube //base/loop
 verdict "kube on pilot" "kube depends on" //kube/rest //pilot/model
