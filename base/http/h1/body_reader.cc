@@ -17,13 +17,11 @@ int HexValue(char c) {
   return -1;
 }
 
-// Past the quoted string that begins at `at`; npos when it is not a whole one.
+// Past the quoted string that begins at `at`; npos when it is not a whole one, or escapes something:
+// parsers differ in where such a string ends, and nobody sends one.
 size_t EndOfQuoted(absl::string_view text, size_t at) {
-  for (++at; at < text.size(); ++at) {
-    if (text[at] == '"') return at + 1;
-    if (text[at] == '\\' && ++at >= text.size()) break;
-  }
-  return absl::string_view::npos;
+  const size_t end = text.find_first_of("\"\\", at + 1);
+  return end == absl::string_view::npos || text[end] == '\\' ? absl::string_view::npos : end + 1;
 }
 
 size_t EndOfToken(absl::string_view text, size_t at) {

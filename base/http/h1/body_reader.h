@@ -54,7 +54,7 @@ class BodyReader {
   ParseError error_;
 };
 
-// True for *( ";" name [ "=" value ] ), a value being a token or a quoted string.
+// True for *( ";" name [ "=" value ] ), a value being a token or a quoted string without escapes.
 bool IsValidChunkExtension(absl::string_view text);
 
 }  // namespace meltemi::http::h1

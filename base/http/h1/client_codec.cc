@@ -231,7 +231,7 @@ class ClientConnection final : public ClientCodec, private Stream {
     if (request_.from_extended_connect) {
       headers->set_status(200);
       headers->Remove(HeaderId::kUpgrade);
-      headers->Remove("sec-websocket-accept");
+      if (request_.own_websocket_key) headers->Remove("sec-websocket-accept");
     }
     headers->Remove(HeaderId::kContentLength);
     events_.OnPeerDraining();

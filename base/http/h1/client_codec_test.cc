@@ -165,6 +165,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadResponse{"both framings",
                     "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"},
         BadResponse{"chunked in 1 0", "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"},
+        BadResponse{"100 with a body", "HTTP/1.1 100 Continue\r\ncontent-length: 1\r\n\r\n"},
         BadResponse{"folding", "HTTP/1.1 200 OK\r\na: b\r\n c\r\n\r\n"},
         BadResponse{"unasked 101", "HTTP/1.1 101 S\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"},
         BadResponse{"bad chunk", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nz\r\n"}),

@@ -435,7 +435,6 @@ char* CopyToArena(absl::string_view bytes, HeaderMap* headers) {
 bool IsForbiddenTrailer(HeaderId id, absl::string_view name) {
   switch (id) {
     case HeaderId::kConnection:
-    case HeaderId::kContentLength:
     case HeaderId::kContentType:
     case HeaderId::kCookie:
     case HeaderId::kExpect:
@@ -446,7 +445,6 @@ bool IsForbiddenTrailer(HeaderId id, absl::string_view name) {
     case HeaderId::kSetCookie:
     case HeaderId::kTe:
     case HeaderId::kTrailer:
-    case HeaderId::kTransferEncoding:
     case HeaderId::kUpgrade:
     case HeaderId::kXForwardedFor:
     case HeaderId::kXForwardedHost:
@@ -517,6 +515,9 @@ ParseError ParseResponseHead(absl::string_view head, const LineEnds& ends, Heade
   headers->set_status((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
   FieldReader fields(/*is_request=*/false, headers, info);
   if (ParseError e = fields.Read(copy, ends)) return e;
+  if (headers->status() < 200 && info->body != BodyKind::kNone) {
+    return BadRequest("an informational response with a body");
+  }
   const bool switching = headers->status() == 101;
   if (switching && fields.wants_upgrade()) info->upgrade = true;
   if (!fields.upgrade().empty() && (switching || headers->status() == 426)) {
@@ -534,6 +535,9 @@ ParseError ParseTrailers(absl::string_view section, const LineEnds& ends, Header
     if (ParseError e = SplitField(line, end, &name, &value)) return e;
     line = end + 2;
     const HeaderId id = FindHeaderId(name);
+    if (id == HeaderId::kTransferEncoding || id == HeaderId::kContentLength) {
+      return BadRequest("a trailer that frames a message");
+    }
     if (!IsForbiddenTrailer(id, name)) trailers->AddView(id, name, value);
   }
   return {};

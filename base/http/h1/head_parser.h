@@ -75,7 +75,8 @@ ParseError ParseRequestHead(absl::string_view head, const LineEnds& ends, Header
 // `info->body` is what the fields alone say: the caller knows the request's method.
 ParseError ParseResponseHead(absl::string_view head, const LineEnds& ends, HeaderMap* headers,
                              MessageInfo* info);
-// Trailer fields: those that frame, route or authenticate a message are left out (RFC 9110 6.5.1).
+// Trailer fields: those that route or authenticate a message are left out (RFC 9110 6.5.1); those that
+// frame it are an error.
 ParseError ParseTrailers(absl::string_view section, const LineEnds& ends, HeaderMap* trailers);
 
 }  // namespace meltemi::http::h1

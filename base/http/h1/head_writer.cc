@@ -243,10 +243,7 @@ void PutRequest(const HeaderMap& headers, const RequestHeadInfo& info, const Fra
     cursor.Line("connection: upgrade");
     cursor.Field("upgrade", info.from_extended_connect ? headers.protocol()
                                                        : headers.Get(HeaderId::kUpgrade));
-    if (info.from_extended_connect && headers.Find("sec-websocket-key") == nullptr &&
-        absl::EqualsIgnoreCase(headers.protocol(), "websocket")) {
-      cursor.Field("sec-websocket-key", kWebSocketKey);
-    }
+    if (info.own_websocket_key) cursor.Field("sec-websocket-key", kWebSocketKey);
   }
   PutFraming(framing, cursor);
   cursor.EndLine();
@@ -349,6 +346,9 @@ RequestHeadInfo WriteRequestHead(const HeaderMap& headers, bool end_stream, Buff
   info.wants_upgrade = info.from_extended_connect ||
                        (headers.Has(HeaderId::kUpgrade) && !end_stream &&
                         headers.method() == "GET");
+  info.own_websocket_key = info.from_extended_connect &&
+                           absl::EqualsIgnoreCase(headers.protocol(), "websocket") &&
+                           headers.Find("sec-websocket-key") == nullptr;
   const Framing framing = RequestFraming(headers, info, end_stream);
   absl::string_view target = info.is_connect ? headers.authority() : headers.path();
   std::string escaped;

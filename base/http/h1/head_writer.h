@@ -19,6 +19,8 @@ struct RequestHeadInfo {
   bool wants_upgrade = false;
   // An RFC 8441 CONNECT, written as a GET that asks for an upgrade.
   bool from_extended_connect = false;
+  // … whose peer had no need of a WebSocket key: nor has it of what answers ours.
+  bool own_websocket_key = false;
 };
 
 struct ResponseContext {

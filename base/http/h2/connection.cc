@@ -307,9 +307,9 @@ void Connection::OnResponse(Http2Stream& stream, bool end_stream) {
   }
   stream.headers_received_ = true;
   stream.recv_ended_ = stream.end_delivered_ = end_stream;
-  if (stream.upgrade_as_connect_ && status >= 200 && status < 300) {
+  if (!stream.upgrade_as_connect_.empty() && status >= 200 && status < 300) {
     headers->set_status(101);
-    headers->Set(HeaderId::kUpgrade, "websocket");
+    headers->Set(HeaderId::kUpgrade, stream.upgrade_as_connect_);
   }
   if (stream.receiver_ != nullptr) stream.receiver_->OnHeaders(std::move(headers), end_stream);
 }

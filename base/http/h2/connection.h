@@ -66,7 +66,7 @@ class Http2Stream final : public Stream {
   bool deferred_ = false;        // nghttp2 waits for ResumeData
   bool told_blocked_ = false;
   bool drop_sends_ = false;
-  bool upgrade_as_connect_ = false;  // an HTTP/1 Upgrade sent as an extended CONNECT
+  std::string upgrade_as_connect_;  // the HTTP/1 Upgrade that was sent as an extended CONNECT
   bool reset_after_send_ = false;
   Buffer send_buffer_;
   HeaderMapPtr send_trailers_;

@@ -168,9 +168,9 @@ void Connection::SubmitHeaders(Http2Stream& stream, const HeaderMap& headers, bo
   HeaderMapPtr rewritten;
   if (headers.Has(HeaderId::kUpgrade) && !end_stream && headers.method() == "GET") {
     rewritten = AsExtendedConnect(headers);
-    stream.upgrade_as_connect_ = PeerTakesExtendedConnect();
+    if (PeerTakesExtendedConnect()) stream.upgrade_as_connect_ = std::string(rewritten->protocol());
   }
-  if (stream.upgrade_as_connect_) {
+  if (!stream.upgrade_as_connect_.empty()) {
     list = RequestFields(*rewritten);
   } else {
     list = RequestFields(headers);
