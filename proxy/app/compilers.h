@@ -17,7 +17,7 @@ class Compilers final : public Compiler {
   explicit Compilers(std::string node_id);
   ~Compilers() override;
 
-  absl::StatusOr<CompiledCluster> Compile(
+  absl::StatusOr<ClusterResource> Compile(
       const envoy::config::cluster::v3::Cluster& cluster) override;
   absl::StatusOr<std::shared_ptr<const EndpointsConfig>> Compile(
       const envoy::config::endpoint::v3::ClusterLoadAssignment& endpoints) override;

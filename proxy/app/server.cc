@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log/log.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "proxy/config/bootstrap/user_agent.h"
 #include "proxy/observe/mesh_stats.h"
 
@@ -60,7 +61,7 @@ absl::Status Server::Init() {
   clusters_ = NewClusterDirectory(*loop_, random_, *dns_, registry_);
   compilers_ = std::make_unique<Compilers>(bootstrap_.node().id());
   store_ = std::make_unique<ConfigStore>(
-      *clusters_, *this,
+      *clusters_, static_cast<SnapshotSink&>(*this),
       ConfigStoreOptions{.initial_fetch_timeout = bootstrap_.initial_fetch_timeout});
   intake_ = std::make_unique<Intake>(*compilers_, *store_, clock_);
   xds_ = std::make_unique<XdsClient>(*loop_, *intake_, *store_, bootstrap_.node(), shard_.root(),
@@ -81,7 +82,8 @@ absl::Status Server::Init() {
                                                   .actions = *this,
                                                   .started = started_wall_});
   drain_ = std::make_unique<Drain>(
-      *loop_, *this, DrainTimes{.grace = options_.drain_grace, .time_max = options_.drain_time});
+      *loop_, static_cast<Drainable&>(*this),
+      DrainTimes{.grace = options_.drain_grace, .time_max = options_.drain_time});
   return intake_->AddStatic(*bootstrap_.proto, loop_->Now());
 }
 

@@ -13,6 +13,7 @@
 #include "envoy/type/v3/range.pb.h"
 #include "google/protobuf/any.pb.h"
 #include "proxy/config/compile/access_log.h"
+#include "proxy/config/compile/matchers.h"
 #include "proxy/config/compile/network_filters.h"
 #include "proxy/config/compile/try.h"
 #include "proxy/config/compile/unsupported.h"

@@ -15,6 +15,7 @@
 #include "proxy/config/compile/access_log.h"
 #include "proxy/config/compile/context.h"
 #include "proxy/config/compile/filters.h"
+#include "proxy/config/compile/matchers.h"
 #include "proxy/config/compile/route.h"
 #include "proxy/config/compile/try.h"
 #include "proxy/config/compile/unsupported.h"
@@ -274,16 +275,6 @@ absl::Status CompileOptions(const Hcm& config, const std::string& where, HttpCon
 }
 
 }  // namespace
-
-absl::StatusOr<Duration> CompileDuration(const google::protobuf::Duration& duration,
-                                         absl::string_view where) {
-  constexpr int64_t kSecondsMax = int64_t{100} * 365 * 24 * 3600;
-  if (duration.seconds() < 0 || duration.nanos() < 0 || duration.nanos() > 999999999 ||
-      duration.seconds() > kSecondsMax) {
-    return Error(where, "a duration from 0 to 100 years is wanted");
-  }
-  return seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
-}
 
 absl::StatusOr<std::shared_ptr<const HttpConfig>> CompileHttpManager(
     const google::protobuf::Any& any, const std::string& where, bool inbound,

@@ -26,8 +26,4 @@ absl::StatusOr<std::shared_ptr<const TcpProxyConfig>> CompileTcpProxy(
     const google::protobuf::Any& any, const std::string& where, bool inbound,
     const CompileContext& context);
 
-// Error: negative, or out of range.
-absl::StatusOr<Duration> CompileDuration(const google::protobuf::Duration& duration,
-                                         absl::string_view where);
-
 }  // namespace meltemi::proxy

@@ -28,7 +28,7 @@ struct EndpointsConfig;
 struct ListenerConfig;
 class RouteTable;
 
-struct CompiledCluster {
+struct ClusterResource {
   std::shared_ptr<const ClusterConfig> config;
   std::shared_ptr<const EndpointsConfig> inline_endpoints;  // null for EDS clusters
 };
@@ -36,7 +36,7 @@ struct CompiledCluster {
 class Compiler {
  public:
   virtual ~Compiler() = default;
-  virtual absl::StatusOr<CompiledCluster> Compile(
+  virtual absl::StatusOr<ClusterResource> Compile(
       const envoy::config::cluster::v3::Cluster& cluster) = 0;
   virtual absl::StatusOr<std::shared_ptr<const EndpointsConfig>> Compile(
       const envoy::config::endpoint::v3::ClusterLoadAssignment& endpoints) = 0;

@@ -20,14 +20,14 @@ namespace meltemi::proxy {
 // name is the cluster that its route names.
 class NameCompiler final : public Compiler {
  public:
-  absl::StatusOr<CompiledCluster> Compile(const envoy::config::cluster::v3::Cluster& cluster) override {
+  absl::StatusOr<ClusterResource> Compile(const envoy::config::cluster::v3::Cluster& cluster) override {
     ++compiled;
     if (absl::StartsWith(cluster.name(), "bad")) return Refuse("cluster", cluster.name());
     auto config = std::make_shared<ClusterConfig>();
     config->name = cluster.name();
     config->discovery =
         cluster.type() == envoy::config::cluster::v3::Cluster::EDS ? Discovery::kEds : Discovery::kStatic;
-    return CompiledCluster{std::move(config), nullptr};
+    return ClusterResource{std::move(config), nullptr};
   }
   absl::StatusOr<std::shared_ptr<const EndpointsConfig>> Compile(
       const envoy::config::endpoint::v3::ClusterLoadAssignment& endpoints) override {

@@ -52,7 +52,7 @@ absl::Status Intake::Store(const cluster_v3::Cluster& cluster, bool is_static, M
   if (!is_static && store_.IsStaticCluster(cluster.name())) {
     return absl::InvalidArgumentError("the bootstrap defines it: it can't be replaced");
   }
-  absl::StatusOr<CompiledCluster> compiled = compiler_.Compile(cluster);
+  absl::StatusOr<ClusterResource> compiled = compiler_.Compile(cluster);
   if (!compiled.ok()) return compiled.status();
   store_.SetCluster(std::move(compiled->config), std::move(compiled->inline_endpoints), is_static,
                     now);
