@@ -15,6 +15,7 @@
 #include "pilot/ingest/decode/manifests.h"
 #include "pilot/ingest/diagnostic.h"
 #include "pilot/ingest/file/file_store.h"
+#include "pilot/validate/analyze.h"
 #include "pilot/validate/validate.h"
 
 namespace meltemi::cli {
@@ -115,6 +116,8 @@ int Run(const Args& args) {
     store.Update(file == "-" ? "standard input" : file, text);
   }
   std::vector<Diagnostic> diagnostics = store.Diagnostics();
+  const std::vector<Diagnostic> between = pilot::Analyze(store.Objects());
+  diagnostics.insert(diagnostics.end(), between.begin(), between.end());
   pilot::SortDiagnostics(&diagnostics);
   if (args.Get("output") == "json") {
     PrintJson(diagnostics);

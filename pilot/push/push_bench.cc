@@ -82,9 +82,9 @@ class Proxy {
     Drain();
   }
 
-  size_t Push(const SnapshotPtr& snapshot) {
+  size_t Push(const SnapshotPtr& snapshot, const std::vector<std::string>* changed_hosts) {
     view_->Use(snapshot);
-    session_->OnSnapshot(snapshot->version);
+    session_->OnSnapshot(snapshot->version, changed_hosts);
     return Drain();
   }
 
@@ -133,7 +133,7 @@ BENCHMARK(BM_FirstTranslation)->Unit(benchmark::kMillisecond);
 
 // The object is decoded already; what is timed is snapshot, translation and encoding.
 template <typename Change>
-void Push(benchmark::State& state, Change change) {
+void Push(benchmark::State& state, bool endpoints_only, Change change) {
   Translator translator;
   SnapshotPtr snapshot = BigMesh().Build();
   std::vector<std::unique_ptr<Proxy>> proxies;
@@ -147,19 +147,22 @@ void Push(benchmark::State& state, Change change) {
     BigMesh().Apply(change(++round));
     state.ResumeTiming();
     snapshot = BigMesh().Build();
-    for (const auto& proxy : proxies) bytes += proxy->Push(snapshot);
+    for (const auto& proxy : proxies) {
+      bytes += proxy->Push(snapshot,
+                           endpoints_only ? &snapshot->endpoints->changed_hosts() : nullptr);
+    }
   }
   state.counters["bytes"] =
       benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kAvgIterations);
 }
 
 void BM_RouteChange(benchmark::State& state) {
-  Push(state, [](int round) { return RouteText(0, round % 2 == 0 ? 80 : 70); });
+  Push(state, false, [](int round) { return RouteText(0, round % 2 == 0 ? 80 : 70); });
 }
 BENCHMARK(BM_RouteChange)->Arg(1)->Arg(100)->Unit(benchmark::kMillisecond);
 
 void BM_EndpointChange(benchmark::State& state) {
-  Push(state, [](int round) {
+  Push(state, true, [](int round) {
     return absl::StrCat("{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: s7-0, "
                         "namespace: ns7}, spec: {address: 10.250.0.", round % 250 + 1,
                         ", labels: {app: s7, version: v0}}}");

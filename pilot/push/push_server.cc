@@ -87,7 +87,7 @@ bool PushServer::Introduce(Client* client, const DiscoveryRequest& request) {
   client->view = translator_.NewView(*std::move(node));
   if (snapshot_ != nullptr) client->view->Use(snapshot_);
   client->session = std::make_unique<Session>(client->view.get(), options_.session);
-  if (snapshot_ != nullptr) client->session->OnSnapshot(snapshot_->version);
+  if (snapshot_ != nullptr) client->session->OnSnapshot(snapshot_->version, nullptr);
   client->wake = loop_->NewTimer([this, client] { Advance(client); });
   return true;
 }
@@ -157,6 +157,13 @@ void PushServer::NoteSettled(Client* client) {
 
 void PushServer::SetSnapshot(SnapshotPtr snapshot, std::string reason, MonotonicTime changed_at) {
   if (snapshot == snapshot_) return;
+  const bool endpoints_only = snapshot_ != nullptr && snapshot->version == snapshot_->version + 1 &&
+                              snapshot->config_version == snapshot_->config_version;
+  static const auto& no_hosts = *new std::vector<std::string>();
+  const std::vector<std::string>& hosts = snapshot_ != nullptr &&
+                                                  snapshot->endpoints == snapshot_->endpoints
+                                              ? no_hosts
+                                              : snapshot->endpoints->changed_hosts();
   snapshot_ = std::move(snapshot);
   changed_at_ = changed_at;
   PushRecord record;
@@ -170,7 +177,7 @@ void PushServer::SetSnapshot(SnapshotPtr snapshot, std::string reason, Monotonic
   for (auto& [id, client] : clients_) {
     if (client->session == nullptr) continue;
     client->view->Use(snapshot_);
-    client->session->OnSnapshot(snapshot_->version);
+    client->session->OnSnapshot(snapshot_->version, endpoints_only ? &hosts : nullptr);
     Advance(client.get());
   }
   history_.back().translate_ms = AsSeconds(std::chrono::steady_clock::now() - begin) * 1000;

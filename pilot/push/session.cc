@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
@@ -86,6 +87,7 @@ Session::Event Session::OnRequest(const DiscoveryRequest& request) {
     subscription.wildcard = IsFullState(type) && request.resource_names().empty();
     subscription.active = true;
     subscription.must_send = true;
+    subscription.unsure = true;
     subscription.waiting = false;
     UpdateNames(request, type, &subscription);
     return Event::kSubscribe;
@@ -125,6 +127,7 @@ void Session::UpdateNames(const DiscoveryRequest& request, XdsType type,
   for (const std::string& name : names) {
     if (!subscription->names.contains(name) && IsFullState(type)) subscription->must_send = true;
   }
+  if (subscription->names != names) subscription->unsure = true;
   subscription->names = std::move(names);
   if (!subscription->wildcard) {
     std::erase_if(subscription->sent,
@@ -134,36 +137,65 @@ void Session::UpdateNames(const DiscoveryRequest& request, XdsType type,
   subscription->status.subscribed = subscription->names.size();
 }
 
+void Session::OnSnapshot(uint64_t version, const std::vector<std::string>* changed_hosts) {
+  snapshot_version_ = version;
+  for (const XdsType type : kOrder) {
+    Subscription& subscription = At(type);
+    if (changed_hosts == nullptr) {
+      subscription.unsure = true;
+      subscription.unsure_hosts.clear();
+    } else if (type == XdsType::kEndpoint && !subscription.unsure) {
+      subscription.unsure_hosts.insert(subscription.unsure_hosts.end(), changed_hosts->begin(),
+                                       changed_hosts->end());
+    }
+  }
+}
+
+void Session::PlanNamed(XdsType type, Plan* plan) {
+  Subscription& subscription = At(type);
+  if (!subscription.unsure && subscription.unsure_hosts.empty()) return;
+  for (const std::string& name : subscription.names) {
+    // "outbound|PORT|SUBSET|HOST"
+    if (!subscription.unsure &&
+        std::none_of(subscription.unsure_hosts.begin(), subscription.unsure_hosts.end(),
+                     [&](const std::string& host) { return absl::EndsWith(name, host); })) {
+      continue;
+    }
+    ResourcePtr resource = source_->Find(type, name);
+    const auto sent = subscription.sent.find(name);
+    if (resource == nullptr) {
+      if (IsFullState(type) && sent != subscription.sent.end()) plan->removed.push_back(name);
+    } else if (sent == subscription.sent.end() || sent->second->hash != resource->hash) {
+      plan->changed.push_back(std::move(resource));
+    }
+  }
+  // Only what is found to be the same is sure; the rest stays to be sent.
+  if (!plan->changed.empty() || !plan->removed.empty()) return;
+  subscription.unsure = false;
+  subscription.unsure_hosts.clear();
+}
+
 Session::Plan Session::MakePlan(XdsType type) {
   Plan plan;
   Subscription& subscription = At(type);
   if (!subscription.active) return plan;
   plan.due = subscription.must_send && IsFullState(type);
-  const auto consider = [&](ResourcePtr resource) {
-    const auto sent = subscription.sent.find(resource->name);
-    if (sent == subscription.sent.end() || sent->second == nullptr ||
-        sent->second->hash != resource->hash) {
-      plan.changed.push_back(std::move(resource));
-    }
-  };
   if (subscription.wildcard) {
     const ResourceSetPtr all = source_->All(type);
     if (all->hash == subscription.sent_set_hash && !subscription.holds_removed && !plan.due) {
       return plan;
     }
-    for (const ResourcePtr& resource : all->resources) consider(resource);
+    for (const ResourcePtr& resource : all->resources) {
+      const auto sent = subscription.sent.find(resource->name);
+      if (sent == subscription.sent.end() || sent->second->hash != resource->hash) {
+        plan.changed.push_back(resource);
+      }
+    }
     for (const auto& [name, resource] : subscription.sent) {
       if (all->Find(name) == nullptr) plan.removed.push_back(name);
     }
   } else {
-    for (const std::string& name : subscription.names) {
-      ResourcePtr resource = source_->Find(type, name);
-      if (resource != nullptr) {
-        consider(std::move(resource));
-      } else if (IsFullState(type) && subscription.sent.contains(name)) {
-        plan.removed.push_back(name);
-      }
-    }
+    PlanNamed(type, &plan);
   }
   plan.due = plan.due || !plan.changed.empty() ||
              (type == XdsType::kListener && !plan.removed.empty());
@@ -172,11 +204,12 @@ Session::Plan Session::MakePlan(XdsType type) {
 
 void Session::Invalidate(XdsType type, const Resource& resource) {
   if (!IsFullState(type)) return;
-  auto& dependent =
-      At(type == XdsType::kCluster ? XdsType::kEndpoint : XdsType::kRoute).sent;
+  Subscription& dependent = At(type == XdsType::kCluster ? XdsType::kEndpoint : XdsType::kRoute);
   for (const std::string& name : resource.needs) {
-    const auto it = dependent.find(name);
-    if (it != dependent.end()) dependent.erase(it);
+    const auto it = dependent.sent.find(name);
+    if (it == dependent.sent.end()) continue;
+    dependent.sent.erase(it);
+    dependent.unsure = true;
   }
 }
 
@@ -200,6 +233,9 @@ Response Session::Send(XdsType type, const Plan& plan, bool drop_removed) {
   if (subscription.wildcard) subscription.sent_set_hash = source_->All(type)->hash;
   subscription.must_send = false;
   subscription.waiting = true;
+  // All that was unsure went into the plan.
+  subscription.unsure = false;
+  subscription.unsure_hosts.clear();
 
   Response response;
   response.type = type;

@@ -72,8 +72,9 @@ class Session {
   Session(ResourceSource* source, Options options);
 
   Event OnRequest(const envoy::service::discovery::v3::DiscoveryRequest& request);
-  // The source now shows another snapshot.
-  void OnSnapshot(uint64_t version) { snapshot_version_ = version; }
+  // The source now shows another snapshot. `changed_hosts`: all that differs from the one before
+  // are the endpoints of these hosts (sorted or not); null if anything may differ.
+  void OnSnapshot(uint64_t version, const std::vector<std::string>* changed_hosts);
 
   // The next response to write, if one is due. Call again after each write, request and snapshot,
   // and at WakeAt().
@@ -96,6 +97,10 @@ class Session {
     bool holds_removed = false;  // `sent` keeps resources that are no longer in the source
     bool must_send = false;      // answer even if nothing changed (first request, new names)
     bool waiting = false;        // a response is not yet acknowledged
+    // What must be compared with the source before it is known that nothing is due. For types that
+    // are asked for by name: comparing each name of each client at each change costs too much.
+    bool unsure = true;                     // everything
+    std::vector<std::string> unsure_hosts;  // or the assignments of these hosts
     TypeStatus status;
   };
   // What a type would send now.
@@ -113,6 +118,7 @@ class Session {
   void UpdateNames(const envoy::service::discovery::v3::DiscoveryRequest& request, XdsType type,
                    Subscription* subscription);
   Plan MakePlan(XdsType type);
+  void PlanNamed(XdsType type, Plan* plan);
   bool ClustersReady() const;
   bool GateOpen(XdsType type, MonotonicTime now);
   bool RoutesPending();

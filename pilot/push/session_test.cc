@@ -5,6 +5,7 @@
 #include <google/protobuf/wrappers.pb.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -33,8 +34,13 @@ class FakeSource final : public ResourceSource {
     google::protobuf::StringValue value;
     value.set_value(text);
     all_[type][name] = MakeResource(name, value, std::move(needs));
+    if (on_change) on_change();
   }
-  void Remove(XdsType type, const std::string& name) { all_[type].erase(name); }
+  void Remove(XdsType type, const std::string& name) {
+    all_[type].erase(name);
+    if (on_change) on_change();
+  }
+  std::function<void()> on_change;
 
   ResourceSetPtr All(XdsType type) override {
     std::vector<ResourcePtr> list;
@@ -57,6 +63,10 @@ class SessionTest : public ::testing::Test {
   static constexpr XdsType kE = XdsType::kEndpoint;
   static constexpr XdsType kL = XdsType::kListener;
   static constexpr XdsType kR = XdsType::kRoute;
+
+  SessionTest() {
+    source_.on_change = [this] { session_.OnSnapshot(++version_, nullptr); };
+  }
 
   Session::Event Ask(XdsType type, std::vector<std::string> names = {}) {
     names_[type] = std::move(names);
@@ -132,6 +142,7 @@ class SessionTest : public ::testing::Test {
   FakeSource source_;
   Session session_{&source_, Session::Options{}};
   MonotonicTime now_{};
+  uint64_t version_ = 0;
   std::map<XdsType, std::vector<std::string>> names_;
   std::map<XdsType, std::string> nonce_;
 };
@@ -159,6 +170,22 @@ TEST_F(SessionTest, ChangedEndpointsTravelAlone) {
   Establish();
   source_.Set(kE, "c1", "e1,e2");
   EXPECT_THAT(Drain(), ElementsAre("EDS e1,e2"));
+}
+
+TEST_F(SessionTest, AChangeOfKnownHostsLooksAtTheirAssignmentsAlone) {
+  const std::string web = "outbound|80||web.default.svc";
+  source_.Set(kE, web, "w1");
+  source_.Set(kE, "outbound|80||other.default.svc", "o1");
+  Ask(kE, {web, "outbound|80||other.default.svc"});
+  Drain();
+  const std::vector<std::string> hosts = {"web.default.svc"};
+  source_.on_change = nullptr;
+  source_.Set(kE, web, "w2");
+  source_.Set(kE, "outbound|80||other.default.svc", "not looked at");
+  session_.OnSnapshot(100, &hosts);
+  EXPECT_THAT(Drain(), ElementsAre("EDS w2"));
+  session_.OnSnapshot(101, nullptr);
+  EXPECT_THAT(Drain(), ElementsAre("EDS not looked at"));
 }
 
 TEST_F(SessionTest, NewNameOfASubscriptionIsAnsweredWithItAlone) {

@@ -84,12 +84,16 @@ class EndpointTable {
   // What runs at this address; empty if nothing does.
   const std::vector<Instance>& At(absl::string_view address) const;
   bool SameAs(const EndpointTable& other) const { return by_service_ == other.by_service_; }
+  // Hosts whose endpoints are others than in the table before; sorted, unique.
+  const std::vector<std::string>& changed_hosts() const { return changed_hosts_; }
   const std::map<std::string, ServiceEndpointsPtr>& all() const { return by_service_; }
 
  private:
   void IndexAddresses();
+  void NoteChanges(const EndpointTable& previous);
 
   std::map<std::string, ServiceEndpointsPtr> by_service_;  // by "NS/HOST"
+  std::vector<std::string> changed_hosts_;
   absl::flat_hash_map<std::string, std::vector<Instance>> by_address_;
 };
 

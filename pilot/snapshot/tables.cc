@@ -89,6 +89,19 @@ EndpointTable::EndpointTable(const ObjectSet& objects, const ServiceTable& servi
     by_service_.emplace(key, std::move(joined));
   }
   IndexAddresses();
+  if (previous != nullptr) NoteChanges(*previous);
+}
+
+void EndpointTable::NoteChanges(const EndpointTable& previous) {
+  std::set<std::string> hosts;
+  for (const auto& [key, list] : by_service_) {
+    const auto before = previous.by_service_.find(key);
+    if (before == previous.by_service_.end() || before->second != list) hosts.insert(list->host);
+  }
+  for (const auto& [key, list] : previous.by_service_) {
+    if (!by_service_.contains(key)) hosts.insert(list->host);
+  }
+  changed_hosts_.assign(hosts.begin(), hosts.end());
 }
 
 void EndpointTable::IndexAddresses() {

@@ -93,21 +93,7 @@ class TcpChains {
   }
 
   tcp::TcpProxy ToRoute(const VirtualService& rule, const networking::TCPRoute& route) const {
-    tcp::TcpProxy proxy;
-    if (route.route_size() == 1) {
-      const std::string cluster =
-          DestinationCluster(route.route(0).destination(), scope_, port_.number);
-      proxy.set_cluster(cluster);
-      proxy.set_stat_prefix(cluster);
-    } else {
-      proxy.set_stat_prefix(absl::StrCat(rule.meta.name, ".", rule.meta.ns));
-      for (const auto& target : route.route()) {
-        if (target.weight() <= 0) continue;
-        auto* cluster = proxy.mutable_weighted_clusters()->add_clusters();
-        cluster->set_name(DestinationCluster(target.destination(), scope_, port_.number));
-        cluster->set_weight(static_cast<uint32_t>(target.weight()));
-      }
-    }
+    tcp::TcpProxy proxy = TcpProxyTo(rule, route, scope_, port_.number);
     Finish(route.route(0).destination().subset(), &proxy);
     return proxy;
   }

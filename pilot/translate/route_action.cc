@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "envoy/config/route/v3/route_components.pb.h"
+#include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "networking/v1/destination_rule.pb.h"
 #include "networking/v1/virtual_service.pb.h"
 #include "pilot/translate/header_operations.h"
@@ -199,6 +200,25 @@ void TranslateAction(const networking::HTTPRoute& route, const Scope& scope, uin
     if (!host.empty() && out->has_route()) out->mutable_route()->set_host_rewrite_literal(host);
   }
   AddRouteFilters(route, out);
+}
+
+envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy TcpProxyTo(
+    const VirtualService& rule, const networking::TCPRoute& route, const Scope& scope,
+    uint32_t listen_port) {
+  envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy proxy;
+  if (route.route_size() == 1) {
+    proxy.set_cluster(DestinationCluster(route.route(0).destination(), scope, listen_port));
+    proxy.set_stat_prefix(proxy.cluster());
+    return proxy;
+  }
+  proxy.set_stat_prefix(absl::StrCat(rule.meta.name, ".", rule.meta.ns));
+  for (const auto& target : route.route()) {
+    if (target.weight() <= 0) continue;
+    auto* cluster = proxy.mutable_weighted_clusters()->add_clusters();
+    cluster->set_name(DestinationCluster(target.destination(), scope, listen_port));
+    cluster->set_weight(static_cast<uint32_t>(target.weight()));
+  }
+  return proxy;
 }
 
 void RouteToCluster(const std::string& cluster, const EffectivePolicy& policy, ProxyKind kind,

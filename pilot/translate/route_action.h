@@ -14,9 +14,13 @@ namespace envoy::config::route::v3 {
 class Route;
 class RouteAction;
 }  // namespace envoy::config::route::v3
+namespace envoy::extensions::filters::network::tcp_proxy::v3 {
+class TcpProxy;
+}
 namespace istio::networking::v1alpha3 {
 class Destination;
 class HTTPRoute;
+class TCPRoute;
 }  // namespace istio::networking::v1alpha3
 
 namespace meltemi::pilot {
@@ -33,6 +37,12 @@ std::string DestinationCluster(const networking::Destination& destination, const
 // Fills everything of `out` but its match and name.
 void TranslateAction(const networking::HTTPRoute& route, const Scope& scope, uint32_t listen_port,
                      ProxyKind kind, envoy::config::route::v3::Route* out);
+
+// The TCP proxy that a TCP route asks for: to one cluster, or to several by weight. The route has a
+// destination.
+envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy TcpProxyTo(
+    const VirtualService& rule, const networking::TCPRoute& route, const Scope& scope,
+    uint32_t listen_port);
 
 // The route to a service for which there is no rule.
 void RouteToCluster(const std::string& cluster, const EffectivePolicy& policy, ProxyKind kind,

@@ -72,12 +72,6 @@ void AddDomain(std::string name, uint32_t port, std::vector<std::string>* out) {
   out->insert(out->end() - 1, std::move(name));
 }
 
-void SetConfigurationDefaults(absl::string_view name, RouteConfiguration* out) {
-  out->set_name(std::string(name));
-  out->mutable_validate_clusters()->set_value(false);
-  out->mutable_max_direct_response_body_size_bytes()->set_value(kDirectResponseBodyBytesMax);
-}
-
 // Collects the virtual hosts of one sidecar route configuration; a domain belongs to the first that
 // claims it.
 class OutboundRouteBuilder {
@@ -144,6 +138,12 @@ class OutboundRouteBuilder {
 };
 
 }  // namespace
+
+void SetRouteDefaults(absl::string_view name, RouteConfiguration* out) {
+  out->set_name(std::string(name));
+  out->mutable_validate_clusters()->set_value(false);
+  out->mutable_max_direct_response_body_size_bytes()->set_value(kDirectResponseBodyBytesMax);
+}
 
 std::vector<std::string> DomainsFor(absl::string_view host,
                                     const std::vector<std::string>& addresses, uint32_t port,
@@ -218,7 +218,7 @@ VirtualHost FallbackVirtualHost(OutboundPolicy policy) {
 
 ResourcePtr BuildOutboundRoute(absl::string_view name, const Scope& scope) {
   RouteConfiguration configuration;
-  SetConfigurationDefaults(name, &configuration);
+  SetRouteDefaults(name, &configuration);
   const size_t colon = name.rfind(':');
   const absl::string_view number =
       colon == absl::string_view::npos ? name : name.substr(colon + 1);
@@ -239,7 +239,7 @@ ResourcePtr BuildOutboundRoute(absl::string_view name, const Scope& scope) {
 
 void FillInboundRoute(const InboundPort& port, const std::string& cluster,
                       RouteConfiguration* out) {
-  SetConfigurationDefaults(cluster, out);
+  SetRouteDefaults(cluster, out);
   out->clear_max_direct_response_body_size_bytes();
   VirtualHost& host = *out->add_virtual_hosts();
   host.set_name(absl::StrCat("inbound|http|", port.service_port));

@@ -38,6 +38,8 @@ envoy::config::route::v3::VirtualHost BuildVirtualHost(
 // is there (any more).
 ResourcePtr BuildOutboundRoute(absl::string_view name, const Scope& scope);
 
+void SetRouteDefaults(absl::string_view name, envoy::config::route::v3::RouteConfiguration* out);
+
 // Everything on `port` goes to the workload's own application.
 void FillInboundRoute(const InboundPort& port, const std::string& cluster,
                       envoy::config::route::v3::RouteConfiguration* out);

@@ -95,7 +95,9 @@ ScopeClass::SharedResources ScopeClass::Clusters() {
 ScopeClass::SharedResources ScopeClass::OutboundListeners() {
   if (outbound_listeners_current_) return outbound_listeners_;
   listener_endpoints_ = ListenerEndpoints(*scope_);
-  Replace(BuildOutboundListeners(*scope_, access_log_), &outbound_listeners_);
+  Replace(kind_ == ProxyKind::kSidecar ? BuildOutboundListeners(*scope_, access_log_)
+                                       : std::vector<ResourcePtr>(),
+          &outbound_listeners_);
   outbound_listeners_current_ = true;
   return outbound_listeners_;
 }

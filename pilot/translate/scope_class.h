@@ -32,6 +32,7 @@ class ScopeClass {
   SharedResources Clusters();
   SharedResources OutboundListeners();
   ResourcePtr ApiListener(absl::string_view name);
+  // Not for gateways: theirs depend on the proxy.
   ResourcePtr Route(absl::string_view name);
   // Null for a cluster that is not there (any more): whoever still routes to it while it goes away
   // must keep the endpoints that it has.

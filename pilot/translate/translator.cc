@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "pilot/snapshot/scope.h"
 #include "pilot/translate/clusters.h"
+#include "pilot/translate/gateway.h"
 #include "pilot/translate/inbound.h"
 #include "pilot/translate/listeners.h"
 #include "pilot/translate/scope_class.h"
@@ -58,14 +59,21 @@ void ProxyView::Use(const SnapshotPtr& snapshot) {
 void ProxyView::BuildOwn() {
   if (own_current_) return;
   own_current_ = true;
+  if (node_.kind == ProxyKind::kGateway) BuildOwnOfGateway();
   if (node_.kind != ProxyKind::kSidecar) return;
   std::vector<InboundPort> ports =
       FindInboundPorts(WithWorkload(node_, *snapshot_), *class_->scope());
-  if (own_listener_ != nullptr && ports == ports_) return;
+  if (!own_listeners_.empty() && ports == ports_) return;
   ports_ = std::move(ports);
   own_clusters_ = BuildInboundClusters(ports_, *snapshot_->mesh);
-  own_listener_ = BuildInboundListener(ports_, *snapshot_->mesh, class_->access_log());
+  own_listeners_ = {BuildInboundListener(ports_, *snapshot_->mesh, class_->access_log())};
   clusters_ = nullptr;
+  listeners_ = nullptr;
+}
+
+void ProxyView::BuildOwnOfGateway() {
+  own_listeners_ = BuildGatewayListeners(WithWorkload(node_, *snapshot_), *class_->scope(),
+                                         class_->access_log());
   listeners_ = nullptr;
 }
 
@@ -86,7 +94,7 @@ ResourceSetPtr ProxyView::Listeners() {
   auto shared = class_->OutboundListeners();
   if (listeners_ == nullptr || shared_listeners_ != shared) {
     std::vector<ResourcePtr> all = *shared;
-    if (own_listener_ != nullptr) all.push_back(own_listener_);
+    all.insert(all.end(), own_listeners_.begin(), own_listeners_.end());
     listeners_ = MakeResourceSet(std::move(all));
     shared_listeners_ = std::move(shared);
   }
@@ -104,6 +112,9 @@ ResourcePtr ProxyView::Find(XdsType type, absl::string_view name) {
   if (snapshot_ == nullptr) return nullptr;
   switch (type) {
     case XdsType::kRoute:
+      if (node_.kind == ProxyKind::kGateway) {
+        return BuildGatewayRoute(name, WithWorkload(node_, *snapshot_), *class_->scope());
+      }
       return class_->Route(name);
     case XdsType::kEndpoint:
       return class_->LoadAssignment(name);

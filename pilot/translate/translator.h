@@ -51,6 +51,7 @@ class ProxyView final : public ResourceSource {
 
  private:
   void BuildOwn();
+  void BuildOwnOfGateway();
   ResourceSetPtr Clusters();
   ResourceSetPtr Listeners();
 
@@ -62,7 +63,7 @@ class ProxyView final : public ResourceSource {
   // snapshot while what they were made from is the same.
   std::vector<InboundPort> ports_;
   std::vector<ResourcePtr> own_clusters_;
-  ResourcePtr own_listener_;
+  std::vector<ResourcePtr> own_listeners_;
   bool own_current_ = false;
   std::shared_ptr<const std::vector<ResourcePtr>> shared_clusters_;
   ResourceSetPtr clusters_;
