@@ -7,7 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "base/log/log.h"
-#include "proxy/upstream/attempt/retry_state.h"
+#include "proxy/upstream/attempt/idempotent.h"
 #include "proxy/upstream/pool/pooled_connection.h"
 
 namespace meltemi::proxy {

@@ -34,7 +34,4 @@ class Mirror {
   virtual void SendTrailers(const http::HeaderMap& trailers) = 0;
 };
 
-// "shop" -> "shop-shadow", "shop:80" -> "shop-shadow:80", "[::1]:80" -> "[::1]-shadow:80".
-std::string ShadowAuthority(absl::string_view authority);
-
 }  // namespace meltemi::proxy

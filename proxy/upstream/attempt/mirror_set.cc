@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "proxy/route/rewrite.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -12,17 +13,6 @@ namespace {
 constexpr size_t kUnsentBytesMax = 1024 * 1024;
 
 }  // namespace
-
-std::string ShadowAuthority(absl::string_view authority) {
-  size_t host_end = authority.size();
-  const size_t bracket = authority.rfind(']');
-  const size_t colon = authority.rfind(':');
-  if (colon != absl::string_view::npos &&
-      (bracket == absl::string_view::npos || colon > bracket)) {
-    host_end = colon;
-  }
-  return absl::StrCat(authority.substr(0, host_end), "-shadow", authority.substr(host_end));
-}
 
 // Owned by the set. `handle_`: the stream's side, null once it has let go.
 class MirrorCopy final : public Deferrable, public AttemptEvents {

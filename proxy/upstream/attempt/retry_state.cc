@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "proxy/upstream/attempt/idempotent.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -65,11 +66,6 @@ bool Contains(const std::vector<uint32_t>& codes, uint32_t code) {
 }
 
 }  // namespace
-
-bool IsIdempotent(absl::string_view method) {
-  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" ||
-         method == "OPTIONS" || method == "TRACE";
-}
 
 RetryState::RetryState(const RetryPolicy* policy, http::HeaderMap& request) : policy_(policy) {
   if (policy != nullptr) {

@@ -91,7 +91,4 @@ class RetryState {
   RetryPermit permit_;
 };
 
-// GET, HEAD, PUT, DELETE, OPTIONS, TRACE (RFC 9110 9.2.2).
-bool IsIdempotent(absl::string_view method);
-
 }  // namespace meltemi::proxy

@@ -99,7 +99,8 @@ struct ClusterConfig {
 
   Duration connect_timeout = seconds(5);
   uint32_t buffer_bytes_max = 1024 * 1024;  // per connection
-  std::optional<Duration> idle_timeout;     // of a pooled connection without streams; unset: 1 h
+  // Of a pooled connection without streams. Unset: 4 s for HTTP/1, 1 h for HTTP/2.
+  std::optional<Duration> idle_timeout;
   std::optional<Duration> connection_duration_max;
   uint32_t requests_per_connection_max = 0;  // 0: no limit
   UpstreamProtocol protocol = UpstreamProtocol::kHttp1;

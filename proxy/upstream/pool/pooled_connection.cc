@@ -9,7 +9,11 @@
 namespace meltemi::proxy {
 namespace {
 
-constexpr Duration kIdleTimeoutDefault = minutes(60);
+// Where nothing is configured. HTTP/1: shorter than the keep-alive of common application servers, so
+// that a request rarely meets a connection that its server is just closing. HTTP/2 servers say goodbye
+// with GOAWAY and need no such haste.
+constexpr Duration kIdleTimeoutHttp1 = seconds(4);
+constexpr Duration kIdleTimeoutHttp2 = minutes(60);
 
 }  // namespace
 
@@ -162,7 +166,8 @@ void PooledConnection::Settle() {
     return;
   }
   if (HasRoom()) {
-    const Duration idle_timeout = pool_.config_->idle_timeout.value_or(kIdleTimeoutDefault);
+    const Duration idle_timeout = pool_.config_->idle_timeout.value_or(
+        protocol() == http::Protocol::kHttp2 ? kIdleTimeoutHttp2 : kIdleTimeoutHttp1);
     if (idle && idle_timeout != kNoIdleTimeout) timer_->Arm(idle_timeout);
     pool_.OnRoom(*this);
   } else {

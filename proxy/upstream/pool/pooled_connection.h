@@ -41,6 +41,7 @@ class PooledConnection final : public Deferrable, public net::ConnectionHandler 
   void OnConnected() override;
   void OnRead(Buffer& in, bool end_of_stream) override;
   void OnWriteBlocked(bool blocked) override;
+  void OnDrained() override { OnWriteBlocked(false); }
   void OnClosed(net::CloseCause cause, absl::string_view detail) override;
 
  private:
