@@ -62,6 +62,7 @@ class HttpConnection final : public DownstreamConnection, private net::Connectio
   // --- net::ConnectionHandler
   void OnRead(Buffer& in, bool end_of_stream) override;
   void OnWriteBlocked(bool blocked) override;
+  void OnDrained() override { OnWriteBlocked(false); }
   void OnClosed(net::CloseCause cause, absl::string_view detail) override;
 
   bool ChooseCodec(Buffer& in);

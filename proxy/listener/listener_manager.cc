@@ -213,7 +213,7 @@ void WorkerListeners::OnAccept(const net::Address& socket_address, int fd,
   const ListenerConfig& config = accepted_by.config();
   net::Address destination;
   if (config.original_dst_filter || config.use_original_dst) {
-    auto original = net::OriginalDestination(fd);
+    auto original = options_.original_destination(fd);
     if (original.ok()) destination = *original;
   }
   if (destination.set() && config.use_original_dst) {

@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/loop/loop.h"
 #include "base/net/address.h"
 #include "base/net/connection.h"
@@ -37,6 +38,8 @@ struct ListenersOptions {
   Duration drain_time = seconds(45);
   // A socket that could not be bound is tried again this often.
   Duration bind_retry_interval = seconds(1);
+  // How the destination before a REDIRECT is found; tests put their own here.
+  absl::StatusOr<net::Address> (*original_destination)(int fd) = &net::OriginalDestination;
 };
 
 class WorkerListeners {
