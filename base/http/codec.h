@@ -87,7 +87,8 @@ class ServerCodec {
   // False while the codec can't use more bytes (HTTP/1: a request is being answered, or its stream is
   // paused): the driver pauses reading.
   virtual bool wants_input() const = 0;
-  // The transport's output went below its low watermark or became empty (blocked=false), or above.
+  // The transport's output went above its high watermark (true), or below its low one, or became empty
+  // (false: each time; a codec that has held something back waits for exactly this). Idempotent.
   virtual void OnTransportBlocked(bool blocked) = 0;
   // Begins an orderly end: HTTP/1 answers the current request with Connection: close; HTTP/2 sends
   // GOAWAY with the highest id first (notice), and FinishDrain() sends the final one.

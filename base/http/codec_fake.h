@@ -142,6 +142,8 @@ class CodecLink {
       const bool down = Carry(server_transport, server->finished(), client_in, client_transport,
                               *client, &client_status, &client_told_end_);
       if (!up && !down) return true;
+      if (client_transport.output().empty()) client->OnTransportBlocked(false);
+      if (server_transport.output().empty()) server->OnTransportBlocked(false);
     }
     return false;
   }

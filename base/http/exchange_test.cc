@@ -515,6 +515,23 @@ TEST_P(LargeBodyTest, TenMegabytesBothWays) {
   EXPECT_TRUE(exchange.finished);
 }
 
+// A sender may hand over more than the transport takes at once: the rest follows as it drains.
+TEST_P(LargeBodyTest, OneLargePiece) {
+  CodecLink link(GetParam(), 300 * 1000);
+  ASSERT_TRUE(link.Run());
+  RecordingReceiver response;
+  Stream& stream = link.client->NewStream(&response);
+  stream.SendHeaders(*Request("GET"), true);
+  ASSERT_TRUE(link.Run());
+  Exchange& exchange = link.server_events.last();
+  exchange.stream->SendHeaders(*Response(200), false);
+  Send(*exchange.stream, std::string(5 * 1000 * 1000, 'x'), true);
+  ASSERT_TRUE(link.Run());
+  EXPECT_EQ(response.body.size(), 5u * 1000 * 1000);
+  EXPECT_TRUE(response.ended);
+  EXPECT_FALSE(exchange.receiver.blocked);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, LargeBodyTest, testing::Values(Protocol::kHttp11, Protocol::kHttp2),
                          [](const testing::TestParamInfo<Protocol>& info) {
                            return info.param == Protocol::kHttp2 ? "H2" : "H1";

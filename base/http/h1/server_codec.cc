@@ -48,9 +48,10 @@ class ServerConnection final : public ServerCodec, private Stream {
   }
 
   void OnTransportBlocked(bool blocked) override {
+    if (!blocked && held_) transport_.ReceiveAgain();
+    if (blocked == transport_blocked_) return;
     transport_blocked_ = blocked;
     if (open_ && !finish_due_ && receiver_ != nullptr) receiver_->OnWriteBlocked(blocked);
-    if (!blocked && held_) transport_.ReceiveAgain();
   }
 
   void StartDrain() override {

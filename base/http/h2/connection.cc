@@ -52,7 +52,7 @@ absl::Status Connection::Receive(Buffer& in, bool end_of_input) {
 
 void Connection::OnTransportBlocked(bool blocked) {
   transport_blocked_ = blocked;
-  if (blocked || in_call_) return;
+  if (blocked || in_call_ || !held_) return;
   in_call_ = true;
   dirty_ = true;
   Settle();
@@ -505,7 +505,9 @@ void Connection::Pump() {
   dirty_ = false;
   bool wrote = false;
   Buffer& output = transport_.output();
-  while (!transport_blocked_ && output.size() < kOutputHighBytes) {
+  while (true) {
+    held_ = transport_blocked_ || output.size() >= kOutputHighBytes;
+    if (held_) break;
     const uint8_t* bytes = nullptr;
     const size_t before = output.size();
     const ssize_t count = nghttp2_session_mem_send(session_, &bytes);

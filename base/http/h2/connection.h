@@ -190,6 +190,7 @@ class Connection final {
   bool in_call_ = false;
   bool dirty_ = false;      // nghttp2 has something to write
   bool transport_blocked_ = false;
+  bool held_ = false;       // nghttp2 may have more, once the transport has room again
   bool goaway_received_ = false;
   bool error_goaway_sent_ = false;
   // What ends the connection, found within a callback of nghttp2; nullptr: nothing.

@@ -25,11 +25,13 @@ class PooledConnection final : public Deferrable, public net::ConnectionHandler 
 
   // There must be room. The receiver hears the response.
   http::Stream& NewStream(http::StreamReceiver* receiver, bool tunnel);
-  // A stream was ended from this side (Stream::Reset): look at the codec again at the end of the turn.
+  // A stream was ended from this side (Stream::Reset): look at the codec again at the end of the
+  // turn.
   void SettleSoon();
 
   bool HasRoom() const;
-  // Has carried a request before the one that is being attached: the peer may have closed it already.
+  // Has carried a request before the one that is being attached: the peer may have closed it
+  // already.
   bool reused() const { return streams_started_ > 1; }
   http::Protocol protocol() const;
   const net::Address& local_address() const { return connection_->local_address(); }
