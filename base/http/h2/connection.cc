@@ -293,15 +293,14 @@ void Connection::RefuseTooLarge(Http2Stream& stream, bool end_stream) {
 
 void Connection::OnResponse(Http2Stream& stream, bool end_stream) {
   if (stream.over_limit_) {
-    ++counters_.limit_errors;
-    StreamReceiver* const receiver = std::exchange(stream.receiver_, nullptr);
-    SubmitReset(stream, NGHTTP2_CANCEL);
-    if (receiver != nullptr) receiver->OnReset(ResetCause::kLimit, "response headers too large");
-    return;
+    return RefuseResponse(stream, ResetCause::kLimit, "response headers too large");
   }
   HeaderMapPtr headers = std::move(stream.incoming_);
   const int status = headers->status();
-  if (status < 200 && status != 101) {
+  if (status < 100 || status == 101) {
+    return RefuseResponse(stream, ResetCause::kProtocolError, "a :status that HTTP/2 does not have");
+  }
+  if (status < 200) {
     if (stream.receiver_ != nullptr) stream.receiver_->OnInformational(std::move(headers));
     return;
   }
@@ -312,6 +311,14 @@ void Connection::OnResponse(Http2Stream& stream, bool end_stream) {
     headers->Set(HeaderId::kUpgrade, stream.upgrade_as_connect_);
   }
   if (stream.receiver_ != nullptr) stream.receiver_->OnHeaders(std::move(headers), end_stream);
+}
+
+void Connection::RefuseResponse(Http2Stream& stream, ResetCause cause, absl::string_view why) {
+  const bool limit = cause == ResetCause::kLimit;
+  ++(limit ? counters_.limit_errors : counters_.protocol_errors);
+  StreamReceiver* const receiver = std::exchange(stream.receiver_, nullptr);
+  SubmitReset(stream, limit ? NGHTTP2_CANCEL : NGHTTP2_PROTOCOL_ERROR);
+  if (receiver != nullptr) receiver->OnReset(cause, why);
 }
 
 void Connection::OnDataChunk(int32_t stream_id, absl::string_view bytes) {

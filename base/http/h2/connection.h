@@ -171,6 +171,7 @@ class Connection final {
   void CheckStreamId(int32_t stream_id);
   void LimitPassed(const char* what);
   void FailFatally();
+  void RefuseResponse(Http2Stream& stream, ResetCause cause, absl::string_view why);
   void RefuseTooLarge(Http2Stream& stream, bool end_stream);
 
   Http2Stream& AddStream(int32_t id);

@@ -551,6 +551,17 @@ TEST(Http2ClientTest, AMalformedResponseIsAProtocolError) {
   EXPECT_EQ(client.receivers[0]->headers, nullptr);
 }
 
+TEST(Http2ClientTest, StatusesThatHttp2DoesNotHaveAreProtocolErrors) {
+  for (const char* status : {"000", "099", "101"}) {
+    Client client;
+    client.Send();
+    ASSERT_TRUE(client.Feed(HeadersFrame(1, {{":status", status}}, kEndHeaders) + Frame(kData, kEndStream, 1, "x")).ok());
+    EXPECT_EQ(client.receivers[0]->reset, ResetCause::kProtocolError) << status;
+    EXPECT_EQ(client.receivers[0]->body, "");
+    EXPECT_EQ(client.events.finished, 1);
+  }
+}
+
 TEST(Http2ClientTest, AResetAfterAWholeResponseDoesNotLoseIt) {
   Client client;
   client.receivers.push_back(std::make_unique<RecordingReceiver>());
