@@ -229,6 +229,8 @@ TEST(StatNamesTest, LabelsGoBackIntoTheName) {
   EXPECT_EQ(EnvoyStatLine("envoy_cluster_upstream_rq{envoy_cluster_name=\"a\","
                           "envoy_response_code=\"503\"}: 1"),
             "cluster.a.upstream_rq_503: 1");
+  EXPECT_EQ(EnvoyStatLine("envoy_cluster_upstream_rq{cluster_name=\"a\",response_code=\"503\"}: 1"),
+            "cluster.a.upstream_rq_503: 1");
   EXPECT_EQ(EnvoyStatLine("envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix=\"in\"}: 2"),
             "http.in.downstream_rq_total: 2");
   EXPECT_EQ(EnvoyStatLine("envoy_listener_manager_lds_update_success: 2"),

@@ -11,7 +11,7 @@
 namespace meltemi::proxy {
 namespace {
 
-// Families whose instances are told apart by a label.
+// Families whose instances are told apart by a label. Istio's tags lack the "envoy_" in front.
 struct Family {
   absl::string_view prefix, label, dotted;
 };
@@ -57,9 +57,10 @@ Labels ParseLabels(absl::string_view text) {
   return labels;
 }
 
+// "" when it is not there. "envoy_x" and "x" are the same.
 std::string Take(Labels* labels, absl::string_view name) {
   for (auto it = labels->begin(); it != labels->end(); ++it) {
-    if (it->first != name) continue;
+    if (it->first != name && it->first != absl::StripPrefix(name, "envoy_")) continue;
     std::string value = std::move(it->second);
     labels->erase(it);
     return value;

@@ -48,7 +48,8 @@ class AdsTransportTest : public testing::Test {
   AdsTarget::Endpoint Here() { return {"127.0.0.1", server_->address().port()}; }
   template <typename Condition>
   void Until(Condition&& condition) {
-    for (int i = 0; i < 2000 && !condition(); ++i) loop_->RunOnce(milliseconds(10));
+    const MonotonicTime deadline = clock_.Now() + seconds(30);
+    while (!condition() && clock_.Now() < deadline) loop_->RunOnce(milliseconds(10));
     ASSERT_TRUE(condition());
   }
   static Cluster StaticCluster(const std::string& name) {
