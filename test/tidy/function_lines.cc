@@ -164,6 +164,7 @@ class Parser {
     absl::string_view head = head_;
     while (!head.empty() && head.back() == ' ') head.remove_suffix(1);
     const size_t parameters_end = head.find(')');
+    if (absl::EndsWith(head, "=")) return Kind::kScope;  // the value of a table
     if (parameters_end == absl::string_view::npos || StartsType(head)) return Kind::kScope;
     const bool in_initializer_list = head.find(':', parameters_end) != absl::string_view::npos &&
                                      head.find("->", parameters_end) == absl::string_view::npos;

@@ -75,7 +75,8 @@ TEST(FunctionLinesTest, BracesInLiteralsAndCommentsDoNotCount) {
 
 TEST(FunctionLinesTest, TablesAndEnumsAreNotFunctions) {
   EXPECT_THAT(LinesOfFunctions("enum class E { kA };\nconstexpr int kTable[] = {\n1,\n2};\n"
-                               "struct alignas(64) S {\n int x;\n};\n"),
+                               "struct alignas(64) S {\n int x;\n};\n"
+                               "constexpr int (*kCalls[])() = {\n f,\n g,\n};\n"),
               IsEmpty());
 }
 
