@@ -347,13 +347,13 @@ void Exchange::Recycle() {
   info_.upstream_host = nullptr;
   info_.cluster = nullptr;
   retry_.reset();
-  cluster_config_.reset();
+  // cluster_config_ stays: the next request most likely goes to the same cluster, and counting a
+  // reference that all workers share is dear.
   kept_.Clear();
   kept_trailers_.reset();
   sent_ = request_ended_ = reading_paused_ = blocked_ = keeping_ = false;
   retry_flags_ = 0;
-  options_.cluster.clear();
-  options_.request = nullptr;
+  options_ = ExchangeOptions();
   state_ = State::kIdle;
 }
 

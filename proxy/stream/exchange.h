@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 
 #include "absl/strings/string_view.h"
 #include "base/bytes/buffer.h"
@@ -50,7 +49,7 @@ class ExchangeEvents {
 };
 
 struct ExchangeOptions {
-  std::string cluster;                        // name
+  absl::string_view cluster;                  // name; lives as long as the exchange
   http::HeaderMap* request = nullptr;         // lives as long as the exchange; the attempt count is set in it
   bool end_stream = false;                    // no body follows
   bool tunnel = false;

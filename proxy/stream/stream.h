@@ -172,6 +172,7 @@ class Stream final : public http::StreamReceiver, private ExchangeEvents {
   bool response_started_ = false;
   bool response_ended_ = false;
   bool tunnel_open_ = false;
+  bool downstream_blocked_ = false;     // the client takes no more just now
   bool ended_ = true;                   // End() has run
   uint8_t paused_for_ = 0;              // reasons to pause downstream
   Duration idle_timeout_{0};

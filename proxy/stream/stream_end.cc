@@ -160,6 +160,7 @@ void Stream::Recycle() {
   upgrade_.clear();
   set_cookies_.clear();
   grpc_ = request_ended_ = response_started_ = response_ended_ = tunnel_open_ = false;
+  downstream_blocked_ = false;
   paused_for_ = 0;
   peer_ = nullptr;
   info_ = StreamInfo{};

@@ -221,30 +221,28 @@ void Stream::Dispatch() {
 }
 
 void Stream::Forward() {
-  const std::string cluster(picked_ == nullptr ? absl::string_view()
-                                               : ClusterFor(*picked_, *request_));
-  // Mirrors take the request as it is before the main one's cluster can be missing, as in Envoy they
-  // need the main one to go somewhere.
-  if (worker_.clusters.Find(cluster) == nullptr) {
+  const absl::string_view cluster =
+      picked_ == nullptr ? absl::string_view() : ClusterFor(*picked_, *request_);
+  // Copies are made only of what goes somewhere.
+  const bool mirrored = !route_->mirrors.empty() && upgrade_.empty();
+  if (picked_ == nullptr || (mirrored && worker_.clusters.Find(cluster) == nullptr)) {
     return Fail(StreamError::kClusterNotFound, "", route_->cluster_not_found_status);
   }
-  runtime_->stats.rq_total.Inc();
   ExchangeOptions options = MakeExchange(cluster);
   ApplyRequestChanges(*route_, *picked_, *request_, info_, runtime_->config.suppress_envoy_headers);
   ExpectContinue();
-  if (!route_->mirrors.empty() && upgrade_.empty()) {
-    StartMirrors(options.balance, options.timeouts.request);
-  }
+  if (mirrored) StartMirrors(options.balance, options.timeouts.request);
   state_ = State::kForwarding;
   if (!exchange_.Start(std::move(options))) {
     return Fail(StreamError::kClusterNotFound, "", route_->cluster_not_found_status);
   }
+  runtime_->stats.rq_total.Inc();
   SendHeldBody();
 }
 
 ExchangeOptions Stream::MakeExchange(absl::string_view cluster) {
   ExchangeOptions options;
-  options.cluster = std::string(cluster);
+  options.cluster = cluster;
   options.request = request_.get();
   // A body that came while a filter paused follows.
   options.end_stream = request_ended_ && held_body_.empty() && held_trailers_ == nullptr;

@@ -85,7 +85,12 @@ void Stream::OnUpstreamFailed(StreamError error, absl::string_view detail) {
   Fail(error, detail);
 }
 
-void Stream::OnWriteBlocked(bool blocked) { exchange_.PauseReading(blocked); }
+void Stream::OnWriteBlocked(bool blocked) {
+  // The codec says "go on" each time its transport has emptied.
+  if (blocked == downstream_blocked_) return;
+  downstream_blocked_ = blocked;
+  exchange_.PauseReading(blocked);
+}
 
 // ---- Our own answers ----------------------------------------------------------------------------
 
