@@ -121,9 +121,9 @@ std::vector<std::string> Mesh::SidecarCommand(const Pod& pod, const PodSpec& spe
       programs_.proxy, "sidecar",     "--xds-address", absl::StrCat(node_->ip(), ":", kXdsPort),
       "--namespace",   "default",     "--workload",    spec.name,
       "--ip",          pod.ip(),      "--concurrency", absl::StrCat(spec.concurrency)};
-  if (!spec.labels.empty()) {
+  for (const auto& [key, value] : spec.labels) {
     argv.push_back("--labels");
-    argv.push_back(absl::StrJoin(spec.labels, ",", absl::PairFormatter("=")));
+    argv.push_back(absl::StrCat(key, "=", value));
   }
   argv.insert(argv.end(), spec.proxy_args.begin(), spec.proxy_args.end());
   return argv;

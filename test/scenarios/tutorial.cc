@@ -1,0 +1,323 @@
+#include "test/scenarios/tutorial.h"
+
+#include <chrono>
+#include <csignal>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "test/machine/load.h"
+#include "test/scenarios/statistics.h"
+
+namespace meltemi::scenarios {
+namespace {
+
+using machine::Eventually;
+using machine::Finished;
+using machine::Pod;
+using std::chrono::seconds;
+
+constexpr char kVersionUrl[] = "http://flaskapp/env/version";
+
+int CountLines(absl::string_view text, absl::string_view part) {
+  int count = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) count += absl::StrContains(line, part);
+  return count;
+}
+
+// What `curl -w "%{http_code} %{time_total}"` printed last.
+struct Timed {
+  int status = 0;
+  double took_s = 0;
+};
+Timed Fetch(const Pod& pod, const std::string& url) {
+  const Finished got = pod.Exec({"curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}",
+                                 "-m", "30", url});
+  const std::vector<std::string> words = absl::StrSplit(got.output, ' ');
+  Timed timed;
+  if (words.size() == 2) {
+    (void)absl::SimpleAtoi(words[0], &timed.status);
+    (void)absl::SimpleAtod(words[1], &timed.took_s);
+  }
+  return timed;
+}
+
+}  // namespace
+
+Manifests Manifests::Examples(const std::string& folder) {
+  return {.folder = folder,
+          .destination_rule = "11-destinationrule.yaml",
+          .bluegreen = "11-bluegreen.yaml",
+          .weights = "12-weights.yaml",
+          .canary = "13-canary.yaml",
+          .mirror = "14-mirror.yaml",
+          .httpbin = "15-httpbin.yaml",
+          .circuit_breaker = "15-circuitbreaker.yaml",
+          .retries = "16-retries.yaml",
+          .timeout = "17-timeout.yaml",
+          .faults = "18-faults.yaml",
+          .timeout_addition = ""};
+}
+
+Manifests Manifests::Tutorial(const std::string& folder, const std::string& examples_folder) {
+  return {.folder = folder,
+          .destination_rule = "11-flaskapp-destinationrule.yaml",
+          .bluegreen = "11-flaskapp-virtualservice-bluegreen.yaml",
+          .weights = "12-flaskapp-virtualservice-weights.yaml",
+          .canary = "13-flaskapp-virtualservice-canary.yaml",
+          .mirror = "14-flaskapp-virtualservice-mirror.yaml",
+          .httpbin = "15-httpbin-virtualservice.yaml",
+          .circuit_breaker = "15-httpbin-destinationrule.yaml",
+          .retries = "16-httpbin-virtualservice-retries.yaml",
+          .timeout = "17-httpbin-virtualservice-timeout.yaml",
+          .faults = absl::StrCat(examples_folder, "/18-faults.yaml"),
+          .timeout_addition = "\n      timeout: 3s\n"};
+}
+
+absl::StatusOr<std::unique_ptr<Tutorial>> Tutorial::Start(
+    const machine::Programs& programs, const std::string& folder, const Manifests& manifests,
+    machine::PodSpec::Sidecar sidecar, std::function<void(const std::string&)> say) {
+  auto tutorial = std::unique_ptr<Tutorial>(new Tutorial(manifests));
+  say("starting the control plane");
+  auto mesh = machine::Mesh::Start(programs, folder);
+  if (!mesh.ok()) return mesh.status();
+  tutorial->mesh_ = std::move(*mesh);
+  say("starting the pods flaskapp-v1, flaskapp-v2, httpbin and sleep with their sidecars");
+  if (absl::Status status = tutorial->AddWorkloads(sidecar); !status.ok()) return status;
+  return tutorial;
+}
+
+absl::Status Tutorial::AddWorkloads(machine::PodSpec::Sidecar sidecar) {
+  mesh_->AddService("flaskapp", "10.96.0.10", "http", 80, 80);
+  mesh_->AddService("httpbin", "10.96.0.11", "http", 8000, 80);
+  mesh_->AddService("sleep", "10.96.0.12", "ssh", 80, 80);
+  const std::vector<std::tuple<Pod**, std::string, std::string>> pods = {
+      {&v1_, "flaskapp", "v1"}, {&v2_, "flaskapp", "v2"}, {&httpbin_, "httpbin", "v1"}, {&sleep_, "sleep", ""}};
+  for (const auto& [slot, app, version] : pods) {
+    machine::PodSpec spec{.name = version.empty() || app == "httpbin" ? app : absl::StrCat(app, "-", version),
+                          .labels = {{"app", app}},
+                          .sidecar = sidecar};
+    if (!version.empty()) spec.labels["version"] = version;
+    absl::StatusOr<Pod*> pod = mesh_->AddPod(spec);
+    if (!pod.ok()) return pod.status();
+    *slot = *pod;
+    if (app == "flaskapp") {
+      const auto started = (*pod)->Start("app", {mesh_->programs().flaskapp, "80"}, {absl::StrCat("version=", version)});
+      if (!started.ok()) return started.status();
+    }
+  }
+  const auto started = httpbin_->Start("app", {"gunicorn", "--bind", "0.0.0.0:80", "--worker-class", "gthread",
+                                               "--threads", "8", "--access-logfile", "-", "httpbin:app"});
+  if (!started.ok()) return started.status();
+  for (Pod* pod : {v1_, v2_, httpbin_}) {
+    if (!Eventually([pod] { return pod->Listening(80); }, seconds(60))) {
+      return absl::UnavailableError(absl::StrCat(pod->name(), " does not listen on port 80: ", pod->Log("app")));
+    }
+  }
+  return mesh_->Settle();
+}
+
+std::string Tutorial::ApplyAndSettle(const std::string& name, const std::string& file,
+                                     const std::string& addition) {
+  const std::string path = absl::StartsWith(file, "/") ? file : absl::StrCat(manifests_.folder, "/", file);
+  mesh_->Apply(name, absl::StrCat(machine::ReadFile(path), addition));
+  return std::string(mesh_->Settle().message());
+}
+
+std::string Tutorial::Counts::Text() const {
+  std::string text = absl::StrCat(v1, " v1, ", v2, " v2");
+  if (other > 0) absl::StrAppend(&text, ", ", other, " other: \"", sample, "\"");
+  return text;
+}
+
+Tutorial::Counts Tutorial::Ask(int count, const std::string& header) {
+  std::vector<std::string> argv = {"curl", "-s", "-w", "\\n", "-m", "60",
+                                   absl::StrCat(kVersionUrl, "?n=[1-", count, "]")};
+  if (!header.empty()) argv.insert(argv.end(), {"-H", header});
+  const Finished got = sleep_->Exec(argv, seconds(90));
+  Counts counts;
+  int seen = 0;
+  for (absl::string_view line : absl::StrSplit(got.output, '\n')) {
+    if (line.empty()) continue;
+    ++seen;
+    if (line == "v1") {
+      ++counts.v1;
+    } else if (line == "v2") {
+      ++counts.v2;
+    } else {
+      counts.sample = std::string(line.substr(0, 80));
+    }
+  }
+  counts.other = std::max(seen, count) - counts.v1 - counts.v2;
+  return counts;
+}
+
+int Tutorial::Lines(Pod& pod, const std::string& part) const {
+  return CountLines(pod.Log("app"), part);
+}
+
+std::vector<Row> Tutorial::RoundRobin() {
+  const Counts counts = Ask(400);
+  const bool fits = FitsShare(counts.v1, 400, 0.5);
+  // The tutorial's own way to ask, a few times: a whole HTTPie for each request.
+  int http_ok = 0;
+  for (int i = 0; i < 4; ++i) {
+    const Finished got = sleep_->Exec({"http", "--ignore-stdin", "--body", kVersionUrl});
+    http_ok += absl::StartsWith(got.output, "v1") || absl::StartsWith(got.output, "v2");
+  }
+  return {{"10 two versions", "400 requests, no rule: v1 and v2 alternate", counts.Text(),
+           counts.other == 0 && fits},
+          {"10 two versions", "http --body http://flaskapp/env/version, 4 times",
+           absl::StrCat(http_ok, " of 4 answered"), http_ok == 4}};
+}
+
+std::vector<Row> Tutorial::BlueGreen() {
+  // Both orders of applying, under load: whatever comes first, no request may fail.
+  machine::Load load = machine::Load::Start(*sleep_, kVersionUrl, 4);
+  std::string trouble = ApplyAndSettle("flaskapp-vs", manifests_.bluegreen);
+  trouble += ApplyAndSettle("flaskapp-dr", manifests_.destination_rule);
+  const Counts first = Ask(100);
+  mesh_->Delete("flaskapp-vs");
+  mesh_->Delete("flaskapp-dr");
+  trouble += std::string(mesh_->Settle().message());
+  trouble += ApplyAndSettle("flaskapp-dr", manifests_.destination_rule);
+  trouble += ApplyAndSettle("flaskapp-vs", manifests_.bluegreen);
+  const Counts second = Ask(100);
+  const machine::LoadResult result = load.Stop();
+  return {{"11 blue-green", "100 requests, route before subsets", first.Text(), first.v1 == 100 && trouble.empty()},
+          {"11 blue-green", "100 requests, subsets before route", absl::StrCat(second.Text(), trouble),
+           second.v1 == 100 && trouble.empty()},
+          {"11 blue-green", "load during four switches: none fails", result.Text(),
+           result.requests > 100 && result.failed() == 0}};
+}
+
+std::vector<Row> Tutorial::Weights() {
+  const std::string trouble = ApplyAndSettle("flaskapp-vs", manifests_.weights);
+  std::vector<Row> rows;
+  for (int round = 0; round < 2; ++round) {
+    const Counts counts = Ask(1000);
+    const double p = BinomialPValue(counts.v2, 1000, 0.3);
+    rows.push_back({"12 weights", "1000 requests, 70 % v1, 30 % v2",
+                    absl::StrFormat("%s (binomial p = %.3f)%s", counts.Text(), p, trouble),
+                    counts.other == 0 && p > 0.001 && trouble.empty()});
+  }
+  return rows;
+}
+
+std::vector<Row> Tutorial::Canary() {
+  const std::string trouble = ApplyAndSettle("flaskapp-vs", manifests_.canary);
+  const Counts canary = Ask(50, "lab: canary");
+  const Counts none = Ask(50);
+  const Counts other = Ask(50, "lab: other");
+  return {{"13 canary", "50 requests with lab: canary go to v2", canary.Text(), canary.v2 == 50 && trouble.empty()},
+          {"13 canary", "50 without it go to v1", none.Text(), none.v1 == 50},
+          {"13 canary", "50 with lab: other go to v1", other.Text(), other.v1 == 50}};
+}
+
+std::vector<Row> Tutorial::Mirror() {
+  const std::string trouble = ApplyAndSettle("flaskapp-vs", manifests_.mirror);
+  const std::string shadow = "-shadow";
+  const int before = Lines(*v1_, shadow);
+  const Counts canary = Ask(50, "lab: canary");
+  const bool arrived = Eventually([&] { return Lines(*v1_, shadow) - before >= 50; }, seconds(20));
+  const int copies = Lines(*v1_, shadow) - before;
+  const int v2_before = Lines(*v2_, "GET");
+  const Counts rest = Ask(50);
+  const int v2_more = Lines(*v2_, "GET") - v2_before;
+  const int copies_later = Lines(*v1_, shadow) - before;
+  return {{"14 mirror", "50 canary requests are answered by v2", canary.Text(), canary.v2 == 50 && trouble.empty()},
+          {"14 mirror", "v1's log shows 50 copies, Host ends in -shadow", absl::StrCat(copies, " copies"),
+           arrived && copies == 50},
+          {"14 mirror", "50 other requests reach v1 alone",
+           absl::StrCat(rest.Text(), "; v2 saw ", v2_more, ", new copies ", copies_later - copies),
+           rest.v1 == 50 && v2_more == 0 && copies_later == copies}};
+}
+
+std::vector<Row> Tutorial::CircuitBreaker() {
+  std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.httpbin);
+  const Timed get = Fetch(*sleep_, "http://httpbin:8000/get");
+  const machine::LoadResult before = machine::RunWrk(*sleep_, "http://httpbin:8000/ip", 3, 3, seconds(4));
+  trouble += ApplyAndSettle("httpbin-dr", manifests_.circuit_breaker);
+  const std::string overflow = "upstream_rq_pending_overflow";
+  const int64_t overflow_before = mesh_->Stat(*sleep_, overflow);
+  const int flags_before = CountLines(mesh_->AccessLog(*sleep_), " UO ");
+  const machine::LoadResult after = machine::RunWrk(*sleep_, "http://httpbin:8000/ip", 3, 3, seconds(4));
+  const int64_t overflows = mesh_->Stat(*sleep_, overflow) - overflow_before;
+  const int flags = CountLines(mesh_->AccessLog(*sleep_), " UO ") - flags_before;
+  mesh_->Delete("httpbin-dr");
+  trouble += std::string(mesh_->Settle().message());
+  return {{"15 circuit breaker", "/get", absl::StrCat("status ", get.status), get.status == 200},
+          {"15 circuit breaker", "wrk -c 3 -t 3 without the rule: all 200", before.Text(),
+           before.requests > 0 && before.failed() == 0},
+          {"15 circuit breaker", "with it: some 503, the rest 200", absl::StrCat(after.Text(), trouble),
+           after.non_2xx > 0 && after.non_2xx < after.requests && after.socket_errors == 0 && trouble.empty()},
+          {"15 circuit breaker", "the overflow counter grows, the log says UO",
+           absl::StrCat("counter +", overflows, ", ", flags, " log lines with UO"),
+           overflows >= after.non_2xx && flags >= after.non_2xx}};
+}
+
+std::vector<Row> Tutorial::Retries() {
+  const std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.retries);
+  const std::string line = "/status/500";
+  const int before = Lines(*httpbin_, line);
+  const Timed got = Fetch(*sleep_, "http://httpbin:8000/status/500");
+  Eventually([&] { return Lines(*httpbin_, line) - before >= 4; }, seconds(10));
+  const int tries = Lines(*httpbin_, line) - before;
+  return {{"16 retries", "/status/500: 1 + 3 attempts, the client gets the 500",
+           absl::StrCat(tries, " attempts, status ", got.status, trouble),
+           tries == 4 && got.status == 500 && trouble.empty()}};
+}
+
+std::vector<Row> Tutorial::Timeout() {
+  const std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.timeout, manifests_.timeout_addition);
+  const Timed in_time = Fetch(*sleep_, "http://httpbin:8000/delay/2");
+  const Timed late = Fetch(*sleep_, "http://httpbin:8000/delay/5");
+  return {{"17 time-out", "/delay/2 with timeout: 3s", absl::StrFormat("status %d after %.2f s", in_time.status, in_time.took_s),
+           in_time.status == 200 && in_time.took_s >= 2 && in_time.took_s < 3},
+          {"17 time-out", "/delay/5", absl::StrFormat("status %d after %.2f s%s", late.status, late.took_s, trouble),
+           late.status == 504 && late.took_s >= 2.9 && late.took_s < 4 && trouble.empty()}};
+}
+
+std::vector<Row> Tutorial::Faults() {
+  const std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.faults);
+  constexpr int kRequests = 200;
+  const Finished got =
+      sleep_->Exec({"curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}\\n", "-Z",
+                    "--parallel-max", "10", absl::StrCat("http://httpbin:8000/headers?n=[1-", kRequests, "]")},
+                   seconds(120));
+  int delayed = 0, aborted = 0, answered = 0;
+  for (absl::string_view line : absl::StrSplit(got.output, '\n')) {
+    const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
+    double took_s = 0;
+    if (words.size() != 2 || !absl::SimpleAtod(words[1], &took_s)) continue;
+    ++answered;
+    aborted += words[0] == "418";
+    delayed += took_s >= 0.4;
+  }
+  mesh_->Delete("httpbin-vs");
+  const std::string settled(mesh_->Settle().message());
+  return {{"18 faults", "200 requests: half wait 400 ms", absl::StrCat(delayed, " of ", answered, " waited", trouble),
+           answered == kRequests && FitsShare(delayed, kRequests, 0.5) && trouble.empty()},
+          {"18 faults", "a fifth is answered 418", absl::StrCat(aborted, " of ", answered, settled),
+           FitsShare(aborted, kRequests, 0.2)}};
+}
+
+const std::vector<Tutorial::Step>& Tutorial::Steps() {
+  static const auto* const steps = new std::vector<Step>{
+      {"TwoVersions", true, [](Tutorial& t) { return t.RoundRobin(); }},
+      {"BlueGreen", true, [](Tutorial& t) { return t.BlueGreen(); }},
+      {"Weights", true, [](Tutorial& t) { return t.Weights(); }},
+      {"Canary", true, [](Tutorial& t) { return t.Canary(); }},
+      {"Mirror", true, [](Tutorial& t) { return t.Mirror(); }},
+      {"CircuitBreaker", false, [](Tutorial& t) { return t.CircuitBreaker(); }},
+      {"Retries", true, [](Tutorial& t) { return t.Retries(); }},
+      {"Timeout", true, [](Tutorial& t) { return t.Timeout(); }},
+      {"Faults", true, [](Tutorial& t) { return t.Faults(); }},
+  };
+  return *steps;
+}
+
+}  // namespace meltemi::scenarios

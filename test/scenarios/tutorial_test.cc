@@ -1,0 +1,96 @@
+// Every row of the tutorial's mesh half as a test: with our own manifests, with the user's where they lie
+// beside the checkout, and with the real Envoy as the sidecar of every pod.
+
+#include "test/scenarios/tutorial.h"
+
+#include <memory>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "test/machine/pods.h"
+#include "test/scenarios/programs.h"
+
+namespace meltemi::scenarios {
+namespace {
+
+enum class Setting : uint8_t { kExamples, kUser, kEnvoy };
+constexpr const char* kSettingNames[] = {"Examples", "User", "Envoy"};
+
+struct Case {
+  Setting setting;
+  size_t step;
+};
+
+// One mesh for all steps of a setting: a step builds on those before it.
+class TutorialTest : public testing::TestWithParam<Case> {
+ protected:
+  struct Shared {
+    Setting setting;
+    std::unique_ptr<Tutorial> tutorial;
+    std::string why_not;  // why there is none
+  };
+
+  void SetUp() override {
+    if (const std::string why = machine::WhyNoNamespaces(); !why.empty()) GTEST_SKIP() << why;
+    const Setting setting = GetParam().setting;
+    if (setting == Setting::kUser && UserTutorialFolder().empty()) {
+      GTEST_SKIP() << "the user's tutorial is not beside this checkout";
+    }
+    if (shared_ == nullptr || shared_->setting != setting) {
+      // One at a time: the other's load would disturb the figures.
+      delete shared_;
+      shared_ = new Shared{setting, nullptr, ""};
+      StartMesh();
+    }
+    if (!shared_->why_not.empty()) GTEST_SKIP() << shared_->why_not;
+    ASSERT_NE(shared_->tutorial, nullptr);
+  }
+
+  void StartMesh() {
+    machine::Programs programs = BuiltPrograms();
+    const bool envoy = shared_->setting == Setting::kEnvoy;
+    if (envoy) programs.envoy = FetchPeer("envoy", &shared_->why_not);
+    if (!shared_->why_not.empty()) return;
+    const std::string examples = WorkspaceFile("examples/tutorial");
+    auto started = Tutorial::Start(
+        programs, FreshFolder("tutorial"),
+        shared_->setting == Setting::kUser ? Manifests::Tutorial(UserTutorialFolder(), examples)
+                                           : Manifests::Examples(examples),
+        envoy ? machine::PodSpec::Sidecar::kEnvoy : machine::PodSpec::Sidecar::kMeltemi,
+        [](const std::string&) {});
+    ASSERT_TRUE(started.ok()) << started.status();
+    shared_->tutorial = std::move(*started);
+  }
+
+  static void TearDownTestSuite() {
+    delete shared_;
+    shared_ = nullptr;
+  }
+
+  static Shared* shared_;
+};
+TutorialTest::Shared* TutorialTest::shared_ = nullptr;
+
+TEST_P(TutorialTest, MeasuresWhatTheTutorialPromises) {
+  for (const Row& row : Tutorial::Steps()[GetParam().step].run(*shared_->tutorial)) {
+    EXPECT_TRUE(row.passed) << row.step << ": " << row.asked << "\n  measured: " << row.measured;
+  }
+}
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const Setting setting : {Setting::kExamples, Setting::kUser, Setting::kEnvoy}) {
+    for (size_t step = 0; step < Tutorial::Steps().size(); ++step) {
+      if (setting == Setting::kEnvoy && !Tutorial::Steps()[step].for_envoy) continue;
+      cases.push_back({setting, step});
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, TutorialTest, testing::ValuesIn(Cases()), [](const auto& info) {
+  return kSettingNames[static_cast<int>(info.param.setting)] + Tutorial::Steps()[info.param.step].name;
+});
+
+}  // namespace
+}  // namespace meltemi::scenarios
