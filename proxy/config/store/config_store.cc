@@ -1,6 +1,7 @@
 #include "proxy/config/store/config_store.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -71,9 +72,20 @@ std::set<std::string> RouteNamesOf(const ListenerConfig& listener) {
   return names;
 }
 
+namespace {
+
+// Envoy: a time-out of 0 is none. Control planes of Istio's kind set it.
+ConfigStoreOptions ZeroMeansForEver(ConfigStoreOptions options) {
+  constexpr auto kForEver = std::chrono::hours(24 * 365);
+  if (options.initial_fetch_timeout == Duration::zero()) options.initial_fetch_timeout = kForEver;
+  return options;
+}
+
+}  // namespace
+
 ConfigStore::ConfigStore(ClusterDirectory& clusters, SnapshotSink& sink,
                          const ConfigStoreOptions& options)
-    : directory_(clusters), sink_(sink), options_(options) {}
+    : directory_(clusters), sink_(sink), options_(ZeroMeansForEver(options)) {}
 
 ConfigStore::~ConfigStore() = default;
 
@@ -205,7 +217,8 @@ std::set<std::string> ConfigStore::RouteNames() const {
   return names;
 }
 
-// ---- Moving forward -------------------------------------------------------------------------------
+// ---- Moving forward
+// -------------------------------------------------------------------------------
 
 std::optional<MonotonicTime> ConfigStore::Advance(MonotonicTime now) {
   wake_at_.reset();
@@ -281,7 +294,8 @@ bool ConfigStore::ClustersReady(const std::string& key, const Item<T>& item, Mon
     const MonotonicTime until = item.wanted_since + (known ? options_.initial_fetch_timeout
                                                            : options_.unknown_cluster_hold);
     if (now < until) {
-      Wait(key, absl::StrCat("cluster ", name, known ? " is not warm yet" : " is not known"), until);
+      Wait(key, absl::StrCat("cluster ", name, known ? " is not warm yet" : " is not known"),
+           until);
       ready = false;
     } else {
       LOG(kWarn, "config", key, " names cluster ", name, known ? ", which is not warm" : "",

@@ -1,16 +1,17 @@
 // From accepted resources to what the workers route by: holds back what is not ready, so that no
 // request ever sees half an update.
 //
-// Main loop only; no protobuf, no timers of its own. Resources come in with Set… and Retain…; Advance
-// then moves forward whatever is ready:
+// Main loop only; no protobuf, no timers of its own. Resources come in with Set… and Retain…;
+// Advance then moves forward whatever is ready:
 //
 //   cluster   wanted -> installed (its endpoints are known) -> usable (the directory says warm)
 //   routes    wanted -> active once every cluster they name is usable
 //   listener  wanted -> active once its routes are active and its clusters usable
 //
-// Clusters are published before the snapshot that names them. A cluster that is wanted no more stays
-// while active routes or listeners name it, and a little longer for retries of requests that are on
-// their way. Old versions stay active until the new ones are ready: nothing is taken away early.
+// Clusters are published before the snapshot that names them. A cluster that is wanted no more
+// stays while active routes or listeners name it, and a little longer for retries of requests that
+// are on their way. Old versions stay active until the new ones are ready: nothing is taken away
+// early.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ struct ClusterConfig;
 struct EndpointsConfig;
 
 struct ConfigStoreOptions {
-  // How long endpoints, routes or a first health check are waited for (Envoy's initial_fetch_timeout).
+  // How long endpoints, routes or a first health check are waited for (Envoy's
+  // initial_fetch_timeout). 0: for ever.
   Duration initial_fetch_timeout = seconds(15);
   // How long routes wait for a cluster that nobody has heard of: its CDS may be on the way.
   Duration unknown_cluster_hold = seconds(1);
@@ -39,8 +41,8 @@ struct ConfigStoreOptions {
   Duration removed_cluster_linger = seconds(5);
 };
 
-// The names of the clusters that a request may be sent to by these routes, or a connection or request by
-// this listener (without its RDS routes).
+// The names of the clusters that a request may be sent to by these routes, or a connection or
+// request by this listener (without its RDS routes).
 std::set<std::string> ClustersOf(const RouteTable& routes);
 std::set<std::string> ClustersOf(const ListenerConfig& listener);
 std::set<std::string> RouteNamesOf(const ListenerConfig& listener);
@@ -48,7 +50,8 @@ std::set<std::string> RouteNamesOf(const ListenerConfig& listener);
 class ConfigStore {
  public:
   // Both outlive the store.
-  ConfigStore(ClusterDirectory& clusters, SnapshotSink& sink, const ConfigStoreOptions& options = {});
+  ConfigStore(ClusterDirectory& clusters, SnapshotSink& sink,
+              const ConfigStoreOptions& options = {});
   ~ConfigStore();
 
   // --- What is wanted. Static ones come from the bootstrap and are never removed.
@@ -73,8 +76,8 @@ class ConfigStore {
 
   // Some cluster has become warm (ClusterDirectory::OnWarm): the next Advance tells the workers.
   void OnClusterWarm() { clusters_changed_ = true; }
-  // Takes all that is ready to the workers. Call after each batch of Set… and when a cluster has become
-  // warm; again at the returned time at the latest (unset: nothing is waiting).
+  // Takes all that is ready to the workers. Call after each batch of Set… and when a cluster has
+  // become warm; again at the returned time at the latest (unset: nothing is waiting).
   std::optional<MonotonicTime> Advance(MonotonicTime now);
 
   // What is held back and why, by "kind name": for logs and readiness.
@@ -88,12 +91,12 @@ class ConfigStore {
 
  private:
   struct Cluster {
-    std::shared_ptr<const ClusterConfig> wanted;     // null: wanted no more
+    std::shared_ptr<const ClusterConfig> wanted;  // null: wanted no more
     std::shared_ptr<const EndpointsConfig> inline_endpoints;
     std::shared_ptr<const ClusterConfig> installed;  // what the directory has; null: nothing
     bool is_static = false;
-    MonotonicTime wanted_since{};                    // when it began to wait
-    std::optional<MonotonicTime> unused_since;       // wanted no more and named by nobody
+    MonotonicTime wanted_since{};               // when it began to wait
+    std::optional<MonotonicTime> unused_since;  // wanted no more and named by nobody
   };
   // A listener or route table on its way.
   template <typename T>
@@ -130,8 +133,8 @@ class ConfigStore {
   const ConfigStoreOptions options_;
 
   std::map<std::string, Cluster> clusters_;
-  std::set<std::string> pending_clusters_;   // wanted, and not yet installed as wanted
-  std::set<std::string> retired_clusters_;   // installed, and wanted no more
+  std::set<std::string> pending_clusters_;  // wanted, and not yet installed as wanted
+  std::set<std::string> retired_clusters_;  // installed, and wanted no more
   std::map<std::string, std::shared_ptr<const EndpointsConfig>> endpoints_;  // by EDS name
   std::map<std::string, std::set<std::string>> eds_users_;                   // EDS name -> clusters
   std::map<std::string, Item<RouteTable>> routes_;
