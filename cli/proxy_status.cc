@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -83,9 +84,9 @@ std::string Joined(const json::Value& page, const char* key) {
   return text;
 }
 
-// Asks until every proxy has acknowledged what pilot's files say now. 0: settled; else a message was
-// printed.
-int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max) {
+// Asks until every proxy has acknowledged what pilot's files say now. 0: settled; else a message
+// was printed.
+int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max, int64_t proxies_min) {
   const absl::Time end = absl::Now() + wait_max;
   while (true) {
     const absl::StatusOr<json::Value> page = FetchJson(pilot, "/debug/settled");
@@ -94,14 +95,18 @@ int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max) {
       return 1;
     }
     const json::Value* settled = page->Find("settled");
-    if (settled != nullptr && settled->bool_value()) return 0;
+    const json::Value* proxies = page->Find("proxies");
+    const int64_t connected = proxies == nullptr ? 0 : proxies->AsInt64().value_or(0);
+    if (settled != nullptr && settled->bool_value() && connected >= proxies_min) return 0;
     if (const std::string rejected = Joined(*page, "rejected"); !rejected.empty()) {
       PrintError(absl::StrCat("rejected by ", rejected));
       return 1;
     }
     if (absl::Now() > end) {
       PrintError(absl::StrCat("still waiting after ", absl::FormatDuration(wait_max), " for ",
-                              Joined(*page, "waiting")));
+                              connected < proxies_min
+                                  ? absl::StrCat(proxies_min - connected, " more proxies to connect")
+                                  : Joined(*page, "waiting")));
       return 1;
     }
     absl::SleepFor(absl::Milliseconds(5));
@@ -115,7 +120,12 @@ int Run(const Args& args) {
       PrintError(absl::StrCat("--wait: \"", args.Get("wait"), "\" is not a duration such as 10s"));
       return 2;
     }
-    return WaitUntilSettled(args.Get("pilot"), wait_max);
+    int64_t proxies_min = 0;
+    if (!absl::SimpleAtoi(args.Get("proxies"), &proxies_min)) {
+      PrintError(absl::StrCat("--proxies: \"", args.Get("proxies"), "\" is not a number"));
+      return 2;
+    }
+    return WaitUntilSettled(args.Get("pilot"), wait_max, proxies_min);
   }
   const absl::StatusOr<json::Value> page = FetchJson(args.Get("pilot"), "/debug/syncz");
   if (!page.ok()) {
@@ -141,6 +151,7 @@ Verb ProxyStatusVerb() {
           {{"pilot", 'p', "IP:PORT", kDefaultPilot, "pilot's debug address"},
            {"wait", 'w', "DURATION", "",
             "print nothing; return once every proxy has acknowledged what pilot's files say now"},
+           {"proxies", 'n', "N", "0", "with --wait: also wait until N proxies are connected"},
            {"output", 'o', "json|table", "table", "form of the output"}},
           &Run};
 }

@@ -91,7 +91,8 @@ DebugResponse LogLevel(const DebugRequest& request) {
   }
   const std::string component = request.Param("component").value_or("*");
   if (!log::SetLevel(component, *level)) {
-    return Text(400, absl::StrCat("\"", *level, "\" is no level: trace, debug, info, warn, error, "
+    return Text(400, absl::StrCat("\"", *level,
+                                  "\" is no level: trace, debug, info, warn, error, "
                                   "off\n"));
   }
   return Text(200, LevelsText());
@@ -129,14 +130,15 @@ std::string SyncJson(const PushServer& push) {
 std::string SettledJson(const PushServer& push) {
   const uint64_t current = push.snapshot() != nullptr ? push.snapshot()->version : 0;
   std::vector<std::string> waiting, rejected;
-  for (const ClientStatus& client : push.Clients()) {
+  const std::vector<ClientStatus> clients = push.Clients();
+  for (const ClientStatus& client : clients) {
     const std::string proxy = absl::StrCat(client.node.name, ".", client.node.ns);
     if (client.settled_version != current) waiting.push_back(proxy);
     for (int i = 0; i < kXdsTypes; ++i) {
       const TypeStatus& type = client.types[static_cast<size_t>(i)];
       if (type.state != SyncState::kRejected) continue;
-      rejected.push_back(absl::StrCat(proxy, ": ", XdsTypeShortName(static_cast<XdsType>(i)), ": ",
-                                      type.error));
+      rejected.push_back(
+          absl::StrCat(proxy, ": ", XdsTypeShortName(static_cast<XdsType>(i)), ": ", type.error));
     }
   }
   std::string out;
@@ -148,6 +150,7 @@ std::string SettledJson(const PushServer& push) {
   };
   writer.BeginObject();
   writer.Key("snapshot_version").Uint(current);
+  writer.Key("proxies").Uint(clients.size());
   writer.Key("settled").Bool(waiting.empty() && rejected.empty());
   list("waiting", waiting);
   list("rejected", rejected);
@@ -293,10 +296,9 @@ void RegisterDebugPages(const DebugSources& sources, DebugServer* server) {
                 [push](const DebugRequest& request) { return ConfigDump(push, request); });
   server->Route("/debug/push_history", Methods::kGet, "the last snapshots and how they travelled",
                 [push](const DebugRequest&) { return Json(PushHistoryJson(*push)); });
-  server->Route("/debug/configz", Methods::kGet, "objects in force, as read",
-                [store, snapshot](const DebugRequest&) {
-                  return Json(ConfigJson(store(), snapshot()));
-                });
+  server->Route(
+      "/debug/configz", Methods::kGet, "objects in force, as read",
+      [store, snapshot](const DebugRequest&) { return Json(ConfigJson(store(), snapshot())); });
   server->Route("/debug/diagnostics", Methods::kGet, "what is wrong with the configuration",
                 [store, snapshot](const DebugRequest&) {
                   return Json(DiagnosticsJson(store(), snapshot()));

@@ -57,7 +57,7 @@ absl::StatusOr<std::unique_ptr<Mesh>> Mesh::Start(const Programs& programs,
 }
 
 absl::Status Mesh::StartPilot() {
-  const auto started = node_->Start("pilot", {programs_.pilot, "--config", config_folder_});
+  const auto started = node_->Start("pilot", {programs_.pilot, "--config", config_folder_, "--access-log-file", "/dev/stdout"});
   if (!started.ok()) return started.status();
   const bool ready = Eventually(
       [this] {
@@ -135,6 +135,7 @@ absl::Status Mesh::StartSidecar(Pod& pod, const PodSpec& spec) {
   }
   const auto started = pod.Start("sidecar", SidecarCommand(pod, spec), {}, kProxyUid);
   if (!started.ok()) return started.status();
+  ++sidecars_;
   const std::string ready_url = spec.sidecar == PodSpec::Sidecar::kEnvoy
                                     ? "http://127.0.0.1:15000/ready"
                                     : "http://127.0.0.1:15021/healthz/ready";
@@ -150,6 +151,12 @@ absl::Status Mesh::StartSidecar(Pod& pod, const PodSpec& spec) {
 }
 
 void Mesh::RemoveWorkload(const std::string& name) { Delete(absl::StrCat("workload-", name)); }
+
+int Mesh::TerminateSidecar(Pod& pod) {
+  --sidecars_;
+  pod.process("sidecar")->Signal(SIGTERM);
+  return pod.process("sidecar")->Wait(seconds(60));
+}
 
 std::string Mesh::Admin(const Pod& pod, const std::string& path) const {
   return pod.Exec({"curl", "-s", "-m", "20", absl::StrCat("http://127.0.0.1:15000", path)}).output;
@@ -175,7 +182,8 @@ int64_t Mesh::SidecarPeakMemoryKb(Pod& pod) const {
 absl::Status Mesh::Settle(std::chrono::milliseconds timeout) {
   const Finished finished =
       node_->Exec({programs_.cli, "proxy-status", "--pilot", absl::StrCat("127.0.0.1:", kPilotDebugPort),
-                   "--wait", absl::StrCat(timeout.count(), "ms")},
+                   "--wait", absl::StrCat(timeout.count(), "ms"), "--proxies",
+                   absl::StrCat(sidecars_)},
                   timeout + seconds(10));
   if (finished.exit_status == 0) return absl::OkStatus();
   return absl::DeadlineExceededError(finished.output);

@@ -45,8 +45,10 @@ class Mesh {
   absl::StatusOr<Pod*> AddPod(const PodSpec& spec);
   // Takes the pod's WorkloadEntry away: no new requests reach it.
   void RemoveWorkload(const std::string& name);
+  // SIGTERM to the pod's sidecar, as when a pod is terminated; its exit status.
+  int TerminateSidecar(Pod& pod);
 
-  // Waits until every sidecar has acknowledged everything that lies in the folder now.
+  // Waits until every sidecar is connected and has acknowledged everything that lies in the folder now.
   absl::Status Settle(std::chrono::milliseconds timeout = std::chrono::seconds(30));
 
   absl::Status StartPilot();
@@ -72,6 +74,7 @@ class Mesh {
   const Programs programs_;
   std::unique_ptr<Node> node_;
   const std::string config_folder_;
+  int sidecars_ = 0;  // that were started and should be connected
 };
 
 }  // namespace meltemi::machine

@@ -125,6 +125,8 @@ absl::StatusOr<Process> Process::Start(const ProcessOptions& options) {
     close(program_fd);
     return absl::UnavailableError(absl::StrCat(output, ": ", std::strerror(errno)));
   }
+  // Also for a sidecar of another user that opens /dev/stdout by its name.
+  fchmod(output_fd, 0666);
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid == 0) BecomeChild(options, argv.data(), envp.data(), program_fd, output_fd, parent);
