@@ -37,8 +37,8 @@ void Drain::OnCount(size_t connections) {
     return Finish();
   }
   if (loop_.Now() >= deadline_) {
-    LOG(kWarn, "main", connections, " connections are still open after ",
-        ToMillis(times_.time_max), " ms; closing them");
+    LOG(kWarn, "main", connections, " connections are still open after ", ToMillis(times_.time_max),
+        " ms; closing them");
     return Finish();
   }
   timer_->Arm(kCountInterval);

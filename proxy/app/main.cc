@@ -20,8 +20,8 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
-// A proxy holds many small things for long and few large ones briefly: what is large goes back to the
-// kernel at once, and threads that mostly wait do not need an arena each.
+// A proxy holds many small things for long and few large ones briefly: what is large goes back to
+// the kernel at once, and threads that mostly wait do not need an arena each.
 void TuneMalloc() {
   mallopt(M_MMAP_THRESHOLD, 256 * 1024);
   mallopt(M_TRIM_THRESHOLD, 512 * 1024);

@@ -37,7 +37,8 @@ absl::Status ParsePort(const std::string& text, std::optional<uint16_t>* out) {
 }
 
 void AddCommonFlags(Options* o, Flags& flags) {
-  flags.Custom("mode", {}, "serve|validate", "validate: read the configuration, say what is wrong, end",
+  flags.Custom("mode", {}, "serve|validate",
+               "validate: read the configuration, say what is wrong, end",
                [o](const std::string& text) {
                  if (text != "serve" && text != "validate") {
                    return absl::InvalidArgumentError(
@@ -89,7 +90,8 @@ void AddSidecarFlags(Options* o, Flags& flags) {
   flags.Repeated("labels", {"label"}, &s.labels, "KEY=VALUE", "a label of the workload");
   flags.Repeated("metadata", {"meta"}, &s.metadata, "KEY=VALUE",
                  "more node metadata; a value that begins with { is JSON");
-  flags.Custom("admin-port", {}, "PORT", "the admin server, on loopback; 0: the kernel chooses (15000)",
+  flags.Custom("admin-port", {}, "PORT",
+               "the admin server, on loopback; 0: the kernel chooses (15000)",
                [&s](const std::string& text) {
                  std::optional<uint16_t> port;
                  absl::Status status = ParsePort(text, &port);
@@ -109,7 +111,8 @@ absl::Status CheckLogLevels(const Options& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--log-level: '", options.log_level, "' is no level"));
   }
-  for (absl::string_view item : absl::StrSplit(options.component_log_levels, ',', absl::SkipEmpty())) {
+  for (absl::string_view item :
+       absl::StrSplit(options.component_log_levels, ',', absl::SkipEmpty())) {
     const std::pair<absl::string_view, absl::string_view> pair = absl::StrSplit(item, ':');
     if (pair.first.empty() || !log::ParseLevel(pair.second, &level)) {
       return absl::InvalidArgumentError(
@@ -151,8 +154,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args, std::
   }
   const bool sidecar = command == "sidecar";
   if (!sidecar && command != "run") {
-    return absl::InvalidArgumentError(absl::StrCat("unknown command '", command,
-                                                   "'; there are run, sidecar and intercept"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown command '", command, "'; there are run, sidecar and intercept"));
   }
   Flags flags(absl::StrCat("meltemi-proxy ", command, " [options]"));
   if (sidecar) {

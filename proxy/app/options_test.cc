@@ -26,8 +26,8 @@ TEST(OptionsTest, RunFromABootstrap) {
 TEST(OptionsTest, ASidecarHasIstiosPorts) {
   std::string print;
   absl::StatusOr<Options> options =
-      ParseOptions({"sidecar", "--xds-address", "pilot:15010", "--ip", "10.0.0.1", "--workload", "w",
-                    "--labels", "app=a", "--drain-time", "5s"},
+      ParseOptions({"sidecar", "--xds-address", "pilot:15010", "--ip", "10.0.0.1", "--workload",
+                    "w", "--labels", "app=a", "--drain-time", "5s"},
                    &print);
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->status_port, 15021);
@@ -38,8 +38,8 @@ TEST(OptionsTest, ASidecarHasIstiosPorts) {
   absl::StatusOr<Bootstrap> bootstrap = BootstrapFor(*options, &notes);
   ASSERT_TRUE(bootstrap.ok()) << bootstrap.status();
   EXPECT_EQ(bootstrap->admin_address->port(), 15000);
-  options = ParseOptions({"sidecar", "--xds-address=p:1", "--stats-port=off", "--status-port=0"},
-                         &print);
+  options =
+      ParseOptions({"sidecar", "--xds-address=p:1", "--stats-port=off", "--status-port=0"}, &print);
   EXPECT_FALSE(options->stats_port.has_value());
   EXPECT_EQ(options->status_port, 0);
 }

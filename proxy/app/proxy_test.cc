@@ -1,5 +1,5 @@
-// The real binary as a process: a static bootstrap, a control plane, signals. The test plays clients,
-// the upstream and the control plane on one loop.
+// The real binary as a process: a static bootstrap, a control plane, signals. The test plays
+// clients, the upstream and the control plane on one loop.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -45,7 +45,7 @@ filter_chains:
 - filters:
   - name: envoy.filters.network.http_connection_manager
     typed_config:
-      "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+      "@type": MANAGER
       stat_prefix: web
       ROUTES
       http_filters:
@@ -53,8 +53,8 @@ filter_chains:
         typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
 )";
 constexpr char kInlineRoutes[] =
-    "route_config: {name: r, virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, "
-    "route: {cluster: app, timeout: 0s}}]}]}";
+    "route_config: {name: r, virtual_hosts: [{name: v, domains: ['*'], "
+    "routes: [{match: {prefix: /}, route: {cluster: app, timeout: 0s}}]}]}";
 constexpr char kRdsRoutes[] = "rds: {route_config_name: \"80\", config_source: {ads: {}}}";
 
 // The linker keeps what is named: the decoder finds extensions by their registered types.
@@ -62,6 +62,15 @@ void LinkExtensions() {
   namespace filters = envoy::extensions::filters;
   filters::http::router::v3::Router::default_instance();
   filters::network::http_connection_manager::v3::HttpConnectionManager::default_instance();
+}
+
+std::string ListenerText(const char* routes) {
+  return absl::StrReplaceAll(
+      kListener,
+      {{"ROUTES", routes},
+       {"MANAGER",
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+        "HttpConnectionManager"}});
 }
 
 std::string Indent(const std::string& text, const std::string& by) {
@@ -78,7 +87,8 @@ T FromYaml(const std::string& text) {
 
 class Child {
  public:
-  explicit Child(std::vector<std::string> args) : log_(absl::StrCat(::testing::TempDir(), "/proxy.", getpid(), ".log")) {
+  explicit Child(std::vector<std::string> args)
+      : log_(absl::StrCat(::testing::TempDir(), "/proxy.", getpid(), ".log")) {
     args.insert(args.begin(), kBinary);
     std::vector<char*> argv;
     for (std::string& arg : args) argv.push_back(arg.data());
@@ -132,7 +142,8 @@ class RawClient {
   bool Closed() {
     char buffer[4096];
     ssize_t n = 0;
-    while ((n = read(fd_, buffer, sizeof(buffer))) > 0) received_.append(buffer, static_cast<size_t>(n));
+    while ((n = read(fd_, buffer, sizeof(buffer))) > 0)
+      received_.append(buffer, static_cast<size_t>(n));
     return n == 0;
   }
   const std::string& received() const { return received_; }
@@ -208,7 +219,7 @@ class ProxyTest : public testing::Test {
                         "static_resources:\n  clusters:\n  - name: app\n    type: STATIC\n"
                         "    load_assignment: ",
                         EndpointsText(upstream_.address()), "\n  listeners:\n  -",
-                        Indent(absl::StrReplaceAll(kListener, {{"ROUTES", kInlineRoutes}}), "    "))});
+                        Indent(ListenerText(kInlineRoutes), "    "))});
     ASSERT_TRUE(Until([&] { return FindWeb(); }));
   }
   static std::string EndpointsText(const net::Address& at) {
@@ -314,8 +325,8 @@ TEST_F(ProxyTest, EverythingFromAControlPlane) {
   LinkExtensions();
   FakeAdsServer pilot(*loop_);
   AnswerAtOnce();
-  Start({"sidecar", "--xds-address", pilot.address().ToString(), "--ip", "10.0.0.1", "--workload", "w",
-         "--admin-port=0", "--status-port=off", "--stats-port=off"});
+  Start({"sidecar", "--xds-address", pilot.address().ToString(), "--ip", "10.0.0.1", "--workload",
+         "w", "--admin-port=0", "--status-port=off", "--stats-port=off"});
   ASSERT_TRUE(Until([&] { return pilot.requests.size() == 2; }));
   EXPECT_EQ(pilot.Take(ResourceType::kCluster)->node().id(),
             "sidecar~10.0.0.1~w.default~default.svc.cluster.local");
@@ -323,13 +334,13 @@ TEST_F(ProxyTest, EverythingFromAControlPlane) {
   pilot.Serve<Cluster>(
       ResourceType::kCluster, "c1",
       {FromYaml<Cluster>("{name: app, type: EDS, eds_cluster_config: {eds_config: {ads: {}}}}"),
-       FromYaml<Cluster>("{name: odd, type: STATIC, lb_policy: CLUSTER_PROVIDED, dns_lookup_family: "
-                         "V4_ONLY, use_tcp_for_dns_lookups: true}")});
-  pilot.Serve<Listener>(
-      ResourceType::kListener, "l1",
-      {FromYaml<Listener>(absl::StrReplaceAll(kListener, {{"ROUTES", kRdsRoutes}}))});
-  pilot.Serve<RouteConfiguration>(
-      ResourceType::kRoutes, "r0", {});  // nothing yet: answers to names that nobody asked for
+       FromYaml<Cluster>(
+           "{name: odd, type: STATIC, lb_policy: CLUSTER_PROVIDED, dns_lookup_family: "
+           "V4_ONLY, use_tcp_for_dns_lookups: true}")});
+  pilot.Serve<Listener>(ResourceType::kListener, "l1",
+                        {FromYaml<Listener>(ListenerText(kRdsRoutes))});
+  pilot.Serve<RouteConfiguration>(ResourceType::kRoutes, "r0",
+                                  {});  // nothing yet: answers to names that nobody asked for
   std::optional<envoy::service::discovery::v3::DiscoveryRequest> nack;
   ASSERT_TRUE(Until([&] { return (nack = pilot.Take(ResourceType::kCluster)).has_value(); }));
   EXPECT_NE(nack->error_detail().message().find("odd"), std::string::npos)

@@ -34,8 +34,8 @@ const SystemClock& TheSystemClock() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::New(const Options& options, Bootstrap bootstrap) {
-  auto server = std::unique_ptr<Server>(
-      new Server(options, std::move(bootstrap), TheSystemClock()));
+  auto server =
+      std::unique_ptr<Server>(new Server(options, std::move(bootstrap), TheSystemClock()));
   if (absl::Status status = server->Init(); !status.ok()) return status;
   return server;
 }
@@ -64,8 +64,9 @@ absl::Status Server::Init() {
       *clusters_, static_cast<SnapshotSink&>(*this),
       ConfigStoreOptions{.initial_fetch_timeout = bootstrap_.initial_fetch_timeout});
   intake_ = std::make_unique<Intake>(*compilers_, *store_, clock_);
-  xds_ = std::make_unique<XdsClient>(*loop_, *intake_, *store_, bootstrap_.node(), shard_.root(),
-                                     [this](std::string request) { ads_->Send(std::move(request)); });
+  xds_ =
+      std::make_unique<XdsClient>(*loop_, *intake_, *store_, bootstrap_.node(), shard_.root(),
+                                  [this](std::string request) { ads_->Send(std::move(request)); });
   xds_->SetDynamic(bootstrap_.clusters_over_ads, bootstrap_.listeners_over_ads);
   xds_->OnConfigured([this] { OnConfigured(); });
   clusters_->OnWarm([this] {
@@ -153,7 +154,8 @@ void Server::StartAds() {
   ads_->Start();
 }
 
-// ---- Configuration -----------------------------------------------------------------------------------
+// ---- Configuration
+// -----------------------------------------------------------------------------------
 
 void Server::Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<void()> applied) {
   struct Pending {
@@ -162,11 +164,11 @@ void Server::Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<
   };
   auto pending = std::make_shared<Pending>(Pending{workers_.size(), std::move(applied)});
   for (size_t i = 0; i < workers_.size(); ++i) {
-    workers_[i]->Apply(snapshot, [this, i, sequence = snapshot->sequence,
-                                  pending](ApplyReport report) {
-      OnApplied(i, sequence, std::move(report));
-      if (--pending->workers_left == 0) pending->applied();
-    });
+    workers_[i]->Apply(snapshot,
+                       [this, i, sequence = snapshot->sequence, pending](ApplyReport report) {
+                         OnApplied(i, sequence, std::move(report));
+                         if (--pending->workers_left == 0) pending->applied();
+                       });
   }
 }
 
@@ -203,12 +205,13 @@ void Server::GoLive() {
   LOG(kInfo, "main", "ready after ", ToMillis(uptime()), " ms");
 }
 
-// ---- The end -----------------------------------------------------------------------------------------
+// ---- The end
+// -----------------------------------------------------------------------------------------
 
 void Server::WatchSignals() {
   signal(SIGPIPE, SIG_IGN);
-  for (const auto& [number, name] : {std::pair<int, const char*>{SIGTERM, "SIGTERM"},
-                                     {SIGINT, "SIGINT"}}) {
+  for (const auto& [number, name] :
+       {std::pair<int, const char*>{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}}) {
     signals_.push_back(loop_->WatchSignal(number, [this, name = name] { OnEndSignal(name); }));
   }
   for (int number : {SIGHUP, SIGUSR1}) {
@@ -249,7 +252,8 @@ void Server::CountConnections(absl::AnyInvocable<void(size_t)> done) {
   }
 }
 
-// ---- Admin -------------------------------------------------------------------------------------------
+// ---- Admin
+// -------------------------------------------------------------------------------------------
 
 Duration Server::uptime() const { return clock_.Now() - started_; }
 

@@ -105,7 +105,7 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   ServerState state_ = ServerState::kPreInitializing;
   bool healthcheck_failed_ = false;
   bool running_ = false;
-  std::map<std::string, net::Address> bound_;   // as the first worker reported last
+  std::map<std::string, net::Address> bound_;       // as the first worker reported last
   std::map<std::string, std::string> bind_errors_;  // by listener, to log each once
 };
 

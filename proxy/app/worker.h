@@ -1,7 +1,7 @@
 // One worker thread: a loop, its listeners, its view of the clusters.
 //
-// Made, started, told and stopped on the main loop; everything inside belongs to the worker's own loop.
-// Results come back as posts to the main loop.
+// Made, started, told and stopped on the main loop; everything inside belongs to the worker's own
+// loop. Results come back as posts to the main loop.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +58,7 @@ class Worker {
   ~Worker();
 
   void Start();
-  void Apply(std::shared_ptr<const Snapshot> snapshot,
-             absl::AnyInvocable<void(ApplyReport)> done);
+  void Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<void(ApplyReport)> done);
   // Answers say that the connection ends; new ones are still accepted.
   void Drain();
   void StopAccepting();

@@ -1,5 +1,5 @@
-// What the workers route by: listeners and route tables of one moment. Clusters travel beside it through
-// ClusterDirectory::Publish, always before the snapshot that needs them.
+// What the workers route by: listeners and route tables of one moment. Clusters travel beside it
+// through ClusterDirectory::Publish, always before the snapshot that needs them.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,16 @@ namespace meltemi::proxy {
 struct ListenerConfig;
 class RouteTable;
 
-// Immutable; held by workers as shared_ptr<const Snapshot>. `sequence` rises with each snapshot, so a
-// connection can tell cheaply that it must look its route table up again.
+// Immutable; held by workers as shared_ptr<const Snapshot>. `sequence` rises with each snapshot, so
+// a connection can tell cheaply that it must look its route table up again.
 struct Snapshot {
   uint64_t sequence = 0;
-  std::map<std::string, std::shared_ptr<const ListenerConfig>> listeners;       // by name
-  std::map<std::string, std::shared_ptr<const RouteTable>> routes;              // by RDS name
+  std::map<std::string, std::shared_ptr<const ListenerConfig>> listeners;  // by name
+  std::map<std::string, std::shared_ptr<const RouteTable>> routes;         // by RDS name
 };
 
-// Implemented by proxy/app: takes a finished snapshot to all workers (main loop only). `applied` runs on
-// the main loop once every worker has it, never from within Apply.
+// Implemented by proxy/app: takes a finished snapshot to all workers (main loop only). `applied`
+// runs on the main loop once every worker has it, never from within Apply.
 class SnapshotSink {
  public:
   virtual ~SnapshotSink() = default;

@@ -50,12 +50,15 @@ absl::Status ExplainFailure(absl::string_view tool, const ProcessResult& result)
   if (absl::StrContains(said, "Permission denied") || absl::StrContains(said, "you must be root")) {
     return absl::PermissionDeniedError(
         absl::StrCat("changing redirect rules needs the NET_ADMIN capability; run it as root: "
-                     "sudo meltemi-proxy intercept … (", tool, " said: ", said, ")"));
+                     "sudo meltemi-proxy intercept … (",
+                     tool, " said: ", said, ")"));
   }
-  if (absl::StrContains(said, "does the table") || absl::StrContains(said, "do you need to insmod")) {
+  if (absl::StrContains(said, "does the table") ||
+      absl::StrContains(said, "do you need to insmod")) {
     return absl::FailedPreconditionError(
         absl::StrCat("the kernel lacks the tables for redirect rules; load them with: modprobe -a "
-                     "nf_nat nf_conntrack xt_REDIRECT xt_owner (", tool, " said: ", said, ")"));
+                     "nf_nat nf_conntrack xt_REDIRECT xt_owner (",
+                     tool, " said: ", said, ")"));
   }
   return absl::InternalError(
       absl::StrCat(tool, " failed with exit code ", result.exit_code, ": ", said));
@@ -197,8 +200,9 @@ absl::StatusOr<std::string> RunIntercept(const InterceptCommand& command,
 int InterceptMain(const std::vector<std::string>& args) {
   std::string help;
   absl::StatusOr<InterceptCommand> command = ParseInterceptCommand(args, &help);
-  absl::StatusOr<std::string> output =
-      !command.ok() ? command.status() : !help.empty() ? help : RunIntercept(*command);
+  absl::StatusOr<std::string> output = !command.ok()   ? command.status()
+                                       : !help.empty() ? help
+                                                       : RunIntercept(*command);
   if (!output.ok()) {
     std::fprintf(stderr, "meltemi-proxy intercept: %s\n",
                  std::string(output.status().message()).c_str());

@@ -1,7 +1,9 @@
-// `meltemi-proxy intercept apply|remove|print`: writes the redirect rules of this network namespace.
+// `meltemi-proxy intercept apply|remove|print`: writes the redirect rules of this network
+// namespace.
 //
-// Blocks; called from main before anything else exists. Applying twice is applying once, removing leaves
-// nothing, and both change a table in one transaction: at no moment are half of the rules there.
+// Blocks; called from main before anything else exists. Applying twice is applying once, removing
+// leaves nothing, and both change a table in one transaction: at no moment are half of the rules
+// there.
 #pragma once
 
 #include <functional>
@@ -24,7 +26,8 @@ struct InterceptCommand {
   bool dry_run = false;  // print what would be given to iptables-restore, change nothing
 };
 
-// `args` without "intercept" itself. Error: the usage, or what was wrong. For --help `*help` is filled.
+// `args` without "intercept" itself. Error: the usage, or what was wrong. For --help `*help` is
+// filled.
 absl::StatusOr<InterceptCommand> ParseInterceptCommand(const std::vector<std::string>& args,
                                                        std::string* help);
 

@@ -1,4 +1,5 @@
-// The rules at work: a pod and a client in network namespaces of their own, real sockets. Needs root.
+// The rules at work: a pod and a client in network namespaces of their own, real sockets. Needs
+// root.
 #include <gtest/gtest.h>
 
 #include <arpa/inet.h>
@@ -45,7 +46,9 @@ class Namespace {
   }
   ~Namespace() { RunProcess({"ip", "netns", "del", name_}, "").IgnoreError(); }
 
-  void In(const std::string& command) { Shell(absl::StrCat("ip netns exec ", name_, " ", command)); }
+  void In(const std::string& command) {
+    Shell(absl::StrCat("ip netns exec ", name_, " ", command));
+  }
   // Runs `body` on a thread that lives in this namespace, as `id` (user and group).
   void Run(const std::function<void()>& body, unsigned id = 0) {
     std::thread([&] {
@@ -244,7 +247,8 @@ TEST_F(InterceptNetTest, APodThatCallsItself) {
 }
 
 TEST_F(InterceptNetTest, OnlyTheRangesThatAreIncluded) {
-  Intercept({"apply", "--include-outbound-ips", "10.96.0.0/12", "--include-outbound-ports", "9999"});
+  Intercept(
+      {"apply", "--include-outbound-ips", "10.96.0.0/12", "--include-outbound-ports", "9999"});
   auto proxy = Listen(*pod_, "0.0.0.0", 15001);
   auto web = Listen(*client_, kClientIp, 80);
   pod_->In("ip route add default via 10.77.0.1");

@@ -1,13 +1,13 @@
 #include "proxy/intercept/process.h"
 
-#include <cerrno>
-#include <csignal>
-#include <cstring>
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 
@@ -50,8 +50,8 @@ void Exchange(Pipe& in, Pipe& out, Pipe& err, const std::string& input, ProcessR
   if (input.empty()) in.Close(1);
   fcntl(in.write_end(), F_SETFL, O_NONBLOCK);
   while (in.write_end() >= 0 || out.read_end() >= 0 || err.read_end() >= 0) {
-    pollfd fds[3] = {{in.write_end(), POLLOUT, 0}, {out.read_end(), POLLIN, 0},
-                     {err.read_end(), POLLIN, 0}};
+    pollfd fds[3] = {
+        {in.write_end(), POLLOUT, 0}, {out.read_end(), POLLIN, 0}, {err.read_end(), POLLIN, 0}};
     if (poll(fds, 3, -1) < 0 && errno != EINTR) return;
     if (fds[0].revents != 0) {
       const ssize_t n = write(in.write_end(), input.data() + written, input.size() - written);

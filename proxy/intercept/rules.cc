@@ -29,7 +29,8 @@ std::vector<std::string> List(absl::string_view text) {
 
 bool IsV6(absl::string_view range) { return absl::StrContains(range, ':'); }
 
-// What iptables-save says that is ours: chains by table, and the rules that jump to them from elsewhere.
+// What iptables-save says that is ours: chains by table, and the rules that jump to them from
+// elsewhere.
 struct Present {
   std::map<std::string, std::vector<std::string>> chains;
   std::map<std::string, std::vector<std::string>> jumps;  // "PREROUTING -p tcp -j ISTIO_INBOUND"
@@ -96,8 +97,8 @@ void AddInbound(const InterceptOptions& options, const std::vector<std::string>&
 void AddProxyOwned(absl::string_view owner, const std::vector<std::string>& ids,
                    absl::string_view loopback, Script& script) {
   for (const std::string& id : ids) {
-    script.Line("-A ISTIO_OUTPUT -o lo ! -d ", loopback, " -p tcp -m owner --", owner, "-owner ", id,
-                " -j ISTIO_IN_REDIRECT");
+    script.Line("-A ISTIO_OUTPUT -o lo ! -d ", loopback, " -p tcp -m owner --", owner, "-owner ",
+                id, " -j ISTIO_IN_REDIRECT");
     script.Line("-A ISTIO_OUTPUT -m owner --", owner, "-owner ", id, " -j RETURN");
   }
 }

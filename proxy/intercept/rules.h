@@ -1,7 +1,7 @@
 // The redirect rules of a sidecar, as text for iptables-restore. Pure functions.
 //
-// The chains are Istio's (ISTIO_INBOUND, ISTIO_IN_REDIRECT, ISTIO_OUTPUT, ISTIO_REDIRECT, ISTIO_DROP), so
-// that what people know of them holds:
+// The chains are Istio's (ISTIO_INBOUND, ISTIO_IN_REDIRECT, ISTIO_OUTPUT, ISTIO_REDIRECT,
+// ISTIO_DROP), so that what people know of them holds:
 //
 //   from outside      PREROUTING -> ISTIO_INBOUND -> ISTIO_IN_REDIRECT -> inbound port (15006)
 //   from the pod      OUTPUT     -> ISTIO_OUTPUT  -> ISTIO_REDIRECT    -> proxy port (15001)
@@ -28,12 +28,12 @@ struct InterceptOptions {
   std::string proxy_uids = "1337";
   std::string proxy_gids = "1337";
   std::string include_inbound_ports = "*";
-  std::string exclude_inbound_ports;   // beside the proxy's own: 15020, 15021, 15090
+  std::string exclude_inbound_ports;  // beside the proxy's own: 15020, 15021, 15090
   std::string include_outbound_ips = "*";
   std::string exclude_outbound_ips;
   std::string include_outbound_ports;  // redirected whatever the address
   std::string exclude_outbound_ports;
-  std::string kube_virt_interfaces;    // what comes in there is outbound traffic of a guest
+  std::string kube_virt_interfaces;  // what comes in there is outbound traffic of a guest
   std::string exclude_interfaces;
   bool drop_invalid = false;
 };
@@ -43,9 +43,9 @@ enum class IpFamily : uint8_t { kV4, kV6 };
 // Error (INVALID_ARGUMENT): the option, the entry and what was expected.
 absl::Status CheckInterceptOptions(const InterceptOptions& options);
 
-// A script for iptables-restore --noflush (or ip6tables-restore) that puts the rules in place in one
-// transaction per table. `current` is what iptables-save prints now: what an earlier run left is
-// replaced. The options must have passed CheckInterceptOptions.
+// A script for iptables-restore --noflush (or ip6tables-restore) that puts the rules in place in
+// one transaction per table. `current` is what iptables-save prints now: what an earlier run left
+// is replaced. The options must have passed CheckInterceptOptions.
 std::string ApplyScript(const InterceptOptions& options, IpFamily family,
                         absl::string_view current);
 // The script that takes all of it away; "" when there is nothing to take away.

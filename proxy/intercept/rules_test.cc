@@ -63,7 +63,8 @@ TEST(InterceptRulesTest, ListsOfPortsAndRangesByFamily) {
   options.exclude_outbound_ports = "3306";
   options.include_outbound_ports = "9999";
   const std::string v4 = ApplyScript(options, IpFamily::kV4, "");
-  EXPECT_NE(v4.find("-A ISTIO_INBOUND -p tcp --dport 80 -j ISTIO_IN_REDIRECT\n"), std::string::npos);
+  EXPECT_NE(v4.find("-A ISTIO_INBOUND -p tcp --dport 80 -j ISTIO_IN_REDIRECT\n"),
+            std::string::npos);
   EXPECT_EQ(v4.find("--dport 8080"), std::string::npos);
   EXPECT_EQ(v4.find("--dport 15021"), std::string::npos);
   EXPECT_EQ(v4.find("-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT"), std::string::npos);
@@ -121,8 +122,8 @@ TEST(InterceptRulesTest, ErrorsNameTheOptionAndTheEntry) {
 TEST(InterceptCommandTest, IstiosNamesOfTheOptionsAreUnderstood) {
   std::string help;
   absl::StatusOr<InterceptCommand> command = ParseInterceptCommand(
-      {"apply", "-p", "15101", "-z", "15106", "-u", "1338", "-b", "80", "-d", "22", "-i",
-       "10.0.0.0/8", "-x", "10.1.0.0/16", "-o", "3306", "-q", "443", "--dry-run"},
+      {"apply", "-p", "15101",      "-z", "15106",       "-u", "1338", "-b", "80",  "-d",
+       "22",    "-i", "10.0.0.0/8", "-x", "10.1.0.0/16", "-o", "3306", "-q", "443", "--dry-run"},
       &help);
   ASSERT_TRUE(command.ok()) << command.status();
   EXPECT_EQ(command->options.proxy_port, 15101u);
@@ -154,8 +155,9 @@ TEST(InterceptCommandTest, AMissingProgramAndAMissingPrivilegeSayWhatToDo) {
             "iptables-save was not found; install it with: apt-get install iptables");
   auto refused = RunIntercept(command, [](const auto&, const auto&) {
     return absl::StatusOr<ProcessResult>(
-        ProcessResult{4, "", "iptables v1.8: Could not fetch rule set: Permission denied (you must "
-                             "be root)\n"});
+        ProcessResult{4, "",
+                      "iptables v1.8: Could not fetch rule set: Permission denied (you must "
+                      "be root)\n"});
   });
   EXPECT_NE(refused.status().message().find("sudo meltemi-proxy intercept"),
             absl::string_view::npos);

@@ -28,7 +28,9 @@ namespace {
 
 constexpr absl::string_view kPrometheusType = "text/plain; version=0.0.4; charset=utf-8";
 
-AdminResponse Text(int status, std::string body) { return {.status = status, .body = std::move(body)}; }
+AdminResponse Text(int status, std::string body) {
+  return {.status = status, .body = std::move(body)};
+}
 
 AdminResponse Json(std::string body) {
   return {.status = 200, .content_type = "application/json", .body = std::move(body)};
@@ -73,10 +75,14 @@ std::string Unescape(absl::string_view text) {
 
 absl::string_view ServerStateName(ServerState state) {
   switch (state) {
-    case ServerState::kLive: return "LIVE";
-    case ServerState::kDraining: return "DRAINING";
-    case ServerState::kPreInitializing: return "PRE_INITIALIZING";
-    case ServerState::kInitializing: return "INITIALIZING";
+    case ServerState::kLive:
+      return "LIVE";
+    case ServerState::kDraining:
+      return "DRAINING";
+    case ServerState::kPreInitializing:
+      return "PRE_INITIALIZING";
+    case ServerState::kInitializing:
+      return "INITIALIZING";
   }
   return "";
 }
@@ -104,7 +110,8 @@ Admin::Admin(const Sources& sources)
           {"/config_dump",
            {&Admin::ConfigDump, false, "configuration (include_eds, resource=, name_regex=)"}},
           {"/drain_listeners", {&Admin::DrainListeners, true, "drain all listeners"}},
-          {"/healthcheck/fail", {&Admin::HealthcheckFail, true, "make the server fail health checks"}},
+          {"/healthcheck/fail",
+           {&Admin::HealthcheckFail, true, "make the server fail health checks"}},
           {"/healthcheck/ok", {&Admin::HealthcheckOk, true, "make the server pass health checks"}},
           {"/help", {&Admin::Help, false, "this list"}},
           {"/listeners", {&Admin::Listeners, false, "listeners and addresses (format=json)"}},
@@ -113,7 +120,8 @@ Admin::Admin(const Sources& sources)
           {"/quitquitquit", {&Admin::Quit, true, "end the server, draining it first"}},
           {"/ready", {&Admin::Ready, false, "200 when LIVE"}},
           {"/server_info", {&Admin::ServerInfo, false, "version, state, options, node"}},
-          {"/stats", {&Admin::Stats, false, "statistics (filter=REGEX, usedonly, format=prometheus|json)"}},
+          {"/stats",
+           {&Admin::Stats, false, "statistics (filter=REGEX, usedonly, format=prometheus|json)"}},
           {"/stats/prometheus", {&Admin::StatsPrometheus, false, "in Prometheus' format"}},
       } {}
 

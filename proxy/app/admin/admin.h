@@ -1,5 +1,5 @@
-// The admin interface: Envoy's paths, answered from what the server knows. Pure request -> response; the
-// HTTP around it is base/http/server.
+// The admin interface: Envoy's paths, answered from what the server knows. Pure request ->
+// response; the HTTP around it is base/http/server.
 //
 // Main loop only. What changes something needs POST, as in Envoy.
 #pragma once

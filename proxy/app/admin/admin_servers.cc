@@ -16,10 +16,11 @@ AdminRequest FromDebug(const http::DebugRequest& from) {
 }
 
 http::DebugResponse ToDebug(AdminResponse from) {
-  return {.status = from.status,
-          .body = std::move(from.body),
-          .content_type = std::move(from.content_type),
-          .fields = {{"cache-control", "no-cache, max-age=0"}, {"x-content-type-options", "nosniff"}}};
+  return {
+      .status = from.status,
+      .body = std::move(from.body),
+      .content_type = std::move(from.content_type),
+      .fields = {{"cache-control", "no-cache, max-age=0"}, {"x-content-type-options", "nosniff"}}};
 }
 
 }  // namespace

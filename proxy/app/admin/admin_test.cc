@@ -186,7 +186,8 @@ TEST_F(AdminTest, StatisticsInEnvoysAndInPrometheusForm) {
   cluster.GetCounter("envoy_cluster_upstream_cx_total");
   EXPECT_TRUE(Says(Get("/stats"), "cluster.outbound|80||web.upstream_rq_total: 3\n"));
   EXPECT_TRUE(Says(Get("/stats"), "control_plane.connected_state: 0\n"));
-  EXPECT_EQ(Get("/stats?filter=upstream_cx").body, "cluster.outbound|80||web.upstream_cx_total: 0\n");
+  EXPECT_EQ(Get("/stats?filter=upstream_cx").body,
+            "cluster.outbound|80||web.upstream_cx_total: 0\n");
   EXPECT_EQ(Get("/stats?filter=upstream&usedonly").body,
             "cluster.outbound|80||web.upstream_rq_total: 3\n");
   EXPECT_TRUE(Says(Get("/stats?format=json&filter=rq_total"), R"("value": "3")"));
@@ -231,12 +232,14 @@ TEST(StatNamesTest, LabelsGoBackIntoTheName) {
             "cluster.a.upstream_rq_503: 1");
   EXPECT_EQ(EnvoyStatLine("envoy_cluster_upstream_rq{cluster_name=\"a\",response_code=\"503\"}: 1"),
             "cluster.a.upstream_rq_503: 1");
-  EXPECT_EQ(EnvoyStatLine("envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix=\"in\"}: 2"),
-            "http.in.downstream_rq_total: 2");
+  EXPECT_EQ(
+      EnvoyStatLine("envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix=\"in\"}: 2"),
+      "http.in.downstream_rq_total: 2");
   EXPECT_EQ(EnvoyStatLine("envoy_listener_manager_lds_update_success: 2"),
             "listener_manager.lds.update_success: 2");
   EXPECT_EQ(EnvoyStatLine("istio_requests_total{a=\"b\"}: 2"), "istio_requests_total{a=\"b\"}: 2");
-  EXPECT_EQ(EnvoyStatLine("envoy_cluster_x{envoy_cluster_name=\"a\\\"b\"}: 2"), "cluster.a\"b.x: 2");
+  EXPECT_EQ(EnvoyStatLine("envoy_cluster_x{envoy_cluster_name=\"a\\\"b\"}: 2"),
+            "cluster.a\"b.x: 2");
 }
 
 // The pages over HTTP.

@@ -53,10 +53,10 @@ class Dumper {
         SetTime(record.updated, cluster->mutable_last_updated());
         return;
       }
-      const bool waits = record.bytes.empty() ||
-                         store_.waiting().contains(absl::StrCat("cluster ", name));
-      auto* cluster = waits ? dump.add_dynamic_warming_clusters()
-                            : dump.add_dynamic_active_clusters();
+      const bool waits =
+          record.bytes.empty() || store_.waiting().contains(absl::StrCat("cluster ", name));
+      auto* cluster =
+          waits ? dump.add_dynamic_warming_clusters() : dump.add_dynamic_active_clusters();
       Fill(ResourceType::kCluster, record, cluster, cluster->mutable_cluster());
       dump.set_version_info(record.version);
     });

@@ -163,9 +163,9 @@ absl::Status Flags::Parse(const std::vector<std::string>& args, std::vector<std:
     const Flag* flag = Find(name);
     if (flag == nullptr) {
       const std::string nearest = Nearest(name);
-      return absl::InvalidArgumentError(
-          absl::StrCat("unknown option ", Dashed(name),
-                       nearest.empty() ? "" : absl::StrCat(", did you mean ", Dashed(nearest), "?")));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "unknown option ", Dashed(name),
+          nearest.empty() ? "" : absl::StrCat(", did you mean ", Dashed(nearest), "?")));
     }
     if (equals == absl::string_view::npos) {
       if (flag->is_switch) {

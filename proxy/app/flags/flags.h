@@ -25,8 +25,9 @@ class Flags {
   Flags(const Flags&) = delete;
   Flags& operator=(const Flags&) = delete;
 
-  // Names and aliases are without dashes; an alias of one letter is written with one dash. Targets keep
-  // their value when the option is absent, outlive Parse, and are shown as the default in Help.
+  // Names and aliases are without dashes; an alias of one letter is written with one dash. Targets
+  // keep their value when the option is absent, outlive Parse, and are shown as the default in
+  // Help.
   using Aliases = std::vector<std::string>;
   void Switch(std::string name, Aliases aliases, bool* out, std::string help);
   void Text(std::string name, Aliases aliases, std::string* out, std::string value_name,
@@ -44,7 +45,8 @@ class Flags {
 
   // Error (INVALID_ARGUMENT): the option and what was wrong with it. What is not an option goes to
   // `rest`; when that is null it is an error.
-  absl::Status Parse(const std::vector<std::string>& args, std::vector<std::string>* rest = nullptr);
+  absl::Status Parse(const std::vector<std::string>& args,
+                     std::vector<std::string>* rest = nullptr);
   // True when --help or -h was among the arguments: nothing else was looked at.
   bool help_wanted() const { return help_wanted_; }
   std::string Help() const;

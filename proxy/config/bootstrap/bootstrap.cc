@@ -62,9 +62,13 @@ constexpr absl::string_view kSupported[] = {
     "watchdogs",
 };
 
-constexpr absl::string_view kWithoutMeaning[] = {
-    "stats_flush_interval",          "stats_flush_on_admin",   "deferred_stat_options",
-    "stats_server_version_override", "enable_dispatcher_stats", "watchdog", "watchdogs"};
+constexpr absl::string_view kWithoutMeaning[] = {"stats_flush_interval",
+                                                 "stats_flush_on_admin",
+                                                 "deferred_stat_options",
+                                                 "stats_server_version_override",
+                                                 "enable_dispatcher_stats",
+                                                 "watchdog",
+                                                 "watchdogs"};
 
 // Runtime keys that steer Envoy's own code, not the traffic.
 bool IsHarmlessRuntimeKey(absl::string_view key) {
@@ -136,9 +140,9 @@ absl::Status ReadAdsCluster(const bootstrap_v3::Bootstrap& proto, const std::str
                               [&](const cluster_v3::Cluster& c) { return c.name() == name; });
   const std::string where = absl::StrCat("static_resources.clusters '", name, "'");
   if (cluster == clusters.end()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "dynamic_resources.ads_config names cluster '", name,
-        "', which is not among static_resources.clusters"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("dynamic_resources.ads_config names cluster '", name,
+                     "', which is not among static_resources.clusters"));
   }
   if (cluster->has_transport_socket()) {
     return absl::InvalidArgumentError(
@@ -214,8 +218,8 @@ absl::Status ReadAds(const bootstrap_v3::Bootstrap& proto, Bootstrap* out) {
   } else if (service.has_google_grpc()) {
     status = ReadGoogleGrpc(service.google_grpc().target_uri(), &target);
     if (!status.ok()) {
-      status = absl::InvalidArgumentError(absl::StrCat(
-          "dynamic_resources.ads_config: google_grpc.target_uri: ", status.message()));
+      status = absl::InvalidArgumentError(
+          absl::StrCat("dynamic_resources.ads_config: google_grpc.target_uri: ", status.message()));
     }
   } else {
     status = absl::InvalidArgumentError(
@@ -245,8 +249,9 @@ absl::Status ReadDynamic(const bootstrap_v3::Bootstrap& proto, absl::string_view
                              dynamic.has_lds_config() ? &dynamic.lds_config() : nullptr}) {
     if (config == nullptr) continue;
     if (!config->has_ads() || !dynamic.has_ads_config()) {
-      return Invalid(source, "dynamic_resources: cds_config and lds_config must be \"ads: {}\", with "
-                             "ads_config beside them");
+      return Invalid(source,
+                     "dynamic_resources: cds_config and lds_config must be \"ads: {}\", with "
+                     "ads_config beside them");
     }
     if (!config->has_initial_fetch_timeout()) continue;
     has_timeout = true;

@@ -1,7 +1,7 @@
 // What a proxy is started with: a bootstrap file in Envoy's form, or a handful of sidecar options.
 //
-// Main thread, at start only. Nothing is silently ignored: a field that is not supported is an error
-// with its name, except what only concerns Envoy's own inner workings (listed in README.md).
+// Main thread, at start only. Nothing is silently ignored: a field that is not supported is an
+// error with its name, except what only concerns Envoy's own inner workings (listed in README.md).
 #pragma once
 
 #include <cstdint>
@@ -52,8 +52,8 @@ struct Bootstrap {
   std::unique_ptr<envoy::config::bootstrap::v3::Bootstrap> proto;
   std::optional<net::Address> admin_address;
   std::optional<AdsTarget> ads;
-  bool clusters_over_ads = false;   // dynamic_resources.cds_config
-  bool listeners_over_ads = false;  // dynamic_resources.lds_config
+  bool clusters_over_ads = false;                // dynamic_resources.cds_config
+  bool listeners_over_ads = false;               // dynamic_resources.lds_config
   Duration initial_fetch_timeout = seconds(15);  // the longer of the two; 0: for ever
 
   const envoy::config::core::v3::Node& node() const;
@@ -72,20 +72,20 @@ absl::StatusOr<Bootstrap> BootstrapOf(const envoy::config::bootstrap::v3::Bootst
 
 // A workload's own description, for sidecar mode.
 struct SidecarOptions {
-  std::string xds_address;               // "host:port", "[::1]:port" or "unix:/path"; needed
-  std::string node_type = "sidecar";     // or "router"
-  std::string node_id;                   // whole; "" = TYPE~IP~NAME.NAMESPACE~NAMESPACE.svc.DOMAIN
-  std::string ip;                        // "" = the first global address of the interfaces
-  std::string workload;                  // pod name; "" = host name
-  std::string workload_name;             // of its owner (deployment); "" = workload
+  std::string xds_address;            // "host:port", "[::1]:port" or "unix:/path"; needed
+  std::string node_type = "sidecar";  // or "router"
+  std::string node_id;                // whole; "" = TYPE~IP~NAME.NAMESPACE~NAMESPACE.svc.DOMAIN
+  std::string ip;                     // "" = the first global address of the interfaces
+  std::string workload;               // pod name; "" = host name
+  std::string workload_name;          // of its owner (deployment); "" = workload
   std::string namespace_ = "default";
   std::string domain = "cluster.local";
-  std::string service_cluster;           // "" = APP.NAMESPACE, else WORKLOAD_NAME.NAMESPACE
+  std::string service_cluster;  // "" = APP.NAMESPACE, else WORKLOAD_NAME.NAMESPACE
   std::string service_account;
   std::string cluster_id = "Kubernetes";
   std::string mesh_id = "cluster.local";
-  std::vector<std::string> labels;       // "key=value"
-  std::vector<std::string> metadata;     // "KEY=text", or "KEY=json"
+  std::vector<std::string> labels;    // "key=value"
+  std::vector<std::string> metadata;  // "KEY=text", or "KEY=json"
   uint16_t admin_port = 15000;
   Duration initial_fetch_timeout = seconds(15);
 };
@@ -96,7 +96,8 @@ absl::StatusOr<Bootstrap> SidecarBootstrap(const SidecarOptions& options);
 // Who this proxy is, from node.id and Istio's node metadata.
 std::shared_ptr<const Workload> WorkloadOf(const envoy::config::core::v3::Node& node);
 
-// The first address that is neither loopback nor link-local; IPv4 before IPv6. "" when there is none.
+// The first address that is neither loopback nor link-local; IPv4 before IPv6. "" when there is
+// none.
 std::string LocalIp();
 
 }  // namespace meltemi::proxy

@@ -116,10 +116,11 @@ TEST(BootstrapTest, UnsupportedFieldsAreRefusedByName) {
 TEST(BootstrapTest, WhatHasNoMeaningHereIsAcceptedAndSaidSo) {
   std::vector<std::string> notes;
   const absl::Status status =
-      ParseBootstrap("stats_flush_interval: 5s\n"
-                     "layered_runtime: {layers: [{name: r, static_layer: "
-                     "{re2.max_program_size.error_level: 1024}}, {name: a, admin_layer: {}}]}",
-                     "b.yaml", &notes)
+      ParseBootstrap(
+          "stats_flush_interval: 5s\n"
+          "layered_runtime: {layers: [{name: r, static_layer: "
+          "{re2.max_program_size.error_level: 1024}}, {name: a, admin_layer: {}}]}",
+          "b.yaml", &notes)
           .status();
   ASSERT_TRUE(status.ok()) << status;
   ASSERT_EQ(notes.size(), 2u);
@@ -207,15 +208,13 @@ TEST(SidecarBootstrapTest, WrongOptionsAreNamed) {
             absl::string_view::npos);
   options.xds_address = "pilot:15010";
   options.labels = {"app"};
-  EXPECT_NE(SidecarBootstrap(options).status().message().find("--labels"),
-            absl::string_view::npos);
+  EXPECT_NE(SidecarBootstrap(options).status().message().find("--labels"), absl::string_view::npos);
   options.labels = {};
   options.ip = "ten";
   EXPECT_NE(SidecarBootstrap(options).status().message().find("--ip"), absl::string_view::npos);
   options.ip = "10.0.0.1";
   options.node_type = "waypoint";
-  EXPECT_NE(SidecarBootstrap(options).status().message().find("waypoint"),
-            absl::string_view::npos);
+  EXPECT_NE(SidecarBootstrap(options).status().message().find("waypoint"), absl::string_view::npos);
 }
 
 }  // namespace

@@ -59,8 +59,8 @@ absl::Status AddMetadata(const std::vector<std::string>& texts, Struct* metadata
       value.set_string_value(text);
       continue;
     }
-    absl::Status status = protojson::DecodeText(text, "--metadata " + key,
-                                                value.mutable_struct_value());
+    absl::Status status =
+        protojson::DecodeText(text, "--metadata " + key, value.mutable_struct_value());
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -111,10 +111,10 @@ absl::Status FillNode(const SidecarOptions& options, const Resolved& r, core_v3:
                    : absl::StrCat(options.node_type, "~", r.ip, "~", r.workload, ".", ns, "~", ns,
                                   ".svc.", options.domain));
   auto app = r.labels.find("app");
-  node->set_cluster(!options.service_cluster.empty()
-                        ? options.service_cluster
-                        : absl::StrCat(app != r.labels.end() ? app->second : r.workload_name, ".",
-                                       ns));
+  node->set_cluster(
+      !options.service_cluster.empty()
+          ? options.service_cluster
+          : absl::StrCat(app != r.labels.end() ? app->second : r.workload_name, ".", ns));
   Struct* metadata = node->mutable_metadata();
   SetText(metadata, "NAME", r.workload);
   SetText(metadata, "NAMESPACE", ns);
@@ -132,8 +132,8 @@ absl::Status FillNode(const SidecarOptions& options, const Resolved& r, core_v3:
 
 void FillDynamic(const SidecarOptions& options, bootstrap_v3::Bootstrap* proto) {
   auto* dynamic = proto->mutable_dynamic_resources();
-  for (core_v3::ConfigSource* config : {dynamic->mutable_cds_config(),
-                                        dynamic->mutable_lds_config()}) {
+  for (core_v3::ConfigSource* config :
+       {dynamic->mutable_cds_config(), dynamic->mutable_lds_config()}) {
     config->mutable_ads();
     config->set_resource_api_version(core_v3::V3);
     const auto ns = options.initial_fetch_timeout.count();

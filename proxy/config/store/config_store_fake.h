@@ -1,4 +1,5 @@
-// The two ends of the ConfigStore for tests: they note what they are told, in the order in which it comes.
+// The two ends of the ConfigStore for tests: they note what they are told, in the order in which it
+// comes.
 #pragma once
 
 #include <memory>

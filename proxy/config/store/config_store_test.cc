@@ -76,15 +76,14 @@ class ConfigStoreTest : public testing::Test {
     ASSERT_NE(sink_.last, nullptr);
     ASSERT_EQ(sink_.last->listeners.size(), 1u);
   }
-  const Route& ActiveRoute() {
-    return *sink_.last->routes.at("80")->virtual_hosts[0]->routes[0];
-  }
+  const Route& ActiveRoute() { return *sink_.last->routes.at("80")->virtual_hosts[0]->routes[0]; }
 
   MonotonicTime now_{seconds(100)};
   Events events_;
   FakeClusterDirectory directory_{events_};
   FakeSnapshotSink sink_{events_};
-  ConfigStore store_{directory_, sink_,
+  ConfigStore store_{directory_,
+                     sink_,
                      {.initial_fetch_timeout = seconds(15),
                       .unknown_cluster_hold = seconds(1),
                       .removed_cluster_linger = seconds(5)}};

@@ -1,5 +1,5 @@
-// A control plane for tests, over the real gRPC framing and real sockets: it hears every request and
-// says what the test tells it to say.
+// A control plane for tests, over the real gRPC framing and real sockets: it hears every request
+// and says what the test tells it to say.
 #pragma once
 
 #include <deque>
@@ -50,7 +50,9 @@ class FakeAdsServer {
   }
 
   const net::Address& address() const { return server_->address(); }
-  bool has_stream() const { return !events_.exchanges.empty() && !events_.exchanges.back()->finished; }
+  bool has_stream() const {
+    return !events_.exchanges.empty() && !events_.exchanges.back()->finished;
+  }
 
   void SendRaw(const std::string& message) {
     Buffer bytes;

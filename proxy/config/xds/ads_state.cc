@@ -18,8 +18,8 @@ constexpr std::array<absl::string_view, kResourceTypes> kTypeUrls = {
     "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
 };
 constexpr std::array<absl::string_view, kResourceTypes> kShortNames = {"cds", "eds", "lds", "rds"};
-constexpr std::array<absl::string_view, kResourceTypes> kNouns = {"cluster", "endpoints", "listener",
-                                                                  "routes"};
+constexpr std::array<absl::string_view, kResourceTypes> kNouns = {"cluster", "endpoints",
+                                                                  "listener", "routes"};
 
 }  // namespace
 
@@ -36,8 +36,7 @@ std::optional<ResourceType> ResourceTypeOf(absl::string_view type_url) {
 
 std::string RejectionText(ResourceType type, size_t resources,
                           const std::vector<Rejection>& rejections) {
-  std::string text =
-      absl::StrCat(rejections.size(), " of ", resources, " resources rejected: ");
+  std::string text = absl::StrCat(rejections.size(), " of ", resources, " resources rejected: ");
   for (size_t i = 0; i < rejections.size(); ++i) {
     if (text.size() > kErrorBytesMax) {
       absl::StrAppend(&text, " … and ", rejections.size() - i, " more");

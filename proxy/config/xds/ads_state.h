@@ -1,5 +1,5 @@
-// The subscription side of one ADS stream, state of the world: what has to be asked for, acknowledged
-// and refused, and when to connect again. No sockets, no clock, no protobuf.
+// The subscription side of one ADS stream, state of the world: what has to be asked for,
+// acknowledged and refused, and when to connect again. No sockets, no clock, no protobuf.
 //
 // Main loop only. The driver (AdsClient) reports what happens and sends what TakeRequests returns:
 //
@@ -66,17 +66,17 @@ class AdsRetry {
 
 class AdsState {
  public:
-  // Whether clusters (listeners) come over this stream: they do unless switched off before the first
-  // connection. Endpoints and routes follow their names.
+  // Whether clusters (listeners) come over this stream: they do unless switched off before the
+  // first connection. Endpoints and routes follow their names.
   void SetEnabled(ResourceType type, bool enabled) { Of(type).enabled = enabled; }
   bool enabled(ResourceType type) const { return Of(type).enabled; }
 
   void OnConnected();
   void OnDisconnected();
   bool connected() const { return connected_; }
-  // A response was looked at. With no rejections it is acknowledged and `version` becomes the version
-  // of its type; otherwise it is refused with all reasons, and the old version stays, although the
-  // good resources of the response have been applied.
+  // A response was looked at. With no rejections it is acknowledged and `version` becomes the
+  // version of its type; otherwise it is refused with all reasons, and the old version stays,
+  // although the good resources of the response have been applied.
   void OnResponse(ResourceType type, const std::string& version, const std::string& nonce,
                   size_t resources, const std::vector<Rejection>& rejections);
   // A response of a type that was never asked for.

@@ -1,5 +1,5 @@
-// Keeps one gRPC stream to the control plane: finds an address, connects, carries messages, and tries
-// again after a growing delay whenever the stream ends.
+// Keeps one gRPC stream to the control plane: finds an address, connects, carries messages, and
+// tries again after a growing delay whenever the stream ends.
 //
 //   [waiting] --timer--> [resolving] --address--> [connecting] --up--> [streaming]
 //       ^                     |                        |                   |

@@ -22,7 +22,8 @@ using envoy::config::listener::v3::Listener;
 
 class AdsTransportTest : public testing::Test {
  protected:
-  AdsTransportTest() : loop_(NewEventLoop(clock_)), server_(std::make_unique<FakeAdsServer>(*loop_)) {
+  AdsTransportTest()
+      : loop_(NewEventLoop(clock_)), server_(std::make_unique<FakeAdsServer>(*loop_)) {
     dns_ = net::NewDnsResolver(*loop_, {}).value();
     envoy::config::core::v3::Node node;
     node.set_id("node-1");

@@ -1,7 +1,8 @@
-// The compilers of proxy/config/compile behind one seam: protobuf in, what the data plane runs on out.
+// The compilers of proxy/config/compile behind one seam: protobuf in, what the data plane runs on
+// out.
 //
-// Main loop only. Errors (INVALID_ARGUMENT) name the field and what is wrong with it; they become the
-// reason of a NACK.
+// Main loop only. Errors (INVALID_ARGUMENT) name the field and what is wrong with it; they become
+// the reason of a NACK.
 #pragma once
 
 #include <memory>

@@ -16,17 +16,19 @@
 
 namespace meltemi::proxy {
 
-// Names that begin with "bad" don't compile. A listener's stat_prefix is its RDS name; a virtual host's
-// name is the cluster that its route names.
+// Names that begin with "bad" don't compile. A listener's stat_prefix is its RDS name; a virtual
+// host's name is the cluster that its route names.
 class NameCompiler final : public Compiler {
  public:
-  absl::StatusOr<ClusterResource> Compile(const envoy::config::cluster::v3::Cluster& cluster) override {
+  absl::StatusOr<ClusterResource> Compile(
+      const envoy::config::cluster::v3::Cluster& cluster) override {
     ++compiled;
     if (absl::StartsWith(cluster.name(), "bad")) return Refuse("cluster", cluster.name());
     auto config = std::make_shared<ClusterConfig>();
     config->name = cluster.name();
-    config->discovery =
-        cluster.type() == envoy::config::cluster::v3::Cluster::EDS ? Discovery::kEds : Discovery::kStatic;
+    config->discovery = cluster.type() == envoy::config::cluster::v3::Cluster::EDS
+                            ? Discovery::kEds
+                            : Discovery::kStatic;
     return ClusterResource{std::move(config), nullptr};
   }
   absl::StatusOr<std::shared_ptr<const EndpointsConfig>> Compile(

@@ -46,7 +46,8 @@ Intake::Intake(Compiler& compiler, ConfigStore& store, const Clock& clock)
 
 Intake::~Intake() = default;
 
-// ---- Compiling -----------------------------------------------------------------------------------
+// ---- Compiling
+// -----------------------------------------------------------------------------------
 
 absl::Status Intake::Store(const cluster_v3::Cluster& cluster, bool is_static, MonotonicTime now) {
   if (!is_static && store_.IsStaticCluster(cluster.name())) {
@@ -86,7 +87,8 @@ absl::Status Intake::Store(const route_v3::RouteConfiguration& routes, bool is_s
   return absl::OkStatus();
 }
 
-// ---- Static resources ------------------------------------------------------------------------------
+// ---- Static resources
+// ------------------------------------------------------------------------------
 
 absl::Status Intake::AddStatic(const envoy::config::bootstrap::v3::Bootstrap& bootstrap,
                                MonotonicTime now) {
@@ -111,7 +113,8 @@ absl::Status Intake::AddStatic(const envoy::config::bootstrap::v3::Bootstrap& bo
   return absl::OkStatus();
 }
 
-// ---- Responses -------------------------------------------------------------------------------------
+// ---- Responses
+// -------------------------------------------------------------------------------------
 
 std::vector<Rejection> Intake::Accept(
     ResourceType type, const std::string& version,
@@ -147,19 +150,22 @@ void Intake::AcceptOne(const google::protobuf::Any& any, Batch* batch) {
   }
   if (resource->type_url() != TypeUrl(batch->type)) {
     batch->unreadable = true;
-    return Reject(batch, wrapper.name(),
-                  absl::StrCat("expected type ", TypeUrl(batch->type), ", got ",
-                               resource->type_url()));
+    return Reject(
+        batch, wrapper.name(),
+        absl::StrCat("expected type ", TypeUrl(batch->type), ", got ", resource->type_url()));
   }
   const absl::string_view bytes = resource->value();
   const uint64_t hash = XxHash64(bytes);
   if (Unchanged(bytes, hash, batch)) return;
   switch (batch->type) {
-    case ResourceType::kCluster: return AcceptAs<cluster_v3::Cluster>(bytes, hash, batch);
+    case ResourceType::kCluster:
+      return AcceptAs<cluster_v3::Cluster>(bytes, hash, batch);
     case ResourceType::kEndpoints:
       return AcceptAs<endpoint_v3::ClusterLoadAssignment>(bytes, hash, batch);
-    case ResourceType::kListener: return AcceptAs<listener_v3::Listener>(bytes, hash, batch);
-    case ResourceType::kRoutes: return AcceptAs<route_v3::RouteConfiguration>(bytes, hash, batch);
+    case ResourceType::kListener:
+      return AcceptAs<listener_v3::Listener>(bytes, hash, batch);
+    case ResourceType::kRoutes:
+      return AcceptAs<route_v3::RouteConfiguration>(bytes, hash, batch);
   }
 }
 

@@ -1,9 +1,9 @@
-// Where resources come in: unpacked, compared with what is there, compiled, put into the ConfigStore;
-// and remembered as they were sent, for /config_dump.
+// Where resources come in: unpacked, compared with what is there, compiled, put into the
+// ConfigStore; and remembered as they were sent, for /config_dump.
 //
-// Main loop only. A resource that does not compile is rejected with its name and reason and leaves its
-// last good version in place; the others of the same response are applied. A resource whose bytes have
-// not changed costs one hash.
+// Main loop only. A resource that does not compile is rejected with its name and reason and leaves
+// its last good version in place; the others of the same response are applied. A resource whose
+// bytes have not changed costs one hash.
 #pragma once
 
 #include <array>
@@ -49,7 +49,7 @@ class ConfigStore;
 
 // One resource as it was sent.
 struct ResourceRecord {
-  std::string bytes;    // of the message itself
+  std::string bytes;  // of the message itself
   uint64_t hash = 0;
   std::string version;  // of the response that brought it; "" when static
   WallTime updated{};
@@ -73,12 +73,12 @@ class Intake {
                          MonotonicTime now);
 
   // One response. Returns what was refused.
-  std::vector<Rejection> Accept(ResourceType type, const std::string& version,
-                                const google::protobuf::RepeatedPtrField<google::protobuf::Any>& all,
-                                MonotonicTime now);
+  std::vector<Rejection> Accept(
+      ResourceType type, const std::string& version,
+      const google::protobuf::RepeatedPtrField<google::protobuf::Any>& all, MonotonicTime now);
 
-  // Endpoints or routes that are not subscribed to any more are forgotten: when they come back they are
-  // new.
+  // Endpoints or routes that are not subscribed to any more are forgotten: when they come back they
+  // are new.
   void Forget(ResourceType type, const std::set<std::string>& still_wanted);
 
   const std::map<std::string, ResourceRecord>& records(ResourceType type) const {
@@ -91,9 +91,9 @@ class Intake {
     ResourceType type;
     const std::string& version;
     MonotonicTime now;
-    std::set<std::string> present;           // every name in it, good or bad
-    const std::set<std::string>* wanted;     // null: all
-    bool unreadable = false;                 // a resource whose name could not be told
+    std::set<std::string> present;        // every name in it, good or bad
+    const std::set<std::string>* wanted;  // null: all
+    bool unreadable = false;              // a resource whose name could not be told
     std::vector<Rejection> rejections;
   };
   void AcceptOne(const google::protobuf::Any& any, Batch* batch);

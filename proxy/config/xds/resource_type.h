@@ -10,8 +10,8 @@
 
 namespace meltemi::proxy {
 
-// In the order in which they are asked for and depend on each other: clusters before their endpoints,
-// listeners before their routes.
+// In the order in which they are asked for and depend on each other: clusters before their
+// endpoints, listeners before their routes.
 enum class ResourceType : uint8_t { kCluster, kEndpoints, kListener, kRoutes };
 
 inline constexpr size_t kResourceTypes = 4;

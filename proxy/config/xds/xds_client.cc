@@ -23,10 +23,14 @@ constexpr int kInvalidArgument = 3;  // google.rpc.Code
 // Envoy's prefixes for clusters and listeners; endpoints and routes are counted in sum beside them.
 absl::string_view StatPrefix(ResourceType type) {
   switch (type) {
-    case ResourceType::kCluster: return "envoy_cluster_manager_cds_";
-    case ResourceType::kEndpoints: return "envoy_cluster_manager_eds_";
-    case ResourceType::kListener: return "envoy_listener_manager_lds_";
-    case ResourceType::kRoutes: return "envoy_listener_manager_rds_";
+    case ResourceType::kCluster:
+      return "envoy_cluster_manager_cds_";
+    case ResourceType::kEndpoints:
+      return "envoy_cluster_manager_eds_";
+    case ResourceType::kListener:
+      return "envoy_listener_manager_lds_";
+    case ResourceType::kRoutes:
+      return "envoy_listener_manager_rds_";
   }
   return "";
 }
@@ -119,8 +123,8 @@ absl::Status XdsClient::OnMessage(absl::string_view bytes) {
   if (rejections.empty()) {
     stats.success.Inc();
     stats.version.Set(static_cast<int64_t>(XxHash64(response.version_info()) >> 1));
-    stats.update_time.Set(std::chrono::duration_cast<milliseconds>(
-                              loop_.WallNow().time_since_epoch()).count());
+    stats.update_time.Set(
+        std::chrono::duration_cast<milliseconds>(loop_.WallNow().time_since_epoch()).count());
   } else {
     stats.rejected.Inc();
   }

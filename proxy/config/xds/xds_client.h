@@ -1,8 +1,9 @@
-// The conversation with the control plane, and what comes of it: responses go through the Intake into
-// the ConfigStore, which takes them to the workers; acknowledgements and refusals go back.
+// The conversation with the control plane, and what comes of it: responses go through the Intake
+// into the ConfigStore, which takes them to the workers; acknowledgements and refusals go back.
 //
-// Main loop only. Knows nothing of sockets: a transport (AdsTransport, or a test) calls On… and sends
-// what the Send callback is given. The last good configuration stays whatever happens to the stream.
+// Main loop only. Knows nothing of sockets: a transport (AdsTransport, or a test) calls On… and
+// sends what the Send callback is given. The last good configuration stays whatever happens to the
+// stream.
 #pragma once
 
 #include <array>
@@ -42,13 +43,13 @@ class XdsClient {
 
   void OnConnected();
   void OnDisconnected(absl::string_view why);
-  // One serialized DiscoveryResponse. Error (INVALID_ARGUMENT): these bytes are none; the transport ends
-  // the stream.
+  // One serialized DiscoveryResponse. Error (INVALID_ARGUMENT): these bytes are none; the transport
+  // ends the stream.
   absl::Status OnMessage(absl::string_view response);
 
-  // Moves the store forward, and the subscriptions after it. Call once at the start (static resources)
-  // and when a cluster has become warm; the client itself calls it after each response and when the
-  // store asked for it.
+  // Moves the store forward, and the subscriptions after it. Call once at the start (static
+  // resources) and when a cluster has become warm; the client itself calls it after each response
+  // and when the store asked for it.
   void Advance();
 
   // True once all that is dynamic has come and nothing waits any more; stays true.
@@ -69,9 +70,7 @@ class XdsClient {
   };
   static TypeStats NewTypeStats(metrics::Scope& scope, ResourceType type);
   void SendRequests();
-  bool Received(ResourceType type) const {
-    return state_.received(type) || !state_.enabled(type);
-  }
+  bool Received(ResourceType type) const { return state_.received(type) || !state_.enabled(type); }
 
   Loop& loop_;
   Intake& intake_;
