@@ -271,6 +271,7 @@ TEST_F(ProxyTest, ServesFromAStaticBootstrap) {
   EXPECT_EQ(Get("/"), "200 hello");
   EXPECT_TRUE(Until([&] { return Admin("/ready") == "LIVE\n"; }));
   EXPECT_NE(Admin("/stats").find("cluster.app.upstream_rq_total: 1\n"), std::string::npos);
+  EXPECT_NE(Admin("/stats").find("listener_manager.listener_added: 1\n"), std::string::npos);
   EXPECT_NE(Admin("/config_dump").find("static_clusters"), std::string::npos);
   EXPECT_NE(Admin("/clusters").find("app::"), std::string::npos);
   EXPECT_NE(Admin("/stats/prometheus").find("envoy_server_live 1"), std::string::npos);

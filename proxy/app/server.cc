@@ -17,6 +17,9 @@
 namespace meltemi::proxy {
 namespace {
 
+// The workers have let go of the old snapshot by then.
+constexpr Duration kTrimDelay = seconds(2);
+
 // Resident pages of this process: proc(5), statm.
 int64_t ResidentBytes() {
   std::ifstream file("/proc/self/statm");
@@ -47,7 +50,10 @@ Server::Server(const Options& options, Bootstrap bootstrap, const Clock& clock)
       started_(clock.Now()),
       started_wall_(clock.WallNow()),
       shard_(registry_.NewShard()),
-      loop_(NewEventLoop(clock)) {}
+      loop_(NewEventLoop(clock)),
+      // What parsing and compiling needed once is given back.
+      trim_timer_(loop_->NewTimer([] { malloc_trim(0); })),
+      snapshot_(std::make_shared<const Snapshot>()) {}
 
 Server::~Server() {
   // Workers end first: what they hold points into the rest.
@@ -123,9 +129,7 @@ int Server::Run() {
   StartWorkers();
   StartAds();
   xds_->Advance();
-  running_ = true;
   loop_->Run();
-  running_ = false;
   ads_.reset();
   for (const std::unique_ptr<Worker>& worker : workers_) worker->Stop();
   LOG(kInfo, "main", "ended");
@@ -158,6 +162,9 @@ void Server::StartAds() {
 // -----------------------------------------------------------------------------------
 
 void Server::Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<void()> applied) {
+  CountListeners(*snapshot);
+  snapshot_ = snapshot;
+  trim_timer_->Arm(kTrimDelay);
   struct Pending {
     size_t workers_left;
     absl::AnyInvocable<void()> applied;
@@ -172,6 +179,25 @@ void Server::Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<
   }
 }
 
+void Server::CountListeners(const Snapshot& next) {
+  uint64_t added = 0, modified = 0, removed = 0;
+  for (const auto& [name, listener] : next.listeners) {
+    auto before = snapshot_->listeners.find(name);
+    if (before == snapshot_->listeners.end()) {
+      ++added;
+    } else if (before->second != listener) {
+      ++modified;
+    }
+  }
+  for (const auto& [name, listener] : snapshot_->listeners) {
+    removed += next.listeners.contains(name) ? 0 : 1;
+  }
+  metrics::Scope& scope = shard_.root();
+  scope.GetCounter("envoy_listener_manager_listener_added").Add(added);
+  scope.GetCounter("envoy_listener_manager_listener_modified").Add(modified);
+  scope.GetCounter("envoy_listener_manager_listener_removed").Add(removed);
+}
+
 void Server::OnApplied(size_t worker, uint64_t sequence, ApplyReport report) {
   std::map<std::string, std::string> errors;
   for (const ApplyReport::Failure& failure : report.failures) {
@@ -179,6 +205,7 @@ void Server::OnApplied(size_t worker, uint64_t sequence, ApplyReport report) {
     auto known = bind_errors_.find(failure.listener);
     if (known == bind_errors_.end() || known->second != why) {
       LOG(kError, "listener", "listener ", failure.listener, ": ", why, "; trying again");
+      shard_.root().GetCounter("envoy_listener_manager_listener_create_failure").Inc();
     }
     errors[failure.listener] = std::move(why);
   }
@@ -200,8 +227,6 @@ void Server::OnConfigured() {
 void Server::GoLive() {
   if (state_ != ServerState::kInitializing) return;
   state_ = ServerState::kLive;
-  // What parsing and compiling needed once is given back.
-  malloc_trim(0);
   LOG(kInfo, "main", "ready after ", ToMillis(uptime()), " ms");
 }
 

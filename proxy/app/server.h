@@ -55,6 +55,7 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   void OnEndSignal(absl::string_view name);
   void OnConfigured();
   void GoLive();
+  void CountListeners(const Snapshot& next);
 
   // --- SnapshotSink
   void Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<void()> applied) override;
@@ -101,10 +102,11 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   std::unique_ptr<AdminServers> admin_servers_;
   std::unique_ptr<Drain> drain_;
   std::vector<std::unique_ptr<FdWatch>> signals_;
+  std::unique_ptr<Timer> trim_timer_;
 
   ServerState state_ = ServerState::kPreInitializing;
   bool healthcheck_failed_ = false;
-  bool running_ = false;
+  std::shared_ptr<const Snapshot> snapshot_;        // the last one that was sent to the workers
   std::map<std::string, net::Address> bound_;       // as the first worker reported last
   std::map<std::string, std::string> bind_errors_;  // by listener, to log each once
 };

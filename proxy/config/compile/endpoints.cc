@@ -29,10 +29,9 @@ absl::Status ReadAddress(const core::Address& address, absl::string_view where, 
                      net::Address::Parse(absl::StrCat("unix:", address.pipe().path())));
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(CheckSupported(
-      address, absl::StrCat(where, ".address"),
-      {"socket_address.protocol", "socket_address.address", "socket_address.port_value",
-       "socket_address.ipv4_compat"}));
+  RETURN_IF_ERROR(CheckSupported(address, absl::StrCat(where, ".address"),
+                                 {"socket_address.protocol", "socket_address.address",
+                                  "socket_address.port_value", "socket_address.ipv4_compat"}));
   const core::SocketAddress& socket = address.socket_address();
   if (socket.protocol() != core::SocketAddress::TCP) {
     return Invalid(where, "only TCP addresses are supported");
@@ -111,6 +110,9 @@ absl::Status ReadLocality(const LocalityLbEndpoints& proto, absl::string_view wh
   if (proto.priority() > kPriorityMax) {
     return Invalid(where, absl::StrCat("priority is above ", kPriorityMax));
   }
+  // Exactly: with ten thousand endpoints the slack of growing would be megabytes.
+  config.endpoints.reserve(config.endpoints.size() +
+                           static_cast<size_t>(proto.lb_endpoints_size()));
   for (int i = 0; i < proto.lb_endpoints_size(); ++i) {
     EndpointConfig endpoint;
     RETURN_IF_ERROR(ReadEndpoint(proto.lb_endpoints(i),
