@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the loader would bring into each binary: linkage_test.sh PROXY PILOT CLI. Prints TAP.
+# What is in each binary, and what the loader would bring in: linkage_test.sh PROXY PILOT CLI. TAP.
 set -euo pipefail
 
 number=0
@@ -9,7 +9,7 @@ failed=0
 lacks() {
   local name="$1" file="$2" regex="$3" found
   number=$((number + 1))
-  found="$(ldd "$file" | grep -E -- "$regex" || true)"
+  found="$(ldd "$file" 2>/dev/null | grep -E -- "$regex" || true)"
   if [[ -n $found ]]; then
     echo "$found" | sed 's/^/# /'
     echo "not ok $number - $name"
@@ -30,12 +30,28 @@ needs() {
   fi
 }
 
+# defines NAME FILE SYMBOL yes|no : is the function inside, linked statically?
+defines() {
+  local found=no
+  if nm "$2" | grep -E " [Tt] $3\$" >/dev/null; then found=yes; fi
+  number=$((number + 1))
+  if [[ $found == "$4" ]]; then
+    echo "ok $number - $1"
+  else
+    echo "not ok $number - $1"
+    failed=1
+  fi
+}
+
 readonly PROXY="$1" PILOT="$2" CLI="$3"
-echo "1..6"
+echo "1..9"
 needs "ldd shows what meltemi-pilot needs: OpenSSL, through gRPC" "$PILOT" '/libssl\.so\.3'
 lacks "meltemi-proxy needs no OpenSSL" "$PROXY" '/lib(ssl|crypto)\.so\.[1-9]'
 lacks "meltemi-proxy needs no gRPC" "$PROXY" '/lib(grpc|gpr|upb)'
 lacks "meltemi-proxy needs no shared Abseil or protobuf" "$PROXY" '/lib(absl_|protobuf)'
+defines "nm shows the gRPC inside meltemi-pilot" "$PILOT" grpc_init yes
+defines "meltemi-proxy has no gRPC inside" "$PROXY" grpc_init no
+defines "meltemi-proxy has no TLS library inside" "$PROXY" SSL_new no
 lacks "meltemi-pilot needs no BoringSSL" "$PILOT" '/android/'
 lacks "meltemi needs no BoringSSL" "$CLI" '/android/'
 exit "$failed"
