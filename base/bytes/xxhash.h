@@ -1,5 +1,5 @@
-// XXH64 (xxHash, 64 bits): the hash that ring hash, Maglev and hash policies share with Envoy, so that
-// the same key picks the same place in both. Not for hash tables and not against attackers.
+// XXH64 (xxHash, 64 bits): the hash that ring hash, Maglev and hash policies share with Envoy, so
+// that the same key picks the same place in both. Not for hash tables and not against attackers.
 #pragma once
 
 #include <cstddef>

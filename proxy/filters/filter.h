@@ -1,8 +1,8 @@
 // The seam of HTTP filters: what sits between the connection's stream and the route's destination.
 //
-// Loop-owned; one object per stream and filter. Deliberately small: a filter sees headers, may pause
-// the request once or answer it itself; bodies pass it by (a filter that needs them gets its own seam
-// when there is one).
+// Loop-owned; one object per stream and filter. Deliberately small: a filter sees headers, may
+// pause the request once or answer it itself; bodies pass it by (a filter that needs them gets its
+// own seam when there is one).
 #pragma once
 
 #include <cstdint>
@@ -28,12 +28,12 @@ struct FilterOverrides;
 // What a filter says when it answers instead of the upstream.
 struct LocalReply {
   int status = 500;
-  int grpc_status = -1;            // used instead when the request is gRPC and this is >= 0
+  int grpc_status = -1;  // used instead when the request is gRPC and this is >= 0
   std::string body;
-  absl::string_view details;       // static words such as "fault_filter_abort"
+  absl::string_view details;  // static words such as "fault_filter_abort"
   StreamError error = StreamError::kNone;
-  uint32_t flags = 0;              // ResponseFlag bits
-  http::HeaderMapPtr headers;      // added to the answer; may be null
+  uint32_t flags = 0;          // ResponseFlag bits
+  http::HeaderMapPtr headers;  // added to the answer; may be null
 };
 
 // What a filter may ask of its stream. Valid as long as the filter.
@@ -43,9 +43,10 @@ class FilterStream {
   virtual Loop& loop() = 0;
   virtual Random& random() = 0;
   virtual StreamInfo& info() = 0;
-  virtual const Route* route() const = 0;             // null when none matched
-  virtual const FilterOverrides* overrides() const = 0;  // of the route and chosen cluster; may be null
-  virtual absl::string_view cluster_name() const = 0;    // chosen; "" when none
+  virtual const Route* route() const = 0;  // null when none matched
+  virtual const FilterOverrides* overrides()
+      const = 0;  // of the route and chosen cluster; may be null
+  virtual absl::string_view cluster_name() const = 0;  // chosen; "" when none
   // Goes on after kPause; from the loop or from within a timer callback. Once.
   virtual void Continue() = 0;
   // Ends the request here. After kPause, or before returning kAnswered from OnRequestHeaders.
@@ -73,8 +74,8 @@ class FilterFactory {
   virtual std::unique_ptr<Filter> NewFilter(FilterStream& stream) = 0;
 };
 
-// The immutable, thread-safe form that the compiler makes from a filter's proto; each worker asks it for
-// a factory of its own, whose counters live in `scope`.
+// The immutable, thread-safe form that the compiler makes from a filter's proto; each worker asks
+// it for a factory of its own, whose counters live in `scope`.
 class FilterConfig {
  public:
   virtual ~FilterConfig() = default;

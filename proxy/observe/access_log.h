@@ -10,8 +10,8 @@ namespace meltemi::proxy {
 
 struct StreamInfo;
 
-// Thread-safe. Write never blocks on the disk for long: lines go to a bounded buffer that a writer thread
-// empties; what does not fit is counted and dropped.
+// Thread-safe. Write never blocks on the disk for long: lines go to a bounded buffer that a writer
+// thread empties; what does not fit is counted and dropped.
 class AccessLog {
  public:
   virtual ~AccessLog() = default;

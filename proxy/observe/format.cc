@@ -44,9 +44,8 @@ size_t CommandEnd(absl::string_view text, size_t at, size_t* bytes_max) {
 }
 
 absl::Status Malformed(absl::string_view text, size_t at, absl::string_view why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("format \"", absl::StripTrailingAsciiWhitespace(text), "\", column ", at + 1,
-                   ": ", why));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "format \"", absl::StripTrailingAsciiWhitespace(text), "\", column ", at + 1, ": ", why));
 }
 
 // `at` is behind the opening "%". Advances it behind the closing one.

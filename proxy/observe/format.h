@@ -1,8 +1,8 @@
-// Envoy's substitution language ("%REQ(X-ID?:PATH):20% %RESPONSE_CODE%"), compiled: for access logs and
-// for header values. Immutable, thread-safe.
+// Envoy's substitution language ("%REQ(X-ID?:PATH):20% %RESPONSE_CODE%"), compiled: for access logs
+// and for header values. Immutable, thread-safe.
 //
-// Source: Envoy, "Access logging: command operators". Commands about what this proxy does not have (TLS
-// of peers, dynamic metadata, filter state) are refused by name rather than printed as "-".
+// Source: Envoy, "Access logging: command operators". Commands about what this proxy does not have
+// (TLS of peers, dynamic metadata, filter state) are refused by name rather than printed as "-".
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ struct FormatInput {
 
 // What stays the same for a process: main reads it once and hands it to the compiler.
 struct FormatEnvironment {
-  std::string hostname;                                            // %HOSTNAME%
-  std::vector<std::pair<std::string, std::string>> variables;      // %ENVIRONMENT(X)%
+  std::string hostname;                                        // %HOSTNAME%
+  std::vector<std::pair<std::string, std::string>> variables;  // %ENVIRONMENT(X)%
 };
 
 struct FormatCommand;  // format.cc
@@ -39,19 +39,18 @@ class Format {
  public:
   ~Format();
 
-  // `omit_empty`: what has no value is left out instead of printed as "-". Error: names the command, or
-  // says where the "%" that does not fit stands.
-  static absl::StatusOr<std::shared_ptr<const Format>> Compile(absl::string_view text,
-                                                               bool omit_empty,
-                                                               const FormatEnvironment& environment);
+  // `omit_empty`: what has no value is left out instead of printed as "-". Error: names the
+  // command, or says where the "%" that does not fit stands.
+  static absl::StatusOr<std::shared_ptr<const Format>> Compile(
+      absl::string_view text, bool omit_empty, const FormatEnvironment& environment);
 
   // True when the text has no command; then literal() is what Append would add ("%%" resolved).
   bool is_literal() const;
   const std::string& literal() const { return literal_; }
 
   void Append(const FormatInput& input, std::string* out) const;
-  // As a JSON value: a lone command keeps its type (number, or null when it has no value), all else is
-  // a string. False: no value, and omit_empty says that the property should not appear.
+  // As a JSON value: a lone command keeps its type (number, or null when it has no value), all else
+  // is a string. False: no value, and omit_empty says that the property should not appear.
   bool AppendJson(const FormatInput& input, std::string* out) const;
 
  private:
@@ -61,14 +60,16 @@ class Format {
   bool omit_empty_ = false;
 };
 
-// A line of JSON whose properties are formats, objects or lists; sorted by name as Envoy prints them.
+// A line of JSON whose properties are formats, objects or lists; sorted by name as Envoy prints
+// them.
 class JsonFormat {
  public:
   struct Node {
     enum class Kind : uint8_t { kFormat, kRaw, kObject, kList } kind = Kind::kFormat;
     std::shared_ptr<const Format> format;
     std::string raw;  // kRaw: JSON as it stands (numbers, true, false, null)
-    std::vector<std::pair<std::string, Node>> children;  // kObject: sorted by name; kList: names are ""
+    std::vector<std::pair<std::string, Node>>
+        children;  // kObject: sorted by name; kList: names are ""
   };
   explicit JsonFormat(Node root);
   // Without a newline.

@@ -1,4 +1,5 @@
-// One command of the substitution language: how it is parsed and what it prints. Private to format.cc.
+// One command of the substitution language: how it is parsed and what it prints. Private to
+// format.cc.
 #pragma once
 
 #include <cstdint>
@@ -73,11 +74,12 @@ struct FormatCommand {
   AddressPart part = AddressPart::kWhole;
   GrpcFormat grpc = GrpcFormat::kCamel;
   TimePoint from = TimePoint::kRequestStart, to = TimePoint::kEnd;
-  int64_t tick_ns = 1'000'000;    // kCommonDuration's unit
-  std::string literal;            // text that follows
+  int64_t tick_ns = 1'000'000;  // kCommonDuration's unit
+  std::string literal;          // text that follows
 };
 
-// `name`, `argument` and `bytes_max` of "%NAME(ARGUMENT):MAX%". has_argument: there were parentheses.
+// `name`, `argument` and `bytes_max` of "%NAME(ARGUMENT):MAX%". has_argument: there were
+// parentheses.
 struct CommandText {
   absl::string_view name, argument;
   bool has_argument = false;

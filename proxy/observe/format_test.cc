@@ -55,8 +55,7 @@ class FormatTest : public ::testing::Test {
     return endpoint;
   }
   std::string Print(absl::string_view text, bool omit_empty = false) {
-    const auto format =
-        Format::Compile(text, omit_empty, {"node-1", {{"REGION", "north"}}});
+    const auto format = Format::Compile(text, omit_empty, {"node-1", {{"REGION", "north"}}});
     EXPECT_TRUE(format.ok()) << format.status();
     std::string out;
     (*format)->Append({request_.get(), response_.get(), trailers_.get(), &info_}, &out);
@@ -82,10 +81,11 @@ TEST_F(FormatTest, EnvoysDefaultLine) {
 }
 
 TEST_F(FormatTest, IstiosDefaultLine) {
-  EXPECT_EQ(Print(kIstioDefaultLogFormat),
-            "[2023-11-14T22:13:20.042Z] \"GET /get?a=1 HTTP/1.1\" 503 UF,URX via_upstream - \"-\" 5 "
-            "91 12 7 \"-\" \"curl/7.88.1\" \"rid\" \"httpbin:8000\" \"10.0.0.2:8080\" "
-            "outbound|80|v1|httpbin 10.0.0.9:41000 10.0.0.1:80 10.0.0.8:5555 - default\n");
+  EXPECT_EQ(
+      Print(kIstioDefaultLogFormat),
+      "[2023-11-14T22:13:20.042Z] \"GET /get?a=1 HTTP/1.1\" 503 UF,URX via_upstream - \"-\" 5 "
+      "91 12 7 \"-\" \"curl/7.88.1\" \"rid\" \"httpbin:8000\" \"10.0.0.2:8080\" "
+      "outbound|80|v1|httpbin 10.0.0.9:41000 10.0.0.1:80 10.0.0.8:5555 - default\n");
 }
 
 TEST_F(FormatTest, EachCommand) {
@@ -160,10 +160,8 @@ TEST_F(FormatTest, LiteralsAreKnownAsSuch) {
 
 TEST_F(FormatTest, DefaultTimeOverTheYears) {
   const std::pair<int64_t, const char*> table[] = {
-      {0, "1970-01-01T00:00:00.000Z"},
-      {951782399, "2000-02-28T23:59:59.000Z"},
-      {951782400, "2000-02-29T00:00:00.000Z"},
-      {1709251199, "2024-02-29T23:59:59.000Z"},
+      {0, "1970-01-01T00:00:00.000Z"},          {951782399, "2000-02-28T23:59:59.000Z"},
+      {951782400, "2000-02-29T00:00:00.000Z"},  {1709251199, "2024-02-29T23:59:59.000Z"},
       {4102444800, "2100-01-01T00:00:00.000Z"},
   };
   for (const auto& [s, expected] : table) {

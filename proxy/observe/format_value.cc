@@ -13,15 +13,15 @@ namespace meltemi::proxy {
 namespace {
 
 constexpr std::array<absl::string_view, 17> kGrpcCamel = {
-    "OK",           "Canceled",           "Unknown",   "InvalidArgument", "DeadlineExceeded",
-    "NotFound",     "AlreadyExists",      "PermissionDenied", "ResourceExhausted",
-    "FailedPrecondition", "Aborted",      "OutOfRange", "Unimplemented",  "Internal",
-    "Unavailable",  "DataLoss",           "Unauthenticated"};
+    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+    "DataLoss", "Unauthenticated"};
 constexpr std::array<absl::string_view, 17> kGrpcSnake = {
-    "OK",           "CANCELLED",          "UNKNOWN",   "INVALID_ARGUMENT", "DEADLINE_EXCEEDED",
-    "NOT_FOUND",    "ALREADY_EXISTS",     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION", "ABORTED",     "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
-    "UNAVAILABLE",  "DATA_LOSS",          "UNAUTHENTICATED"};
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
 
 ValueKind Text(absl::string_view value, size_t bytes_max, std::string* out) {
   if (value.empty()) return ValueKind::kNone;
@@ -37,9 +37,12 @@ ValueKind Number(int64_t value, std::string* out) {
 
 const http::HeaderMap* MapOf(CommandKind kind, const FormatInput& input) {
   switch (kind) {
-    case CommandKind::kResponseHeader: return input.response;
-    case CommandKind::kTrailer: return input.trailers;
-    default: return input.request;
+    case CommandKind::kResponseHeader:
+      return input.response;
+    case CommandKind::kTrailer:
+      return input.trailers;
+    default:
+      return input.request;
   }
 }
 
@@ -111,14 +114,22 @@ ValueKind Span(MonotonicTime from, MonotonicTime to, int64_t tick_ns, std::strin
 
 MonotonicTime At(TimePoint point, const StreamInfo& info) {
   switch (point) {
-    case TimePoint::kRequestStart: return info.start;
-    case TimePoint::kRequestEnd: return info.request_complete;
-    case TimePoint::kUpstreamTxStart: return info.upstream_first_tx;
-    case TimePoint::kUpstreamTxEnd: return info.upstream_last_tx;
-    case TimePoint::kUpstreamRxStart: return info.upstream_first_rx;
-    case TimePoint::kUpstreamRxEnd: return info.upstream_last_rx;
-    case TimePoint::kDownstreamTxStart: return info.downstream_first_tx;
-    case TimePoint::kEnd: return info.end;
+    case TimePoint::kRequestStart:
+      return info.start;
+    case TimePoint::kRequestEnd:
+      return info.request_complete;
+    case TimePoint::kUpstreamTxStart:
+      return info.upstream_first_tx;
+    case TimePoint::kUpstreamTxEnd:
+      return info.upstream_last_tx;
+    case TimePoint::kUpstreamRxStart:
+      return info.upstream_first_rx;
+    case TimePoint::kUpstreamRxEnd:
+      return info.upstream_last_rx;
+    case TimePoint::kDownstreamTxStart:
+      return info.downstream_first_tx;
+    case TimePoint::kEnd:
+      return info.end;
   }
   return {};
 }
@@ -142,8 +153,8 @@ ValueKind HostName(const FormatCommand& command, const Host& host, std::string* 
 
 ValueKind Cluster(const FormatCommand& command, const StreamInfo& info, std::string* out) {
   if (info.cluster == nullptr) return ValueKind::kNone;
-  const bool alternative = command.kind == CommandKind::kUpstreamCluster &&
-                           !info.cluster->alt_stat_name.empty();
+  const bool alternative =
+      command.kind == CommandKind::kUpstreamCluster && !info.cluster->alt_stat_name.empty();
   return Text(alternative ? info.cluster->alt_stat_name : info.cluster->name, SIZE_MAX, out);
 }
 
@@ -204,11 +215,16 @@ ValueKind Downstream(const FormatCommand& command, const StreamInfo& info, std::
 ValueKind Interval(const FormatCommand& command, const StreamInfo& info, std::string* out) {
   constexpr int64_t kMs = 1'000'000;
   switch (command.kind) {
-    case CommandKind::kDuration: return Span(info.start, info.end, kMs, out);
-    case CommandKind::kRequestDuration: return Span(info.start, info.request_complete, kMs, out);
-    case CommandKind::kRequestTxDuration: return Span(info.start, info.upstream_last_tx, kMs, out);
-    case CommandKind::kResponseDuration: return Span(info.start, info.upstream_first_rx, kMs, out);
-    case CommandKind::kResponseTxDuration: return Span(info.upstream_first_rx, info.end, kMs, out);
+    case CommandKind::kDuration:
+      return Span(info.start, info.end, kMs, out);
+    case CommandKind::kRequestDuration:
+      return Span(info.start, info.request_complete, kMs, out);
+    case CommandKind::kRequestTxDuration:
+      return Span(info.start, info.upstream_last_tx, kMs, out);
+    case CommandKind::kResponseDuration:
+      return Span(info.start, info.upstream_first_rx, kMs, out);
+    case CommandKind::kResponseTxDuration:
+      return Span(info.upstream_first_rx, info.end, kMs, out);
     default:
       return Span(At(command.from, info), At(command.to, info), command.tick_ns, out);
   }
@@ -219,37 +235,46 @@ ValueKind Interval(const FormatCommand& command, const StreamInfo& info, std::st
 ValueKind AppendValue(const FormatCommand& command, const FormatInput& input, std::string* out) {
   const StreamInfo& info = *input.info;
   switch (command.kind) {
-    case CommandKind::kConstant: return Text(command.name, command.bytes_max, out);
+    case CommandKind::kConstant:
+      return Text(command.name, command.bytes_max, out);
     case CommandKind::kRequestHeader:
     case CommandKind::kResponseHeader:
     case CommandKind::kTrailer:
-    case CommandKind::kRequestWithoutQuery: return Header(command, input, out);
-    case CommandKind::kStartTime: return Time(command, info.start_wall, out);
+    case CommandKind::kRequestWithoutQuery:
+      return Header(command, input, out);
+    case CommandKind::kStartTime:
+      return Time(command, info.start_wall, out);
     case CommandKind::kEmitTime:
       // The moment of the log line is the end of the stream.
       return Time(command, info.start_wall + (info.end - info.start), out);
-    case CommandKind::kResponseCode: return Number(info.response_code, out);
+    case CommandKind::kResponseCode:
+      return Number(info.response_code, out);
     case CommandKind::kResponseCodeDetails:
       return Text(info.response_code_details, SIZE_MAX, out);
     case CommandKind::kResponseFlags:
       return Text(ResponseFlagsText(info.response_flags), SIZE_MAX, out);  // "-" is a value here
-    case CommandKind::kBytesReceived: return Number(static_cast<int64_t>(info.bytes_received), out);
-    case CommandKind::kBytesSent: return Number(static_cast<int64_t>(info.bytes_sent), out);
+    case CommandKind::kBytesReceived:
+      return Number(static_cast<int64_t>(info.bytes_received), out);
+    case CommandKind::kBytesSent:
+      return Number(static_cast<int64_t>(info.bytes_sent), out);
     case CommandKind::kRequestHeaderBytes:
       return Number(static_cast<int64_t>(info.request_header_bytes), out);
     case CommandKind::kResponseHeaderBytes:
       return Number(static_cast<int64_t>(info.response_header_bytes), out);
-    case CommandKind::kRouteName: return Text(info.route_name, SIZE_MAX, out);
+    case CommandKind::kRouteName:
+      return Text(info.route_name, SIZE_MAX, out);
     case CommandKind::kVirtualHostName:
       return info.route == nullptr ? ValueKind::kNone
                                    : Text(info.route->virtual_host, SIZE_MAX, out);
-    case CommandKind::kGrpcStatus: return GrpcStatus(command, info, out);
+    case CommandKind::kGrpcStatus:
+      return GrpcStatus(command, info, out);
     case CommandKind::kDuration:
     case CommandKind::kRequestDuration:
     case CommandKind::kRequestTxDuration:
     case CommandKind::kResponseDuration:
     case CommandKind::kResponseTxDuration:
-    case CommandKind::kCommonDuration: return Interval(command, info, out);
+    case CommandKind::kCommonDuration:
+      return Interval(command, info, out);
     case CommandKind::kUpstreamAddress:
     case CommandKind::kUpstreamHostName:
     case CommandKind::kUpstreamLocalAddress:
@@ -257,8 +282,10 @@ ValueKind AppendValue(const FormatCommand& command, const FormatInput& input, st
     case CommandKind::kUpstreamAttempts:
     case CommandKind::kUpstreamTransportFailure:
     case CommandKind::kUpstreamCluster:
-    case CommandKind::kUpstreamClusterRaw: return Upstream(command, info, out);
-    default: return Downstream(command, info, out);
+    case CommandKind::kUpstreamClusterRaw:
+      return Upstream(command, info, out);
+    default:
+      return Downstream(command, info, out);
   }
 }
 

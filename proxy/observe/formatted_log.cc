@@ -11,9 +11,12 @@ namespace {
 
 bool Compares(LogFilter::Compare compare, uint64_t left, uint64_t right) {
   switch (compare) {
-    case LogFilter::Compare::kEqual: return left == right;
-    case LogFilter::Compare::kAtLeast: return left >= right;
-    case LogFilter::Compare::kAtMost: return left <= right;
+    case LogFilter::Compare::kEqual:
+      return left == right;
+    case LogFilter::Compare::kAtLeast:
+      return left >= right;
+    case LogFilter::Compare::kAtMost:
+      return left <= right;
   }
   return false;
 }
@@ -57,8 +60,10 @@ bool LogFilter::Passes(const FormatInput& input) const {
   const StreamInfo& info = *input.info;
   const auto passes = [&](const LogFilter& child) { return child.Passes(input); };
   switch (kind) {
-    case Kind::kAll: return true;
-    case Kind::kStatus: return Compares(compare, static_cast<uint64_t>(info.response_code), value);
+    case Kind::kAll:
+      return true;
+    case Kind::kStatus:
+      return Compares(compare, static_cast<uint64_t>(info.response_code), value);
     case Kind::kDuration: {
       const int64_t ms = info.end > info.start ? ToMillis(info.end - info.start) : 0;
       return Compares(compare, static_cast<uint64_t>(ms), value);
@@ -70,9 +75,12 @@ bool LogFilter::Passes(const FormatInput& input) const {
           std::find(statuses.begin(), statuses.end(), GrpcStatusOf(info)) != statuses.end();
       return listed != exclude;
     }
-    case Kind::kHeader: return input.request != nullptr && header->Matches(*input.request);
-    case Kind::kAnd: return std::all_of(children.begin(), children.end(), passes);
-    case Kind::kOr: return std::any_of(children.begin(), children.end(), passes);
+    case Kind::kHeader:
+      return input.request != nullptr && header->Matches(*input.request);
+    case Kind::kAnd:
+      return std::all_of(children.begin(), children.end(), passes);
+    case Kind::kOr:
+      return std::any_of(children.begin(), children.end(), passes);
   }
   return true;
 }

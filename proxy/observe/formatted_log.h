@@ -1,5 +1,5 @@
-// An access log as configured: a filter that decides, a format that prints, a sink that takes the line.
-// Immutable, thread-safe.
+// An access log as configured: a filter that decides, a format that prints, a sink that takes the
+// line. Immutable, thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,7 @@ struct LogFilter {
 };
 
 // `format`: one of the two, never null. A JSON line gets its newline; a text format brings its own.
-using LineFormat =
-    std::variant<std::shared_ptr<const Format>, std::shared_ptr<const JsonFormat>>;
+using LineFormat = std::variant<std::shared_ptr<const Format>, std::shared_ptr<const JsonFormat>>;
 std::shared_ptr<const AccessLog> NewFormattedLog(LogFilter filter, LineFormat format,
                                                  std::shared_ptr<LogSink> sink);
 

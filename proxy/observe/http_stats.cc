@@ -42,9 +42,8 @@ std::string ListenerTag(absl::string_view address) {
 #define PREFIX "envoy_http_"
 #define TAG Tag(kHttpTag, stat_prefix)
 HttpStats::HttpStats(metrics::Scope& scope, absl::string_view stat_prefix)
-    : MELTEMI_HTTP_COUNTERS(COUNTER) MELTEMI_HTTP_GAUGES(GAUGE)
-      downstream_rq_time(scope.GetHistogram("envoy_http_downstream_rq_time",
-                                            metrics::kMillisecondBounds, TAG)),
+    : MELTEMI_HTTP_COUNTERS(COUNTER) MELTEMI_HTTP_GAUGES(GAUGE) downstream_rq_time(
+          scope.GetHistogram("envoy_http_downstream_rq_time", metrics::kMillisecondBounds, TAG)),
       downstream_cx_length_ms(scope.GetHistogram("envoy_http_downstream_cx_length_ms",
                                                  metrics::kMillisecondBounds, TAG)) {
   FillClasses(scope, "envoy_http_downstream_rq_xx", TAG, downstream_rq_xx);
@@ -56,8 +55,8 @@ HttpStats::HttpStats(metrics::Scope& scope, absl::string_view stat_prefix)
 #define TAG Tag(kListenerTag, ListenerTag(address))
 ListenerStats::ListenerStats(metrics::Scope& scope, absl::string_view address)
     : MELTEMI_LISTENER_COUNTERS(COUNTER) MELTEMI_LISTENER_GAUGES(GAUGE)
-      downstream_cx_length_ms(scope.GetHistogram("envoy_listener_downstream_cx_length_ms",
-                                                 metrics::kMillisecondBounds, TAG)),
+          downstream_cx_length_ms(scope.GetHistogram("envoy_listener_downstream_cx_length_ms",
+                                                     metrics::kMillisecondBounds, TAG)),
       http_downstream_rq_completed(
           scope.GetCounter("envoy_listener_http_downstream_rq_completed", TAG)) {
   FillClasses(scope, "envoy_listener_http_downstream_rq_xx", TAG, http_downstream_rq_xx);
@@ -69,7 +68,7 @@ ListenerStats::ListenerStats(metrics::Scope& scope, absl::string_view address)
 #define TAG Tag(kTcpTag, stat_prefix)
 TcpStats::TcpStats(metrics::Scope& scope, absl::string_view stat_prefix)
     : MELTEMI_TCP_COUNTERS(COUNTER) MELTEMI_TCP_GAUGES(GAUGE)
-      upstream_flush_total(scope.GetCounter("envoy_tcp_upstream_flush_total", TAG)) {}
+          upstream_flush_total(scope.GetCounter("envoy_tcp_upstream_flush_total", TAG)) {}
 #undef PREFIX
 #undef TAG
 #undef COUNTER
@@ -120,16 +119,35 @@ void HttpStats::OnRequestEnd(int status, Duration took) {
 
 void HttpStats::OnError(StreamError error) {
   switch (error) {
-    case StreamError::kRouteNotFound: no_route.Inc(); break;
-    case StreamError::kClusterNotFound: no_cluster.Inc(); break;
-    case StreamError::kStreamIdleTimeout: downstream_rq_idle_timeout.Inc(); break;
-    case StreamError::kMaxDuration: downstream_rq_max_duration_reached.Inc(); break;
-    case StreamError::kRequestHeaderTimeout: downstream_rq_header_timeout.Inc(); break;
-    case StreamError::kBodyTooLarge: downstream_rq_too_large.Inc(); break;
-    case StreamError::kUpgradeRefused: downstream_rq_ws_on_non_ws_route.Inc(); break;
-    case StreamError::kDownstreamReset: downstream_rq_rx_reset.Inc(); break;
-    case StreamError::kDownstreamProtocol: downstream_cx_protocol_error.Inc(); break;
-    default: break;
+    case StreamError::kRouteNotFound:
+      no_route.Inc();
+      break;
+    case StreamError::kClusterNotFound:
+      no_cluster.Inc();
+      break;
+    case StreamError::kStreamIdleTimeout:
+      downstream_rq_idle_timeout.Inc();
+      break;
+    case StreamError::kMaxDuration:
+      downstream_rq_max_duration_reached.Inc();
+      break;
+    case StreamError::kRequestHeaderTimeout:
+      downstream_rq_header_timeout.Inc();
+      break;
+    case StreamError::kBodyTooLarge:
+      downstream_rq_too_large.Inc();
+      break;
+    case StreamError::kUpgradeRefused:
+      downstream_rq_ws_on_non_ws_route.Inc();
+      break;
+    case StreamError::kDownstreamReset:
+      downstream_rq_rx_reset.Inc();
+      break;
+    case StreamError::kDownstreamProtocol:
+      downstream_cx_protocol_error.Inc();
+      break;
+    default:
+      break;
   }
 }
 

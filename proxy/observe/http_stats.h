@@ -1,5 +1,5 @@
-// Envoy's counters of listeners, connection managers and TCP proxies, under Envoy's Prometheus names and
-// tags. Resolved once per scope; incrementing one is a store.
+// Envoy's counters of listeners, connection managers and TCP proxies, under Envoy's Prometheus
+// names and tags. Resolved once per scope; incrementing one is a store.
 //
 // Loop-owned: one object per listener or stat_prefix and worker; it must not outlive its scope.
 #pragma once
@@ -71,7 +71,7 @@ struct HttpStats {
   MELTEMI_HTTP_GAUGES(MELTEMI_METRIC_MEMBER_GAUGE)
   // envoy_http_downstream_rq_xx{…,envoy_response_code_class="2"}: [status / 100 - 1].
   metrics::Counter* downstream_rq_xx[5];
-  metrics::Histogram& downstream_rq_time;         // milliseconds
+  metrics::Histogram& downstream_rq_time;  // milliseconds
   metrics::Histogram& downstream_cx_length_ms;
 
   // The counters that belong together at these moments, the gauges included.
@@ -93,7 +93,8 @@ struct ListenerStats {
   MELTEMI_LISTENER_COUNTERS(MELTEMI_METRIC_MEMBER_COUNTER)
   MELTEMI_LISTENER_GAUGES(MELTEMI_METRIC_MEMBER_GAUGE)
   metrics::Histogram& downstream_cx_length_ms;
-  // envoy_listener_http_downstream_rq_xx{envoy_response_code_class}: of all connection managers below.
+  // envoy_listener_http_downstream_rq_xx{envoy_response_code_class}: of all connection managers
+  // below.
   metrics::Counter* http_downstream_rq_xx[5];
   metrics::Counter& http_downstream_rq_completed;
 

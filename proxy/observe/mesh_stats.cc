@@ -39,7 +39,7 @@ struct Key {
   uint32_t flags = 0;
   int16_t code = 0;
   int8_t grpc_status = -1;
-  uint8_t bits = 0;                // kInbound | kGrpc | kTcp | kByAuthority
+  uint8_t bits = 0;  // kInbound | kGrpc | kTcp | kByAuthority
 
   friend bool operator==(const Key& a, const Key& b) { return memcmp(&a, &b, sizeof(Key)) == 0; }
   template <typename H>
@@ -56,8 +56,8 @@ struct HttpMetrics {
   HttpMetrics(metrics::Shard& shard, Labels labels)
       : scope(shard, std::move(labels)),
         requests(scope.GetCounter("istio_requests_total")),
-        duration(scope.GetHistogram("istio_request_duration_milliseconds",
-                                    metrics::kMillisecondBounds)),
+        duration(
+            scope.GetHistogram("istio_request_duration_milliseconds", metrics::kMillisecondBounds)),
         request_bytes(scope.GetHistogram("istio_request_bytes", metrics::kByteBounds)),
         response_bytes(scope.GetHistogram("istio_response_bytes", metrics::kByteBounds)) {}
   metrics::Scope scope;
@@ -100,9 +100,11 @@ void AddWorkload(absl::string_view side, const MeshPeer* peer, absl::string_view
   add("_app", OrUnknown(p.app));
   add("_version", OrUnknown(p.version));
   add("_cluster", OrUnknown(p.cluster));
-  add("_canonical_service", OrUnknown(p.canonical_service.empty() ? p.workload : p.canonical_service));
-  add("_canonical_revision",
-      !p.canonical_revision.empty() ? p.canonical_revision : known ? "latest" : kUnknown);
+  add("_canonical_service",
+      OrUnknown(p.canonical_service.empty() ? p.workload : p.canonical_service));
+  add("_canonical_revision", !p.canonical_revision.empty() ? p.canonical_revision
+                             : known                       ? "latest"
+                                                           : kUnknown);
 }
 
 class MeshStatsImpl final : public MeshStats {
@@ -142,9 +144,10 @@ class MeshStatsImpl final : public MeshStats {
     m.response_bytes.Record(static_cast<double>(info.bytes_sent));
   }
 
-  void OnTcpOpen(const StreamInfo& info, bool inbound) override { TcpFor(info, inbound).opened.Inc(); }
-  void OnTcpBytes(const StreamInfo& info, bool inbound, uint64_t sent,
-                  uint64_t received) override {
+  void OnTcpOpen(const StreamInfo& info, bool inbound) override {
+    TcpFor(info, inbound).opened.Inc();
+  }
+  void OnTcpBytes(const StreamInfo& info, bool inbound, uint64_t sent, uint64_t received) override {
     TcpMetrics& m = TcpFor(info, inbound);
     m.sent.Add(sent);
     m.received.Add(received);
@@ -215,7 +218,8 @@ class MeshStatsImpl final : public MeshStats {
       key.service = cluster->fingerprint != 0 ? cluster->fingerprint : XxHash64(cluster->name);
       return key;
     }
-    // A cluster that stands for no service (pass-through, black hole): the authority tells who was meant.
+    // A cluster that stands for no service (pass-through, black hole): the authority tells who was
+    // meant.
     key.bits |= kByAuthority;
     if (cluster != nullptr) key.service = XxHash64(cluster->name);
     if (request != nullptr) key.service = XxHash64(request->authority(), key.service);
@@ -230,9 +234,10 @@ class MeshStatsImpl final : public MeshStats {
     Service service;
     if (request != nullptr) service.host = std::string(request->authority());
     // Istio names these clusters in place of a service.
-    const bool named = cluster != nullptr && (absl::EndsWith(cluster->name, "PassthroughCluster") ||
-                                              cluster->name == "BlackHoleCluster" ||
-                                              absl::StartsWith(cluster->name, "InboundPassthrough"));
+    const bool named =
+        cluster != nullptr && (absl::EndsWith(cluster->name, "PassthroughCluster") ||
+                               cluster->name == "BlackHoleCluster" ||
+                               absl::StartsWith(cluster->name, "InboundPassthrough"));
     if (named && service.host.empty()) service.host = cluster->name;
     service.name = named ? cluster->name : service.host;
     return service;
@@ -246,17 +251,21 @@ class MeshStatsImpl final : public MeshStats {
       labels.emplace_back(std::string(name), std::string(value));
     };
     add("reporter", inbound ? "destination" : "source");
-    AddWorkload("source", inbound ? key.peer : &self_peer_, inbound ? "" : self_->principal, &labels);
+    AddWorkload("source", inbound ? key.peer : &self_peer_, inbound ? "" : self_->principal,
+                &labels);
     AddWorkload("destination", inbound ? &self_peer_ : key.peer, inbound ? self_->principal : "",
                 &labels);
-    const absl::string_view destination_namespace =
-        inbound ? absl::string_view(self_peer_.namespace_)
-                : key.peer == nullptr ? absl::string_view() : key.peer->namespace_;
+    const absl::string_view destination_namespace = inbound
+                                                        ? absl::string_view(self_peer_.namespace_)
+                                                    : key.peer == nullptr ? absl::string_view()
+                                                                          : key.peer->namespace_;
     add("destination_service", OrUnknown(service.host));
     add("destination_service_name", OrUnknown(service.name));
     add("destination_service_namespace",
         OrUnknown(service.namespace_.empty() ? destination_namespace : service.namespace_));
-    add("request_protocol", (key.bits & kTcp) != 0 ? "tcp" : (key.bits & kGrpc) != 0 ? "grpc" : "http");
+    add("request_protocol", (key.bits & kTcp) != 0    ? "tcp"
+                            : (key.bits & kGrpc) != 0 ? "grpc"
+                                                      : "http");
     add("response_flags", ResponseFlagsText(key.flags));
     // Without TLS the receiver knows that there was none; the sender does not judge (Istio).
     add("connection_security_policy", inbound ? "none" : "unknown");
@@ -319,7 +328,7 @@ class MeshStatsImpl final : public MeshStats {
   metrics::Shard& shard_;
   const std::shared_ptr<const Workload> self_;
   const MeshPeer self_peer_;
-  std::string self_metadata_;  // "" when this proxy is no workload of a mesh
+  std::string self_metadata_;            // "" when this proxy is no workload of a mesh
   absl::node_hash_set<MeshPeer> peers_;  // never shrinks: keys and streams point into it
   absl::flat_hash_map<std::string, const MeshPeer*> headers_, texts_;
   Sets<HttpMetrics> http_;

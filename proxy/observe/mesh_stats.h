@@ -1,5 +1,6 @@
-// Istio's standard metrics (istio_requests_total, istio_request_duration_milliseconds, istio_request_bytes,
-// istio_response_bytes, istio_tcp_*), and the exchange of who is at the other end.
+// Istio's standard metrics (istio_requests_total, istio_request_duration_milliseconds,
+// istio_request_bytes, istio_response_bytes, istio_tcp_*), and the exchange of who is at the other
+// end.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ struct StreamInfo;
 
 // This workload, from the bootstrap's node.
 struct Workload {
-  std::string name, namespace_, app, version, canonical_service, canonical_revision, principal, cluster;
+  std::string name, namespace_, app, version, canonical_service, canonical_revision, principal,
+      cluster;
   std::string node_id;
 };
 

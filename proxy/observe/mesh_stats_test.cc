@@ -28,8 +28,13 @@ Workload Sleep() {
           .node_id = "sidecar~10.0.0.5~sleep-1.default~default.svc.cluster.local"};
 }
 Workload Flask() {
-  return {.name = "flaskapp-v2", .namespace_ = "default", .app = "flaskapp", .version = "v2",
-          .canonical_service = "flaskapp", .cluster = "Kubernetes", .node_id = "sidecar~flask"};
+  return {.name = "flaskapp-v2",
+          .namespace_ = "default",
+          .app = "flaskapp",
+          .version = "v2",
+          .canonical_service = "flaskapp",
+          .cluster = "Kubernetes",
+          .node_id = "sidecar~flask"};
 }
 
 // --- The header
@@ -169,7 +174,9 @@ TEST_F(MeshStatsTest, WithoutMetadataTheEndpointTells) {
   auto client = New(Sleep());
   info_.upstream_host = &host_;
   client->OnStreamEnd(request_.get(), info_, false);
-  EXPECT_EQ(Requests({{"destination_workload", "flaskapp-v2"}, {"destination_canonical_revision", "v2"}}), 1);
+  EXPECT_EQ(
+      Requests({{"destination_workload", "flaskapp-v2"}, {"destination_canonical_revision", "v2"}}),
+      1);
 }
 
 TEST_F(MeshStatsTest, AStrangerIsUnknownAndGetsNoMetadata) {
@@ -178,7 +185,8 @@ TEST_F(MeshStatsTest, AStrangerIsUnknownAndGetsNoMetadata) {
   server->OnResponseHeaders(*response_, info_, true);
   EXPECT_EQ(response_->size(), 0u);
   server->OnStreamEnd(request_.get(), info_, true);
-  EXPECT_EQ(Requests({{"source_workload", "unknown"}, {"source_canonical_revision", "unknown"}}), 1);
+  EXPECT_EQ(Requests({{"source_workload", "unknown"}, {"source_canonical_revision", "unknown"}}),
+            1);
 }
 
 TEST_F(MeshStatsTest, CodesFlagsAndGrpcAreToldApart) {

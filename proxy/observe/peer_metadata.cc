@@ -105,7 +105,8 @@ class Reader {
   bool ok_ = true;
 };
 
-// Calls f(key, string, object) for each field of a serialised Struct; the one that is not there is "".
+// Calls f(key, string, object) for each field of a serialised Struct; the one that is not there is
+// "".
 template <typename F>
 bool ForEachField(absl::string_view bytes, F&& f) {
   Reader fields(bytes);

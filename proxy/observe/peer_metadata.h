@@ -1,8 +1,8 @@
-// What two sidecars tell each other in x-envoy-peer-metadata: Istio's format, the base64 of a serialised
-// google.protobuf.Struct. Pure functions; any thread.
+// What two sidecars tell each other in x-envoy-peer-metadata: Istio's format, the base64 of a
+// serialised google.protobuf.Struct. Pure functions; any thread.
 //
-// Source: Istio's metadata exchange (NAME, NAMESPACE, WORKLOAD_NAME, OWNER, CLUSTER_ID, LABELS with app,
-// version, service.istio.io/canonical-name and -revision).
+// Source: Istio's metadata exchange (NAME, NAMESPACE, WORKLOAD_NAME, OWNER, CLUSTER_ID, LABELS with
+// app, version, service.istio.io/canonical-name and -revision).
 #pragma once
 
 #include <optional>
@@ -21,8 +21,8 @@ struct MeshPeer {
   friend bool operator==(const MeshPeer&, const MeshPeer&) = default;
   template <typename H>
   friend H AbslHashValue(H h, const MeshPeer& p) {
-    return H::combine(std::move(h), p.workload, p.namespace_, p.app, p.version,
-                      p.canonical_service, p.canonical_revision, p.cluster);
+    return H::combine(std::move(h), p.workload, p.namespace_, p.app, p.version, p.canonical_service,
+                      p.canonical_revision, p.cluster);
   }
 };
 

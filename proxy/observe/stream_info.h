@@ -1,7 +1,7 @@
 // The facts of one request (or TCP connection) that logs, statistics and filters read.
 //
-// Loop-owned, a plain record filled by proxy/stream and proxy/connection while the exchange goes on;
-// views point into the header maps and configuration that the stream holds.
+// Loop-owned, a plain record filled by proxy/stream and proxy/connection while the exchange goes
+// on; views point into the header maps and configuration that the stream holds.
 #pragma once
 
 #include <cstdint>
@@ -22,17 +22,17 @@ struct Route;
 
 struct StreamInfo {
   // --- downstream
-  net::Address downstream_remote;        // after the original-source or XFF decision
-  net::Address downstream_direct_remote; // the socket's peer
-  net::Address downstream_local;         // the original destination when redirected
-  std::string requested_server_name;     // SNI
+  net::Address downstream_remote;         // after the original-source or XFF decision
+  net::Address downstream_direct_remote;  // the socket's peer
+  net::Address downstream_local;          // the original destination when redirected
+  std::string requested_server_name;      // SNI
   uint64_t connection_id = 0;
   std::optional<http::Protocol> protocol;  // unset for TCP
 
   // --- times (monotonic; unset = 0 epoch) and the wall time of the start
   WallTime start_wall{};
   MonotonicTime start{};
-  MonotonicTime request_complete{};        // last byte received from downstream
+  MonotonicTime request_complete{};  // last byte received from downstream
   MonotonicTime upstream_first_tx{}, upstream_last_tx{};
   MonotonicTime upstream_first_rx{}, upstream_last_rx{};
   MonotonicTime downstream_first_tx{}, end{};
@@ -43,13 +43,13 @@ struct StreamInfo {
   uint64_t request_header_bytes = 0, response_header_bytes = 0;
 
   // --- result
-  int response_code = 0;                 // 0: no response was begun
-  int grpc_status = -1;                  // -1: not gRPC or none seen
-  uint32_t response_flags = 0;           // ResponseFlag bits
-  std::string response_code_details;     // "via_upstream", "route_not_found" …
+  int response_code = 0;              // 0: no response was begun
+  int grpc_status = -1;               // -1: not gRPC or none seen
+  uint32_t response_flags = 0;        // ResponseFlag bits
+  std::string response_code_details;  // "via_upstream", "route_not_found" …
   std::string connection_termination_details;
   std::string upstream_transport_failure;
-  uint32_t attempts = 0;                 // tries at the upstream
+  uint32_t attempts = 0;  // tries at the upstream
 
   // --- where it went; kept alive by the stream's references
   const Route* route = nullptr;
@@ -59,9 +59,10 @@ struct StreamInfo {
   std::optional<net::Address> upstream_local;
   std::optional<http::Protocol> upstream_protocol;
 
-  // --- who is at the other end (Istio's metadata exchange); MeshStats fills and owns what it points to
-  const MeshPeer* peer = nullptr;        // null: unknown
-  bool peer_introduced = false;          // it sent its metadata, so it wants ours
+  // --- who is at the other end (Istio's metadata exchange); MeshStats fills and owns what it
+  // points to
+  const MeshPeer* peer = nullptr;  // null: unknown
+  bool peer_introduced = false;    // it sent its metadata, so it wants ours
 };
 
 }  // namespace meltemi::proxy

@@ -106,12 +106,17 @@ HashResult ComputeHash(absl::Span<const HashPolicy> policies, const HeaderMap* r
       if (downstream_remote.is_ip()) hash = XxHash64(downstream_remote.ip());
     } else if (request != nullptr) {
       switch (policy.kind) {
-        case HashPolicy::Kind::kHeader: hash = HashHeader(policy, *request); break;
-        case HashPolicy::Kind::kQueryParameter: hash = HashParameter(policy, *request); break;
+        case HashPolicy::Kind::kHeader:
+          hash = HashHeader(policy, *request);
+          break;
+        case HashPolicy::Kind::kQueryParameter:
+          hash = HashParameter(policy, *request);
+          break;
         case HashPolicy::Kind::kCookie:
           hash = HashCookie(policy, *request, downstream_remote, downstream_local, &result);
           break;
-        default: break;
+        default:
+          break;
       }
     }
     if (hash.has_value()) {

@@ -1,6 +1,6 @@
 // The key by which a consistent balancer places a request: from a route's hash policies. Pure; any
-// thread. The combination of several policies and the hash (XXH64) are Envoy's, so that both send the
-// same key to the same place.
+// thread. The combination of several policies and the hash (XXH64) are Envoy's, so that both send
+// the same key to the same place.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,7 @@ struct HashResult {
 
 // `request` may be null (TCP): then only the source address counts.
 HashResult ComputeHash(absl::Span<const HashPolicy> policies, const http::HeaderMap* request,
-                       const net::Address& downstream_remote,
-                       const net::Address& downstream_local);
+                       const net::Address& downstream_remote, const net::Address& downstream_local);
 
 // The value of a cookie, without quotes; "" when absent.
 absl::string_view CookieValue(const http::HeaderMap& request, absl::string_view name);

@@ -59,8 +59,8 @@ TEST(HeaderOpsTest, EmptyValuesAreLeftOutUnlessKept) {
 
 TEST(HeaderOpsTest, ValuesAreFormats) {
   HeaderOps ops;
-  ops.add.push_back({.name = "x-path",
-                     .format = *Format::Compile("%REQ(:PATH)%/%REQ(none)%", true, {})});
+  ops.add.push_back(
+      {.name = "x-path", .format = *Format::Compile("%REQ(:PATH)%/%REQ(none)%", true, {})});
   ops.add.push_back({.name = "x-none", .format = *Format::Compile("%REQ(none)%", true, {})});
   const auto request = Get("a", "/p");
   const auto response = http::HeaderMap::New();

@@ -41,9 +41,7 @@ absl::StatusOr<std::shared_ptr<const Regex>> Regex::Compile(absl::string_view pa
   return std::shared_ptr<const Regex>(new Regex(std::move(regex)));
 }
 
-bool Regex::FullMatch(absl::string_view text) const {
-  return RE2::FullMatch(Piece(text), *regex_);
-}
+bool Regex::FullMatch(absl::string_view text) const { return RE2::FullMatch(Piece(text), *regex_); }
 
 std::string Regex::ReplaceAll(absl::string_view text, absl::string_view substitution) const {
   std::string out(text);
@@ -65,10 +63,10 @@ std::string Regex::RequiredPrefix() const {
   std::string low, high;
   if (!regex_->PossibleMatchRange(&low, &high, kBytesMax)) return "";
   // Whatever sorts between two texts begins with what both begin with.
-  const size_t common = std::mismatch(low.begin(), low.begin() + std::min(low.size(), high.size()),
-                                      high.begin())
-                            .first -
-                        low.begin();
+  const size_t common =
+      std::mismatch(low.begin(), low.begin() + std::min(low.size(), high.size()), high.begin())
+          .first -
+      low.begin();
   return low.substr(0, common);
 }
 

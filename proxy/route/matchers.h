@@ -39,7 +39,7 @@ class Regex {
 struct StringMatcher {
   enum class Kind : uint8_t { kExact, kPrefix, kSuffix, kContains, kRegex };
   Kind kind = Kind::kExact;
-  std::string text;        // lower case when ignore_case
+  std::string text;  // lower case when ignore_case
   bool ignore_case = false;
   std::shared_ptr<const Regex> regex;
   bool Matches(absl::string_view value) const;
@@ -47,12 +47,12 @@ struct StringMatcher {
 
 struct HeaderMatcher {
   enum class Kind : uint8_t { kPresent, kString, kRange };
-  std::string name;                 // lower case; ":path", ":method", ":authority", ":scheme" too
+  std::string name;  // lower case; ":path", ":method", ":authority", ":scheme" too
   http::HeaderId id = http::HeaderId::kUnknown;
   Kind kind = Kind::kPresent;
-  StringMatcher string;             // of all values joined with ","
+  StringMatcher string;                    // of all values joined with ","
   int64_t range_start = 0, range_end = 0;  // [start, end)
-  bool present = true;              // kPresent: wanted present or wanted absent
+  bool present = true;                     // kPresent: wanted present or wanted absent
   bool invert = false;
   bool treat_missing_as_empty = false;
   bool Matches(const http::HeaderMap& headers) const;
@@ -70,13 +70,13 @@ struct QueryMatcher {
 struct RouteMatch {
   enum class Path : uint8_t { kPrefix, kExact, kRegex, kPathSeparatedPrefix, kConnect };
   Path path_kind = Path::kPrefix;
-  std::string path = "/";           // lower case when !case_sensitive
+  std::string path = "/";  // lower case when !case_sensitive
   std::shared_ptr<const Regex> regex;
   bool case_sensitive = true;
   std::vector<HeaderMatcher> headers;
   std::vector<QueryMatcher> query;
   bool grpc_only = false;
-  std::optional<bool> tls;          // wanted: presented TLS or not
+  std::optional<bool> tls;  // wanted: presented TLS or not
   uint32_t fraction_numerator = 100, fraction_denominator = 100;
 };
 

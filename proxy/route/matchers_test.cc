@@ -50,8 +50,7 @@ TEST(RegexTest, ABadPatternIsAnErrorWithRe2sWords) {
 TEST(RegexTest, SubstitutionIsCheckedBeforehand) {
   const auto regex = *Regex::Compile("^/service/([^/]+)(/.*)$");
   EXPECT_TRUE(regex->CheckSubstitution("\\2/instance/\\1").ok());
-  EXPECT_EQ(regex->ReplaceAll("/service/foo/v1/api", "\\2/instance/\\1"),
-            "/v1/api/instance/foo");
+  EXPECT_EQ(regex->ReplaceAll("/service/foo/v1/api", "\\2/instance/\\1"), "/v1/api/instance/foo");
   EXPECT_FALSE(regex->CheckSubstitution("\\3").ok());
 }
 

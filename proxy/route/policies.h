@@ -1,5 +1,5 @@
-// What a route prescribes beside its destination: time-outs, retries, hashing, CORS, rewrites, faults.
-// Plain immutable records, read by all workers.
+// What a route prescribes beside its destination: time-outs, retries, hashing, CORS, rewrites,
+// faults. Plain immutable records, read by all workers.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct Fraction {
 
 // Unset means: not set here, the connection manager's applies. Zero means: none.
 struct Timeouts {
-  std::optional<Duration> request;       // whole request, from its end to the end of the response
-  std::optional<Duration> idle;          // no bytes in either direction
+  std::optional<Duration> request;  // whole request, from its end to the end of the response
+  std::optional<Duration> idle;     // no bytes in either direction
   std::optional<Duration> max_stream;
   std::optional<Duration> grpc_header_max;
   std::optional<Duration> grpc_header_offset;
@@ -49,23 +49,23 @@ enum RetryOn : uint32_t {
   kRetryGrpcResourceExhausted = 1u << 14,
   kRetryGrpcUnavailable = 1u << 15,
 };
-// Comma-separated words to bits; false (and *bad_word) when one is unknown. A bare number ("503") is a
-// retriable status code, as Istio writes it.
+// Comma-separated words to bits; false (and *bad_word) when one is unknown. A bare number ("503")
+// is a retriable status code, as Istio writes it.
 bool ParseRetryOn(absl::string_view words, uint32_t* bits, std::vector<uint32_t>* status_codes,
                   std::string* bad_word);
 
 struct RetryPolicy {
-  uint32_t retry_on = 0;          // RetryOn bits
+  uint32_t retry_on = 0;  // RetryOn bits
   uint32_t retries_max = 1;
-  Duration per_try_timeout{0};    // 0: none
+  Duration per_try_timeout{0};  // 0: none
   Duration per_try_idle_timeout{0};
   Duration backoff_base = milliseconds(25);
   Duration backoff_max = milliseconds(250);
   std::vector<uint32_t> retriable_status_codes;
   std::vector<HeaderMatcher> retriable_headers;          // of the response
   std::vector<HeaderMatcher> retriable_request_headers;  // empty: any request
-  bool other_hosts = false;             // previous_hosts predicate
-  uint32_t host_selection_tries = 1;    // how often a balancer is asked again for another host
+  bool other_hosts = false;                              // previous_hosts predicate
+  uint32_t host_selection_tries = 1;  // how often a balancer is asked again for another host
   bool other_priorities = false;
   // design decision 13: a request that is not idempotent is not tried again once a byte of it may
   // have reached the application, whatever retry_on says; true lifts that.
@@ -75,7 +75,7 @@ struct RetryPolicy {
 struct HashPolicy {
   enum class Kind : uint8_t { kHeader, kCookie, kSourceIp, kQueryParameter, kFilterState };
   Kind kind = Kind::kHeader;
-  std::string name;            // header, cookie or parameter
+  std::string name;  // header, cookie or parameter
   // kCookie: generated when absent and ttl is set (0 = session cookie).
   std::optional<Duration> cookie_ttl;
   std::string cookie_path;
@@ -93,7 +93,7 @@ struct CorsPolicy {
 
 struct RegexRewrite {
   std::shared_ptr<const Regex> pattern;
-  std::string substitution;   // RE2's, \1 …
+  std::string substitution;  // RE2's, \1 …
 };
 
 struct Rewrite {
@@ -104,7 +104,7 @@ struct Rewrite {
   // At most one.
   std::optional<std::string> authority;
   std::string authority_header;
-  bool auto_authority = false;   // the upstream host's name
+  bool auto_authority = false;  // the upstream host's name
   std::optional<RegexRewrite> authority_path_regex;
   bool append_x_forwarded_host = false;
 };
@@ -117,9 +117,9 @@ struct FaultPolicy {
   int abort_grpc_status = -1;  // -1: none
   bool abort_from_header = false;
   Fraction abort_share{0, 100};
-  std::vector<HeaderMatcher> headers;           // all must match
+  std::vector<HeaderMatcher> headers;  // all must match
   std::vector<std::string> downstream_nodes;
-  std::string upstream_cluster;                 // "" = any
+  std::string upstream_cluster;  // "" = any
   std::optional<uint32_t> active_faults_max;
 };
 

@@ -51,7 +51,8 @@ absl::string_view RequestScheme(const HeaderMap& request) {
   return request.scheme().empty() ? absl::string_view("http") : request.scheme();
 }
 
-// The request's authority, less the port when another one is given or it is the old scheme's default.
+// The request's authority, less the port when another one is given or it is the old scheme's
+// default.
 absl::string_view RedirectHost(const HeaderMap& request, absl::string_view new_scheme,
                                bool new_port) {
   const absl::string_view host = request.authority();
@@ -85,9 +86,9 @@ std::string RedirectPath(const Route& route, absl::string_view path) {
     result = ReplaceFront(path, MatchedBytes(route.match, path), redirect.prefix_rewrite);
   } else if (redirect.regex_rewrite.has_value()) {
     const absl::string_view bare = WithoutQuery(path);
-    result = ReplaceFront(path, bare.size(),
-                          redirect.regex_rewrite->pattern->ReplaceAll(
-                              bare, redirect.regex_rewrite->substitution));
+    result = ReplaceFront(
+        path, bare.size(),
+        redirect.regex_rewrite->pattern->ReplaceAll(bare, redirect.regex_rewrite->substitution));
   } else {
     result = std::string(path);
   }

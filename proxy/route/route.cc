@@ -52,8 +52,8 @@ bool PathMatches(const RouteMatch& match, const Target& target) {
     case RouteMatch::Path::kRegex:
       return match.regex->FullMatch(target.path);
     case RouteMatch::Path::kPathSeparatedPrefix:
-      return BeginsWith(target.path, match) && (target.path.size() == match.path.size() ||
-                                                target.path[match.path.size()] == '/');
+      return BeginsWith(target.path, match) &&
+             (target.path.size() == match.path.size() || target.path[match.path.size()] == '/');
     case RouteMatch::Path::kConnect:
       break;
   }
@@ -136,9 +136,9 @@ const WeightedCluster& Route::PickCluster(uint64_t random) const {
 absl::Status RouteTable::AddDomain(absl::string_view domain, const VirtualHost* host) {
   const std::string lower = absl::AsciiStrToLower(domain);
   const auto duplicate = [&] {
-    return absl::InvalidArgumentError(
-        absl::StrCat("route table \"", name, "\", virtual host \"", host->name, "\": domain \"",
-                     domain, "\" belongs to another virtual host already"));
+    return absl::InvalidArgumentError(absl::StrCat("route table \"", name, "\", virtual host \"",
+                                                   host->name, "\": domain \"", domain,
+                                                   "\" belongs to another virtual host already"));
   };
   if (lower.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("route table \"", name, "\", virtual host \"",

@@ -29,7 +29,7 @@ struct WeightedCluster {
   std::string cluster_header;  // lower-case name of the request header that names it
   uint32_t weight = 1;         // of Route::weight_total
   HeaderOps request_ops, response_ops;
-  std::string host_rewrite;    // "" = none
+  std::string host_rewrite;  // "" = none
   FilterOverrides filters;
 };
 
@@ -50,8 +50,8 @@ struct DirectResponseAction {
 struct MirrorPolicy {
   std::string cluster;
   std::string cluster_header;
-  Fraction fraction;           // of requests
-  bool append_shadow = true;   // authority gets "-shadow"
+  Fraction fraction;          // of requests
+  bool append_shadow = true;  // authority gets "-shadow"
 };
 
 struct Route {
@@ -66,13 +66,13 @@ struct Route {
   // --- kForward
   std::vector<WeightedCluster> clusters;  // at least one
   uint32_t weight_total = 0;
-  Rewrite rewrite;                        // path and authority
+  Rewrite rewrite;  // path and authority
   Timeouts timeouts;
   std::shared_ptr<const RetryPolicy> retry;  // null: no retries
   std::vector<HashPolicy> hash;
   std::vector<MirrorPolicy> mirrors;
-  // Lower-case words such as "websocket", "connect": allowed or refused here whatever the connection
-  // manager says of them.
+  // Lower-case words such as "websocket", "connect": allowed or refused here whatever the
+  // connection manager says of them.
   std::vector<std::string> upgrades, upgrades_refused;
   bool high_priority = false;
   int cluster_not_found_status = 503;
@@ -81,9 +81,9 @@ struct Route {
   // --- any action; own, then virtual host's, then table's, as Envoy applies them
   std::vector<const HeaderOps*> request_ops, response_ops;  // in the order of application
   HeaderOps own_request_ops, own_response_ops;
-  const CorsPolicy* cors = nullptr;       // effective one (route, else virtual host)
+  const CorsPolicy* cors = nullptr;  // effective one (route, else virtual host)
   std::shared_ptr<const CorsPolicy> own_cors;
-  FilterOverrides filters;                // effective overrides (route over virtual host over table)
+  FilterOverrides filters;  // effective overrides (route over virtual host over table)
   std::string decorator_operation;
   // The name of the virtual host, for observers; set by BuildIndex.
   absl::string_view virtual_host;
@@ -114,7 +114,7 @@ struct VirtualHost {
 
 // What a match may look at beside the headers.
 struct MatchContext {
-  uint64_t random = 0;       // for runtime fractions; stable for one stream
+  uint64_t random = 0;  // for runtime fractions; stable for one stream
   bool downstream_tls = false;
   uint16_t local_port = 0;
   bool ignore_port_in_host = false;
@@ -132,15 +132,15 @@ class RouteTable {
   FilterOverrides filters;
   uint32_t direct_response_body_bytes_max = 4096;
 
-  // Must be called once after filling (tables never move afterwards): builds the domain index. `domains[i]` belongs to
-  // virtual_hosts[i]. Error: a domain twice, or more than one "*".
+  // Must be called once after filling (tables never move afterwards): builds the domain index.
+  // `domains[i]` belongs to virtual_hosts[i]. Error: a domain twice, or more than one "*".
   absl::Status BuildIndex(const std::vector<std::vector<std::string>>& domains);
 
   // The virtual host for an authority: exact, then longest suffix wildcard, then longest prefix
   // wildcard, then "*"; case-insensitive; nullptr when none.
   const VirtualHost* FindVirtualHost(absl::string_view authority) const;
-  // The first route of the virtual host that matches; nullptr when none. Sets *virtual_host (null when
-  // no domain matched). A virtual host that requires TLS gives a redirect to https without it.
+  // The first route of the virtual host that matches; nullptr when none. Sets *virtual_host (null
+  // when no domain matched). A virtual host that requires TLS gives a redirect to https without it.
   const Route* Match(const http::HeaderMap& request, const MatchContext& context,
                      const VirtualHost** virtual_host) const;
 

@@ -1,5 +1,5 @@
-// What routing costs a request: a mesh of 1,000 services as Istio shapes it, and one virtual host with
-// 5,000 routes. The bar: match, header changes and statistics together below 500 ns.
+// What routing costs a request: a mesh of 1,000 services as Istio shapes it, and one virtual host
+// with 5,000 routes. The bar: match, header changes and statistics together below 500 ns.
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,9 +25,10 @@ std::shared_ptr<RouteTable> Mesh() {
   TableBuilder builder;
   for (int i = 0; i < kServices; ++i) {
     const std::string name = absl::StrCat("service-", i);
-    builder.Host(absl::StrCat(Service(i), ":80"),
-                 {Service(i), name, absl::StrCat(name, ".default"), absl::StrCat(name, ".default.svc"),
-                  absl::StrCat("10.96.", i / 250, ".", i % 250 + 1)});
+    builder.Host(
+        absl::StrCat(Service(i), ":80"),
+        {Service(i), name, absl::StrCat(name, ".default"), absl::StrCat(name, ".default.svc"),
+         absl::StrCat("10.96.", i / 250, ".", i % 250 + 1)});
     builder.Route(With(Prefix("/"), HeaderIs("lab", StringMatcher::Kind::kExact, "canary")),
                   absl::StrCat("outbound|80|v2|", Service(i)));
     builder.Route(Prefix("/"), absl::StrCat("outbound|80|v1|", Service(i)));

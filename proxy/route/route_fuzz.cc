@@ -1,5 +1,5 @@
-// Requests of any shape against a table with every kind of match: nothing crashes, and the index of a
-// large virtual host chooses what a plain walk over its routes chooses.
+// Requests of any shape against a table with every kind of match: nothing crashes, and the index of
+// a large virtual host chooses what a plain walk over its routes chooses.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

@@ -45,8 +45,8 @@ RouteIndex::RouteIndex(const std::vector<std::unique_ptr<Route>>& routes) {
 }
 
 int32_t RouteIndex::LongestPrefix(absl::string_view path) const {
-  // The last text that is not above `path` has the longest prefix of it among its ancestors or is it:
-  // whatever sorts between a prefix of the path and the path begins with that prefix.
+  // The last text that is not above `path` has the longest prefix of it among its ancestors or is
+  // it: whatever sorts between a prefix of the path and the path begins with that prefix.
   const auto after = std::upper_bound(
       prefixes_.begin(), prefixes_.end(), path,
       [](absl::string_view p, const Prefix& prefix) { return p < absl::string_view(prefix.text); });

@@ -1,8 +1,9 @@
-// Finds the routes of a large virtual host that may match a path, in the order of the configuration.
+// Finds the routes of a large virtual host that may match a path, in the order of the
+// configuration.
 //
-// The first match in order wins (Envoy), so the index only leaves out routes whose path condition can't
-// hold: exact paths by hash, prefixes (and what regexes must begin with) by the chain of a path's
-// prefixes, all others always. Immutable.
+// The first match in order wins (Envoy), so the index only leaves out routes whose path condition
+// can't hold: exact paths by hash, prefixes (and what regexes must begin with) by the chain of a
+// path's prefixes, all others always. Immutable.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ class RouteIndex {
 
   explicit RouteIndex(const std::vector<std::unique_ptr<Route>>& routes);
 
-  // Calls f(position) for each candidate in rising order until f returns true. `path` is without query.
+  // Calls f(position) for each candidate in rising order until f returns true. `path` is without
+  // query.
   template <typename F>
   void ForEachCandidate(absl::string_view path, F&& f) const;
 

@@ -14,20 +14,25 @@ namespace {
 // One virtual host per domain, named after it, each with a route of the same name.
 std::shared_ptr<RouteTable> TableOf(const std::vector<std::string>& domains) {
   TableBuilder builder;
-  for (const std::string& domain : domains) builder.Host(domain, {domain}).Route(Prefix("/"), domain);
+  for (const std::string& domain : domains)
+    builder.Host(domain, {domain}).Route(Prefix("/"), domain);
   return builder.Build();
 }
 
 TEST(DomainTest, ExactThenLongestSuffixThenLongestPrefixThenAny) {
-  const auto table = TableOf({"*", "www.foo.com", "*.foo.com", "*-bar.foo.com", "foo.*", "foo.b*",
-                              "*.com"});
+  const auto table =
+      TableOf({"*", "www.foo.com", "*.foo.com", "*-bar.foo.com", "foo.*", "foo.b*", "*.com"});
   const std::map<std::string, std::string> expected = {
-      {"www.foo.com", "www.foo.com"}, {"a.foo.com", "*.foo.com"},
-      {"baz-bar.foo.com", "*-bar.foo.com"}, {"x.com", "*.com"},
-      {"foo.com", "*.com"},   // a suffix wildcard wins over a prefix wildcard
-      {"foo.org", "foo.*"},       {"foo.bar", "foo.b*"},
-      {"other.org", "*"},         {"", "*"},
-      {".foo.com", "*.com"},      // "*" stands for at least one character
+      {"www.foo.com", "www.foo.com"},
+      {"a.foo.com", "*.foo.com"},
+      {"baz-bar.foo.com", "*-bar.foo.com"},
+      {"x.com", "*.com"},
+      {"foo.com", "*.com"},  // a suffix wildcard wins over a prefix wildcard
+      {"foo.org", "foo.*"},
+      {"foo.bar", "foo.b*"},
+      {"other.org", "*"},
+      {"", "*"},
+      {".foo.com", "*.com"},  // "*" stands for at least one character
       {"foo.", "*"},
   };
   for (const auto& [authority, domain] : expected) {
@@ -85,13 +90,12 @@ TEST(MatchTest, NoVirtualHostIsTold) {
 }
 
 TEST(MatchTest, TheFirstRouteThatMatchesWins) {
-  const auto table = TableBuilder()
-                         .Host("h", {"*"})
-                         .Route(With(Prefix("/"), HeaderIs("lab", StringMatcher::Kind::kExact,
-                                                           "canary")),
-                                "v2")
-                         .Route(Prefix("/"), "v1")
-                         .Build();
+  const auto table =
+      TableBuilder()
+          .Host("h", {"*"})
+          .Route(With(Prefix("/"), HeaderIs("lab", StringMatcher::Kind::kExact, "canary")), "v2")
+          .Route(Prefix("/"), "v1")
+          .Build();
   EXPECT_EQ(Chosen(*table, *Get("x", "/env/NAME", {{"lab", "canary"}})), "v2");
   EXPECT_EQ(Chosen(*table, *Get("x", "/env/NAME")), "v1");
   EXPECT_EQ(Chosen(*table, *Get("x", "/env/NAME", {{"lab", "stable"}})), "v1");
@@ -210,11 +214,18 @@ TEST(RouteIndexTest, ChoosesWhatThePlainWalkChooses) {
     for (int i = 0; i < count; ++i) {
       RouteMatch match;
       switch (random.Below(5)) {
-        case 0: match = Exact(path()); break;
-        case 1: match = Prefix(path()); break;
-        case 2: match = SeparatedPrefix(path()); break;
+        case 0:
+          match = Exact(path());
+          break;
+        case 1:
+          match = Prefix(path());
+          break;
+        case 2:
+          match = SeparatedPrefix(path());
+          break;
         case 3: {
-          static const char* const kEnds[] = {"[ab]?", "b*", "|/a", "(a|b)", ".*", "", "a{0,2}", "+"};
+          static const char* const kEnds[] = {"[ab]?", "b*", "|/a",    "(a|b)",
+                                              ".*",    "",   "a{0,2}", "+"};
           const std::string start = random.Below(6) == 0 ? "(?i)" + path() : path();
           match = PathRegex(start + kEnds[random.Below(std::size(kEnds))]);
           break;
@@ -225,7 +236,8 @@ TEST(RouteIndexTest, ChoosesWhatThePlainWalkChooses) {
           break;
       }
       if (random.Below(3) == 0) {
-        match = With(match, HeaderIs("x", StringMatcher::Kind::kExact, absl::StrCat(random.Below(2))));
+        match =
+            With(match, HeaderIs("x", StringMatcher::Kind::kExact, absl::StrCat(random.Below(2))));
       }
       indexed.Route(match, absl::StrCat("r", i));
       plain.Route(match, absl::StrCat("r", i));

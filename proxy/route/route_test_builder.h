@@ -1,4 +1,5 @@
-// Route tables for tests, without protobuf: TableBuilder().Host("a", {"a.com"}).Route(Prefix("/"), "c").
+// Route tables for tests, without protobuf: TableBuilder().Host("a", {"a.com"}).Route(Prefix("/"),
+// "c").
 #pragma once
 
 #include <memory>
@@ -94,8 +95,9 @@ inline http::HeaderMapPtr Request(
   for (const auto& [name, value] : headers) request->Add(name, value);
   return request;
 }
-inline http::HeaderMapPtr Get(absl::string_view authority, absl::string_view path,
-                              const std::vector<std::pair<std::string, std::string>>& headers = {}) {
+inline http::HeaderMapPtr Get(
+    absl::string_view authority, absl::string_view path,
+    const std::vector<std::pair<std::string, std::string>>& headers = {}) {
   return Request("GET", authority, path, headers);
 }
 

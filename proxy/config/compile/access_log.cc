@@ -88,9 +88,9 @@ absl::StatusOr<Node> CompileNode(const Value& value, const std::string& where, i
     case Value::kListValue:
       node.kind = Node::Kind::kList;
       for (int i = 0; i < value.list_value().values_size(); ++i) {
-        ASSIGN_OR_RETURN(Node child, CompileNode(value.list_value().values(i),
-                                                 absl::StrCat(where, "[", i, "]"), depth + 1,
-                                                 options));
+        ASSIGN_OR_RETURN(Node child,
+                         CompileNode(value.list_value().values(i), absl::StrCat(where, "[", i, "]"),
+                                     depth + 1, options));
         node.children.emplace_back("", std::move(child));
       }
       return node;
@@ -130,10 +130,11 @@ absl::StatusOr<LineFormat> CompileLogFormat(const core_v3::SubstitutionFormatStr
                                             const std::string& where,
                                             const FormatEnvironment& environment) {
   // content_type is for bodies; JSON properties are sorted whatever the options say.
-  RETURN_IF_ERROR(CheckSupported(format, where,
-                                 {"text_format", "json_format.**", "text_format_source.inline_string",
-                                  "text_format_source.inline_bytes", "omit_empty_values",
-                                  "content_type", "formatters.**", "json_format_options.**"}));
+  RETURN_IF_ERROR(
+      CheckSupported(format, where,
+                     {"text_format", "json_format.**", "text_format_source.inline_string",
+                      "text_format_source.inline_bytes", "omit_empty_values", "content_type",
+                      "formatters.**", "json_format_options.**"}));
   RETURN_IF_ERROR(CheckFormatters(format, where));
   const FormatOptions options{format.omit_empty_values(), environment};
   switch (format.format_case()) {
@@ -178,10 +179,17 @@ absl::StatusOr<LineFormat> CompileFileFormat(const file_v3::FileAccessLog& file,
 absl::Status SetComparison(const log_v3::ComparisonFilter& comparison, absl::string_view where,
                            LogFilter* out) {
   switch (comparison.op()) {
-    case log_v3::ComparisonFilter::EQ: out->compare = LogFilter::Compare::kEqual; break;
-    case log_v3::ComparisonFilter::GE: out->compare = LogFilter::Compare::kAtLeast; break;
-    case log_v3::ComparisonFilter::LE: out->compare = LogFilter::Compare::kAtMost; break;
-    default: return Wrong(where, "unknown comparison");
+    case log_v3::ComparisonFilter::EQ:
+      out->compare = LogFilter::Compare::kEqual;
+      break;
+    case log_v3::ComparisonFilter::GE:
+      out->compare = LogFilter::Compare::kAtLeast;
+      break;
+    case log_v3::ComparisonFilter::LE:
+      out->compare = LogFilter::Compare::kAtMost;
+      break;
+    default:
+      return Wrong(where, "unknown comparison");
   }
   out->value = comparison.value().default_value();  // there is no runtime
   return absl::OkStatus();
@@ -194,9 +202,9 @@ absl::Status CompileChildren(
     const google::protobuf::RepeatedPtrField<log_v3::AccessLogFilter>& filters,
     const std::string& where, int depth, LogFilter* out) {
   for (int i = 0; i < filters.size(); ++i) {
-    ASSIGN_OR_RETURN(LogFilter child, CompileLogFilter(filters[i],
-                                                       absl::StrCat(where, ".filters[", i, "]"),
-                                                       depth + 1));
+    ASSIGN_OR_RETURN(
+        LogFilter child,
+        CompileLogFilter(filters[i], absl::StrCat(where, ".filters[", i, "]"), depth + 1));
     out->children.push_back(std::move(child));
   }
   return absl::OkStatus();
@@ -287,8 +295,8 @@ absl::StatusOr<Destination> CompileStream(const google::protobuf::Any& any,
                      CompileLogFormat(config.log_format(), absl::StrCat(where, ".log_format"),
                                       context.environment));
   } else {
-    ASSIGN_OR_RETURN(out.format, CompileTextLine(kEnvoyDefaultLogFormat, where,
-                                                 {false, context.environment}));
+    ASSIGN_OR_RETURN(out.format,
+                     CompileTextLine(kEnvoyDefaultLogFormat, where, {false, context.environment}));
   }
   return out;
 }
@@ -327,8 +335,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const AccessLog>>> CompileAccessLogs(
     RETURN_IF_ERROR(CheckSupported(logs[i], at, {"name", "filter", "typed_config"}));
     LogFilter filter;
     if (logs[i].has_filter()) {
-      ASSIGN_OR_RETURN(filter,
-                       CompileLogFilter(logs[i].filter(), absl::StrCat(at, ": filter"), 0));
+      ASSIGN_OR_RETURN(filter, CompileLogFilter(logs[i].filter(), absl::StrCat(at, ": filter"), 0));
     }
     ASSIGN_OR_RETURN(Destination destination,
                      CompileDestination(logs[i].typed_config(), at, context));

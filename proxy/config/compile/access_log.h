@@ -1,5 +1,5 @@
-// envoy.config.accesslog.v3.AccessLog to AccessLog objects: file, stdout, stderr; text and JSON formats;
-// filters by status, flags, duration, headers. Main loop.
+// envoy.config.accesslog.v3.AccessLog to AccessLog objects: file, stdout, stderr; text and JSON
+// formats; filters by status, flags, duration, headers. Main loop.
 #pragma once
 
 #include <memory>
@@ -21,8 +21,8 @@ namespace meltemi::proxy {
 
 struct CompileContext;
 
-// `where` begins error texts: "listener 'x'". Opens the logs' files (a file that can't be opened is an
-// error that names it).
+// `where` begins error texts: "listener 'x'". Opens the logs' files (a file that can't be opened is
+// an error that names it).
 absl::StatusOr<std::vector<std::shared_ptr<const AccessLog>>> CompileAccessLogs(
     const google::protobuf::RepeatedPtrField<envoy::config::accesslog::v3::AccessLog>& logs,
     absl::string_view where, const CompileContext& context);

@@ -38,7 +38,8 @@ class CompileAccessLogTest : public ::testing::Test {
   // A file log with `format` in it and, outside, `rest`.
   absl::StatusOr<Logs> CompileFile(const std::string& format, const std::string& rest = "") {
     return Compile(absl::StrCat(
-        "typed_config { [type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog] { path: '",
+        "typed_config { "
+        "[type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog] { path: '",
         path_, "' ", format, " } } ", rest));
   }
   std::string Logged(const Logs& logs) {
@@ -57,7 +58,9 @@ class CompileAccessLogTest : public ::testing::Test {
 };
 
 TEST_F(CompileAccessLogTest, TextToAFile) {
-  const auto logs = CompileFile("log_format { text_format_source { inline_string: '%RESPONSE_CODE% %HOSTNAME% %ENVIRONMENT(REGION)%\\n' } }");
+  const auto logs = CompileFile(
+      "log_format { text_format_source { inline_string: '%RESPONSE_CODE% %HOSTNAME% "
+      "%ENVIRONMENT(REGION)%\\n' } }");
   ASSERT_TRUE(logs.ok()) << logs.status();
   info_.response_code = 204;
   EXPECT_EQ(Logged(*logs), "204 pod-1 north\n");
@@ -69,12 +72,14 @@ TEST_F(CompileAccessLogTest, JsonIsTypedSortedAndNested) {
     fields { key: "both" value { string_value: "%RESPONSE_CODE%/%BYTES_SENT%" } }
     fields { key: "none" value { string_value: "%ROUTE_NAME%" } }
     fields { key: "deep" value { struct_value { fields { key: "n" value { number_value: 3 } } } } }
-    fields { key: "list" value { list_value { values { string_value: "a" } values { bool_value: true } } } }
+    fields { key: "list" value { list_value { values { string_value: "a" } values { bool_value:
+        true } } } }
   } })");
   ASSERT_TRUE(logs.ok()) << logs.status();
   info_.response_code = 200;
   EXPECT_EQ(Logged(*logs),
-            "{\"both\":\"200/0\",\"deep\":{\"n\":3},\"list\":[\"a\",true],\"none\":null,\"status\":200}\n");
+            "{\"both\":\"200/"
+            "0\",\"deep\":{\"n\":3},\"list\":[\"a\",true],\"none\":null,\"status\":200}\n");
 }
 
 TEST_F(CompileAccessLogTest, EmptyValuesCanBeLeftOut) {
@@ -95,7 +100,8 @@ TEST_F(CompileAccessLogTest, FiltersDecide) {
   info_.response_flags = kFlagUpstreamConnFail;
   info_.start = MonotonicTime(seconds(1));
   info_.end = MonotonicTime(seconds(3));
-  const std::string ge500 = "status_code_filter { comparison { op: GE value { default_value: 500 } } }";
+  const std::string ge500 =
+      "status_code_filter { comparison { op: GE value { default_value: 500 } } }";
   const std::string eq200 = "status_code_filter { comparison { value { default_value: 200 } } }";
   for (const Case& c : std::vector<Case>{
            {ge500, true},
@@ -122,22 +128,35 @@ TEST_F(CompileAccessLogTest, FiltersDecide) {
 }
 
 TEST_F(CompileAccessLogTest, StandardStreams) {
-  EXPECT_TRUE(Compile("typed_config { [type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog] {} }").ok());
-  EXPECT_TRUE(Compile("typed_config { [type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog] { log_format { text_format: 'x' } } }").ok());
+  EXPECT_TRUE(
+      Compile(
+          "typed_config { "
+          "[type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog] {} }")
+          .ok());
+  EXPECT_TRUE(
+      Compile("typed_config { "
+              "[type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog] { "
+              "log_format { text_format: 'x' } } }")
+          .ok());
 }
 
 TEST_F(CompileAccessLogTest, WhatIsNotSupportedIsRefusedByName) {
   const auto grpc = Compile("typed_config { type_url: 'type.googleapis.com/envoy.Grpc' }");
   ASSERT_FALSE(grpc.ok());
-  EXPECT_EQ(grpc.status().message(),
-            "listener 'l': access_log[0] 'file': an access log of type 'envoy.Grpc' is not supported");
+  EXPECT_EQ(
+      grpc.status().message(),
+      "listener 'l': access_log[0] 'file': an access log of type 'envoy.Grpc' is not supported");
   EXPECT_FALSE(CompileFile("format: '%DYNAMIC_METADATA(a)%'").ok());
   EXPECT_FALSE(CompileFile("", "filter { runtime_filter { runtime_key: 'k' } }").ok());
   EXPECT_FALSE(CompileFile("", "filter { traceable_filter {} }").ok());
   EXPECT_FALSE(CompileFile("", "filter { response_flag_filter { flags: 'XX' } }").ok());
   EXPECT_FALSE(CompileFile("", "filter {}").ok());
-  EXPECT_FALSE(CompileFile("log_format { formatters { name: 'x' typed_config { type_url: 't/x.Y' } } text_format: 'a' }").ok());
-  const auto nowhere = Compile("typed_config { [type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog] { path: '/nowhere/log' } }");
+  EXPECT_FALSE(CompileFile("log_format { formatters { name: 'x' typed_config { type_url: 't/x.Y' } "
+                           "} text_format: 'a' }")
+                   .ok());
+  const auto nowhere = Compile(
+      "typed_config { [type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog] "
+      "{ path: '/nowhere/log' } }");
   ASSERT_FALSE(nowhere.ok());
   EXPECT_EQ(nowhere.status().message(),
             "access log \"/nowhere/log\" can't be opened: No such file or directory");

@@ -10,9 +10,9 @@ namespace meltemi::proxy {
 class LogSinks;  // proxy/observe/log_sink.h
 
 struct CompileContext {
-  LogSinks& log_sinks;             // files of access logs, shared by all listeners
-  FormatEnvironment environment;   // %HOSTNAME%, %ENVIRONMENT(X)%
-  std::string node_id;             // FaultPolicy::downstream_nodes never match it; for messages
+  LogSinks& log_sinks;            // files of access logs, shared by all listeners
+  FormatEnvironment environment;  // %HOSTNAME%, %ENVIRONMENT(X)%
+  std::string node_id;            // FaultPolicy::downstream_nodes never match it; for messages
 };
 
 }  // namespace meltemi::proxy

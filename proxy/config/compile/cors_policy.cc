@@ -13,11 +13,11 @@ namespace meltemi::proxy {
 template <typename Policy>
 absl::StatusOr<std::shared_ptr<const CorsPolicy>> CompileCorsPolicy(const Policy& policy,
                                                                     absl::string_view where) {
-  RETURN_IF_ERROR(CheckSupported(
-      policy, where,
-      {"allow_origin_string_match", "allow_methods", "allow_headers", "expose_headers", "max_age",
-       "allow_credentials.**", "filter_enabled.**", "shadow_enabled.**",
-       "forward_not_matching_preflights.**"}));
+  RETURN_IF_ERROR(
+      CheckSupported(policy, where,
+                     {"allow_origin_string_match", "allow_methods", "allow_headers",
+                      "expose_headers", "max_age", "allow_credentials.**", "filter_enabled.**",
+                      "shadow_enabled.**", "forward_not_matching_preflights.**"}));
   auto out = std::make_shared<CorsPolicy>();
   for (int i = 0; i < policy.allow_origin_string_match_size(); ++i) {
     ASSIGN_OR_RETURN(

@@ -35,8 +35,8 @@ absl::Status CompileAbort(const fault_v3::FaultAbort& abort, absl::string_view w
   switch (abort.error_type_case()) {
     case fault_v3::FaultAbort::kHttpStatus:
       if (abort.http_status() < 200 || abort.http_status() > 599) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            where, ".http_status ", abort.http_status(), " is not between 200 and 599"));
+        return absl::InvalidArgumentError(absl::StrCat(where, ".http_status ", abort.http_status(),
+                                                       " is not between 200 and 599"));
       }
       out->abort_status = static_cast<int>(abort.http_status());
       return absl::OkStatus();
@@ -60,13 +60,13 @@ absl::Status CompileAbort(const fault_v3::FaultAbort& abort, absl::string_view w
 absl::StatusOr<std::shared_ptr<const FaultPolicy>> CompileFaultPolicy(
     const fault_v3::HTTPFault& fault, absl::string_view where) {
   // The names of runtime keys override nothing, because there is no runtime.
-  RETURN_IF_ERROR(CheckSupported(
-      fault, where,
-      {"delay.**", "abort.**", "upstream_cluster", "headers", "downstream_nodes",
-       "max_active_faults.**", "delay_percent_runtime", "abort_percent_runtime",
-       "delay_duration_runtime", "abort_http_status_runtime", "max_active_faults_runtime",
-       "response_rate_limit_percent_runtime", "abort_grpc_status_runtime",
-       "disable_downstream_cluster_stats"}));
+  RETURN_IF_ERROR(
+      CheckSupported(fault, where,
+                     {"delay.**", "abort.**", "upstream_cluster", "headers", "downstream_nodes",
+                      "max_active_faults.**", "delay_percent_runtime", "abort_percent_runtime",
+                      "delay_duration_runtime", "abort_http_status_runtime",
+                      "max_active_faults_runtime", "response_rate_limit_percent_runtime",
+                      "abort_grpc_status_runtime", "disable_downstream_cluster_stats"}));
   auto out = std::make_shared<FaultPolicy>();
   if (fault.has_delay()) {
     RETURN_IF_ERROR(CompileDelay(fault.delay(), absl::StrCat(where, ".delay"), out.get()));

@@ -33,8 +33,9 @@ namespace router_v3 = envoy::extensions::filters::http::router::v3;
 
 using google::protobuf::Any;
 
-// What Istio's control plane puts into every chain. The exchange of peer metadata and Istio's metrics
-// are built into this proxy (proxy/observe/mesh_stats.h); alpn concerns TLS to upstreams alone.
+// What Istio's control plane puts into every chain. The exchange of peer metadata and Istio's
+// metrics are built into this proxy (proxy/observe/mesh_stats.h); alpn concerns TLS to upstreams
+// alone.
 constexpr std::array<absl::string_view, 4> kBuiltIn = {
     "io.istio.http.peer_metadata.Config",
     "stats.PluginConfig",
@@ -83,14 +84,14 @@ absl::Status CompileRouter(const Any& any, const std::string& where, bool last,
   return absl::OkStatus();
 }
 
-// Counting messages per method and filter state for others to read is not here; without both the filter
-// only counts, which Istio's own metrics do.
+// Counting messages per method and filter state for others to read is not here; without both the
+// filter only counts, which Istio's own metrics do.
 absl::Status CheckGrpcStats(const Any& any, const std::string& where) {
   grpc_stats_v3::FilterConfig config;
   RETURN_IF_ERROR(UnpackAny(any, where, &config));
-  RETURN_IF_ERROR(CheckSupported(config, where,
-                                 {"emit_filter_state", "stats_for_all_methods.**",
-                                  "replace_dots_in_grpc_service_name"}));
+  RETURN_IF_ERROR(CheckSupported(
+      config, where,
+      {"emit_filter_state", "stats_for_all_methods.**", "replace_dots_in_grpc_service_name"}));
   if (config.stats_for_all_methods().value()) {
     return absl::InvalidArgumentError(
         absl::StrCat(where, ": 'stats_for_all_methods' is not supported"));
@@ -108,8 +109,7 @@ absl::Status CompileFilter(const hcm_v3::HttpFilter& filter, const std::string& 
   ASSIGN_OR_RETURN(const std::string type, InnerTypeName(any, where));
   if (Is<router_v3::Router>(type)) return CompileRouter(any, where, last, out);
   if (last) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where, ": the last filter must be the router"));
+    return absl::InvalidArgumentError(absl::StrCat(where, ": the last filter must be the router"));
   }
   if (Is<fault_v3::HTTPFault>(type)) {
     fault_v3::HTTPFault fault;
@@ -180,8 +180,7 @@ absl::StatusOr<CompiledHttpFilters> CompileHttpFilters(
   }
   CompiledHttpFilters out;
   for (int i = 0; i < filters.size(); ++i) {
-    const std::string at =
-        absl::StrCat(where, ": http_filters[", i, "] '", filters[i].name(), "'");
+    const std::string at = absl::StrCat(where, ": http_filters[", i, "] '", filters[i].name(), "'");
     RETURN_IF_ERROR(CompileFilter(filters[i], at, i + 1 == filters.size(), &out));
   }
   return out;

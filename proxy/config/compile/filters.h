@@ -25,8 +25,9 @@ class HttpFilter;
 namespace meltemi::proxy {
 
 struct CompiledHttpFilters {
-  // In order, without the router (which must be last) and without those that do nothing here: Istio's
-  // metadata exchange and stats (built in), alpn (plaintext), grpc_stats without filter state.
+  // In order, without the router (which must be last) and without those that do nothing here:
+  // Istio's metadata exchange and stats (built in), alpn (plaintext), grpc_stats without filter
+  // state.
   std::vector<HttpFilterConfig> filters;
   bool suppress_envoy_headers = false;  // the router's
 };
@@ -37,8 +38,8 @@ absl::StatusOr<CompiledHttpFilters> CompileHttpFilters(
         envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter>& filters,
     absl::string_view where);
 
-// typed_per_filter_config of a table, virtual host, route or weighted cluster, by filter name. What is
-// not named here stays null.
+// typed_per_filter_config of a table, virtual host, route or weighted cluster, by filter name. What
+// is not named here stays null.
 absl::StatusOr<FilterOverrides> CompileFilterOverrides(
     const google::protobuf::Map<std::string, google::protobuf::Any>& per_filter,
     absl::string_view where);

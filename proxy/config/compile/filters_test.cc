@@ -38,7 +38,8 @@ TEST(CompileFiltersTest, AnIstioChain) {
     http_filters { name: "envoy.filters.http.cors" typed_config {
       [type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors] {} } }
     http_filters { name: "istio.stats" typed_config {
-      [type.googleapis.com/udpa.type.v1.TypedStruct] { type_url: "type.googleapis.com/stats.PluginConfig" } } }
+      [type.googleapis.com/udpa.type.v1.TypedStruct] { type_url:
+          "type.googleapis.com/stats.PluginConfig" } } }
   )") + kRouter);
   ASSERT_TRUE(filters.ok()) << filters.status();
   ASSERT_EQ(filters->filters.size(), 2u);
@@ -49,7 +50,8 @@ TEST(CompileFiltersTest, AnIstioChain) {
 
 TEST(CompileFiltersTest, TheRouterSaysWhetherEnvoysHeadersAreKept) {
   const auto filters = Compile(R"(http_filters { name: "router" typed_config {
-    [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] { suppress_envoy_headers: true } } })");
+    [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {
+        suppress_envoy_headers: true } } })");
   ASSERT_TRUE(filters.ok()) << filters.status();
   EXPECT_TRUE(filters->suppress_envoy_headers);
 }
@@ -68,18 +70,28 @@ TEST(CompileFiltersTest, TheRouterStandsLast) {
   EXPECT_FALSE(Compile("").ok());
   EXPECT_FALSE(Compile(std::string(kRouter) + kRouter).ok());
   EXPECT_FALSE(Compile(R"(http_filters { name: "cors" typed_config {
-    [type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors] {} } })").ok());
+    [type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors] {} } })")
+                   .ok());
 }
 
 TEST(CompileFiltersTest, WhatChangesMeaningIsRefused) {
   EXPECT_FALSE(Compile(R"(http_filters { name: "r" typed_config {
-    [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] { strict_check_headers: "x-envoy-max-retries" } } })").ok());
+    [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] { strict_check_headers:
+        "x-envoy-max-retries" } } })")
+                   .ok());
   EXPECT_FALSE(Compile(std::string(R"(http_filters { name: "f" disabled: true typed_config {
-    [type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault] {} } })") + kRouter).ok());
+    [type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault] {} } })") +
+                       kRouter)
+                   .ok());
   EXPECT_FALSE(Compile(std::string(R"(http_filters { name: "f" typed_config {
-    [type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault] { response_rate_limit {} } } })") + kRouter).ok());
+    [type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault] { response_rate_limit
+        {} } } })") + kRouter)
+                   .ok());
   EXPECT_FALSE(Compile(std::string(R"(http_filters { name: "g" typed_config {
-    [type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig] { stats_for_all_methods { value: true } } } })") + kRouter).ok());
+    [type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig] {
+        stats_for_all_methods { value: true } } } })") +
+                       kRouter)
+                   .ok());
 }
 
 TEST(MergeOverridesTest, OwnWinsFilterByFilter) {

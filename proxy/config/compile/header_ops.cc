@@ -42,15 +42,19 @@ absl::StatusOr<HeaderOps::Append> AppendOf(const core_v3::HeaderValueOption& opt
                                    : HeaderOps::Append::kOverwriteOrAdd;
   }
   switch (option.append_action()) {
-    case Option::APPEND_IF_EXISTS_OR_ADD: return HeaderOps::Append::kAppendOrAdd;
-    case Option::ADD_IF_ABSENT: return HeaderOps::Append::kAddIfAbsent;
-    case Option::OVERWRITE_IF_EXISTS_OR_ADD: return HeaderOps::Append::kOverwriteOrAdd;
-    case Option::OVERWRITE_IF_EXISTS: return HeaderOps::Append::kOverwriteIfExists;
-    default: break;
+    case Option::APPEND_IF_EXISTS_OR_ADD:
+      return HeaderOps::Append::kAppendOrAdd;
+    case Option::ADD_IF_ABSENT:
+      return HeaderOps::Append::kAddIfAbsent;
+    case Option::OVERWRITE_IF_EXISTS_OR_ADD:
+      return HeaderOps::Append::kOverwriteOrAdd;
+    case Option::OVERWRITE_IF_EXISTS:
+      return HeaderOps::Append::kOverwriteIfExists;
+    default:
+      break;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(where, ": append_action ", static_cast<int>(option.append_action()),
-                   " is not supported"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      where, ": append_action ", static_cast<int>(option.append_action()), " is not supported"));
 }
 
 absl::StatusOr<HeaderOps::Addition> CompileAddition(const core_v3::HeaderValueOption& option,
@@ -68,8 +72,8 @@ absl::StatusOr<HeaderOps::Addition> CompileAddition(const core_v3::HeaderValueOp
     return absl::InvalidArgumentError(
         absl::StrCat(where, ": header name \"", option.header().key(), "\" can't be set"));
   }
-  const std::string& value = option.header().raw_value().empty() ? option.header().value()
-                                                                 : option.header().raw_value();
+  const std::string& value =
+      option.header().raw_value().empty() ? option.header().value() : option.header().raw_value();
   if (!IsValue(value)) {
     return absl::InvalidArgumentError(
         absl::StrCat(where, ": the value of \"", addition.name, "\" has a line break or NUL"));
@@ -78,8 +82,8 @@ absl::StatusOr<HeaderOps::Addition> CompileAddition(const core_v3::HeaderValueOp
   addition.keep_empty = option.keep_empty_value();
   auto format = Format::Compile(value, /*omit_empty=*/true, environment);
   if (!format.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(where, ": header \"", addition.name, "\": ",
-                                                   format.status().message()));
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ": header \"", addition.name, "\": ", format.status().message()));
   }
   if ((*format)->is_literal()) {
     addition.literal = (*format)->literal();
@@ -98,10 +102,9 @@ absl::StatusOr<HeaderOps> CompileHeaderOps(
   HeaderOps ops;
   const bool request = absl::StartsWith(field, "request");
   for (int i = 0; i < add.size(); ++i) {
-    ASSIGN_OR_RETURN(
-        HeaderOps::Addition addition,
-        CompileAddition(add[i], absl::StrCat(where, ": ", field, "_to_add[", i, "]"), request,
-                        environment));
+    ASSIGN_OR_RETURN(HeaderOps::Addition addition,
+                     CompileAddition(add[i], absl::StrCat(where, ": ", field, "_to_add[", i, "]"),
+                                     request, environment));
     ops.add.push_back(std::move(addition));
   }
   for (const std::string& name : remove) {

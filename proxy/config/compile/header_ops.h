@@ -19,8 +19,8 @@ namespace meltemi::proxy {
 
 struct FormatEnvironment;
 
-// `field` names the pair in errors: "request_headers". Pseudo headers may be set on requests, removed
-// nowhere.
+// `field` names the pair in errors: "request_headers". Pseudo headers may be set on requests,
+// removed nowhere.
 absl::StatusOr<HeaderOps> CompileHeaderOps(
     const google::protobuf::RepeatedPtrField<envoy::config::core::v3::HeaderValueOption>& add,
     const google::protobuf::RepeatedPtrField<std::string>& remove, absl::string_view where,

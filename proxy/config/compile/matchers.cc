@@ -60,8 +60,8 @@ absl::StatusOr<std::shared_ptr<const Regex>> CompileRegex(const matcher_v3::Rege
   return compiled;
 }
 
-absl::StatusOr<RegexRewrite> CompileRegexRewrite(
-    const matcher_v3::RegexMatchAndSubstitute& rewrite, absl::string_view where) {
+absl::StatusOr<RegexRewrite> CompileRegexRewrite(const matcher_v3::RegexMatchAndSubstitute& rewrite,
+                                                 absl::string_view where) {
   RETURN_IF_ERROR(CheckSupported(rewrite, where, {"pattern", "substitution"}));
   RegexRewrite out;
   ASSIGN_OR_RETURN(out.pattern, CompileRegex(rewrite.pattern(), absl::StrCat(where, ".pattern")));
@@ -75,8 +75,7 @@ absl::StatusOr<RegexRewrite> CompileRegexRewrite(
 absl::StatusOr<StringMatcher> CompileStringMatcher(const matcher_v3::StringMatcher& matcher,
                                                    absl::string_view where) {
   RETURN_IF_ERROR(CheckSupported(
-      matcher, where,
-      {"exact", "prefix", "suffix", "safe_regex", "contains", "ignore_case"}));
+      matcher, where, {"exact", "prefix", "suffix", "safe_regex", "contains", "ignore_case"}));
   StringMatcher out;
   out.ignore_case = matcher.ignore_case();
   switch (matcher.match_pattern_case()) {
@@ -105,8 +104,8 @@ absl::StatusOr<StringMatcher> CompileStringMatcher(const matcher_v3::StringMatch
     default:
       return Wrong(where, "no match pattern is set");
   }
-  if (out.text.empty() && (out.kind == Kind::kPrefix || out.kind == Kind::kSuffix ||
-                           out.kind == Kind::kContains)) {
+  if (out.text.empty() &&
+      (out.kind == Kind::kPrefix || out.kind == Kind::kSuffix || out.kind == Kind::kContains)) {
     return Wrong(where, "a prefix, suffix or part to match must not be empty");
   }
   if (out.ignore_case) absl::AsciiStrToLower(&out.text);
@@ -149,11 +148,11 @@ absl::StatusOr<StringMatcher> CompileOldHeaderMatch(const route_v3::HeaderMatche
 
 absl::StatusOr<HeaderMatcher> CompileHeaderMatcher(const route_v3::HeaderMatcher& matcher,
                                                    absl::string_view where) {
-  RETURN_IF_ERROR(CheckSupported(
-      matcher, where,
-      {"name", "exact_match", "safe_regex_match", "range_match.**", "present_match",
-       "prefix_match", "suffix_match", "contains_match", "string_match", "invert_match",
-       "treat_missing_header_as_empty"}));
+  RETURN_IF_ERROR(
+      CheckSupported(matcher, where,
+                     {"name", "exact_match", "safe_regex_match", "range_match.**", "present_match",
+                      "prefix_match", "suffix_match", "contains_match", "string_match",
+                      "invert_match", "treat_missing_header_as_empty"}));
   if (matcher.name().empty()) return Wrong(where, "'name' is empty");
   HeaderMatcher out;
   out.name = absl::AsciiStrToLower(matcher.name());

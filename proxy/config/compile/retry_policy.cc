@@ -62,8 +62,7 @@ absl::Status CompileBackoff(const route_v3::RetryPolicy& policy, absl::string_vi
                      CompileDuration(backoff.max_interval(), absl::StrCat(at, ".max_interval")));
   }
   if (out->backoff_max < out->backoff_base) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(at, ".max_interval is below base_interval"));
+    return absl::InvalidArgumentError(absl::StrCat(at, ".max_interval is below base_interval"));
   }
   return absl::OkStatus();
 }
@@ -72,12 +71,12 @@ absl::Status CompileBackoff(const route_v3::RetryPolicy& policy, absl::string_vi
 
 absl::StatusOr<std::shared_ptr<const RetryPolicy>> CompileRetryPolicy(
     const route_v3::RetryPolicy& policy, absl::string_view where) {
-  RETURN_IF_ERROR(CheckSupported(
-      policy, where,
-      {"retry_on", "num_retries.**", "per_try_timeout.**", "per_try_idle_timeout.**",
-       "retry_priority.**", "retry_host_predicate.**", "host_selection_retry_max_attempts",
-       "retriable_status_codes", "retry_back_off.**", "retriable_headers",
-       "retriable_request_headers"}));
+  RETURN_IF_ERROR(
+      CheckSupported(policy, where,
+                     {"retry_on", "num_retries.**", "per_try_timeout.**", "per_try_idle_timeout.**",
+                      "retry_priority.**", "retry_host_predicate.**",
+                      "host_selection_retry_max_attempts", "retriable_status_codes",
+                      "retry_back_off.**", "retriable_headers", "retriable_request_headers"}));
   auto out = std::make_shared<RetryPolicy>();
   std::string bad_word;
   if (!ParseRetryOn(policy.retry_on(), &out->retry_on, &out->retriable_status_codes, &bad_word)) {
@@ -86,8 +85,9 @@ absl::StatusOr<std::shared_ptr<const RetryPolicy>> CompileRetryPolicy(
   }
   if (policy.has_num_retries()) out->retries_max = policy.num_retries().value();
   if (policy.has_per_try_timeout()) {
-    ASSIGN_OR_RETURN(out->per_try_timeout,
-                     CompileDuration(policy.per_try_timeout(), absl::StrCat(where, ".per_try_timeout")));
+    ASSIGN_OR_RETURN(
+        out->per_try_timeout,
+        CompileDuration(policy.per_try_timeout(), absl::StrCat(where, ".per_try_timeout")));
   }
   if (policy.has_per_try_idle_timeout()) {
     ASSIGN_OR_RETURN(out->per_try_idle_timeout,
@@ -97,15 +97,15 @@ absl::StatusOr<std::shared_ptr<const RetryPolicy>> CompileRetryPolicy(
   RETURN_IF_ERROR(CompilePredicates(policy, where, out.get()));
   RETURN_IF_ERROR(CompileBackoff(policy, where, out.get()));
   if (policy.host_selection_retry_max_attempts() > 0) {
-    out->host_selection_tries = static_cast<uint32_t>(
-        std::min<int64_t>(policy.host_selection_retry_max_attempts(), 100));
+    out->host_selection_tries =
+        static_cast<uint32_t>(std::min<int64_t>(policy.host_selection_retry_max_attempts(), 100));
   }
   for (const uint32_t code : policy.retriable_status_codes()) {
     out->retriable_status_codes.push_back(code);
   }
-  ASSIGN_OR_RETURN(out->retriable_headers,
-                   CompileHeaderMatchers(policy.retriable_headers(),
-                                         absl::StrCat(where, ".retriable_headers")));
+  ASSIGN_OR_RETURN(
+      out->retriable_headers,
+      CompileHeaderMatchers(policy.retriable_headers(), absl::StrCat(where, ".retriable_headers")));
   ASSIGN_OR_RETURN(out->retriable_request_headers,
                    CompileHeaderMatchers(policy.retriable_request_headers(),
                                          absl::StrCat(where, ".retriable_request_headers")));

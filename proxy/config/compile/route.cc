@@ -37,10 +37,10 @@ absl::Status CompileAction(const route_v3::Route& config, const std::string& whe
     }
     case route_v3::Route::kDirectResponse: {
       route->action = Route::Action::kDirectResponse;
-      ASSIGN_OR_RETURN(route->direct,
-                       CompileDirectResponse(config.direct_response(),
-                                             absl::StrCat(where, ": direct_response"),
-                                             body_bytes_max));
+      ASSIGN_OR_RETURN(
+          route->direct,
+          CompileDirectResponse(config.direct_response(), absl::StrCat(where, ": direct_response"),
+                                body_bytes_max));
       return absl::OkStatus();
     }
     case route_v3::Route::kNonForwardingAction:
@@ -65,19 +65,17 @@ absl::StatusOr<std::unique_ptr<Route>> CompileRoute(const route_v3::Route& confi
   auto route = std::make_unique<Route>();
   route->name = config.name();
   route->decorator_operation = config.decorator().operation();
-  ASSIGN_OR_RETURN(route->match,
-                   CompileRouteMatch(config.match(), absl::StrCat(where, ": match")));
+  ASSIGN_OR_RETURN(route->match, CompileRouteMatch(config.match(), absl::StrCat(where, ": match")));
   RETURN_IF_ERROR(CompileAction(config, where, context, body_bytes_max, route.get()));
-  ASSIGN_OR_RETURN(route->own_request_ops,
-                   CompileHeaderOps(config.request_headers_to_add(),
-                                    config.request_headers_to_remove(), where, "request_headers",
-                                    context.environment));
-  ASSIGN_OR_RETURN(route->own_response_ops,
-                   CompileHeaderOps(config.response_headers_to_add(),
-                                    config.response_headers_to_remove(), where,
-                                    "response_headers", context.environment));
-  ASSIGN_OR_RETURN(route->filters,
-                   CompileFilterOverrides(config.typed_per_filter_config(), where));
+  ASSIGN_OR_RETURN(
+      route->own_request_ops,
+      CompileHeaderOps(config.request_headers_to_add(), config.request_headers_to_remove(), where,
+                       "request_headers", context.environment));
+  ASSIGN_OR_RETURN(
+      route->own_response_ops,
+      CompileHeaderOps(config.response_headers_to_add(), config.response_headers_to_remove(), where,
+                       "response_headers", context.environment));
+  ASSIGN_OR_RETURN(route->filters, CompileFilterOverrides(config.typed_per_filter_config(), where));
   if (config.has_per_request_buffer_limit_bytes()) {
     route->retry_shadow_buffer_bytes = config.per_request_buffer_limit_bytes().value();
   }
@@ -117,8 +115,8 @@ absl::Status CompileHostFields(const route_v3::VirtualHost& config, const std::s
   RETURN_IF_ERROR(CheckSupported(
       config, where,
       {"name", "domains", "routes", "require_tls", "request_headers_to_add",
-       "request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove",
-       "cors", "typed_per_filter_config", "include_request_attempt_count",
+       "request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove", "cors",
+       "typed_per_filter_config", "include_request_attempt_count",
        "include_attempt_count_in_response", "retry_policy", "per_request_buffer_limit_bytes.**",
        "request_mirror_policies", "metadata.**"}));
   host->name = config.name();
@@ -132,14 +130,12 @@ absl::Status CompileHostFields(const route_v3::VirtualHost& config, const std::s
   host->require_tls_all = config.require_tls() == route_v3::VirtualHost::ALL;
   host->include_attempt_count_request = config.include_request_attempt_count();
   host->include_attempt_count_response = config.include_attempt_count_in_response();
-  ASSIGN_OR_RETURN(host->request_ops,
-                   CompileHeaderOps(config.request_headers_to_add(),
-                                    config.request_headers_to_remove(), where, "request_headers",
-                                    context.environment));
-  ASSIGN_OR_RETURN(host->response_ops,
-                   CompileHeaderOps(config.response_headers_to_add(),
-                                    config.response_headers_to_remove(), where,
-                                    "response_headers", context.environment));
+  ASSIGN_OR_RETURN(host->request_ops, CompileHeaderOps(config.request_headers_to_add(),
+                                                       config.request_headers_to_remove(), where,
+                                                       "request_headers", context.environment));
+  ASSIGN_OR_RETURN(host->response_ops, CompileHeaderOps(config.response_headers_to_add(),
+                                                        config.response_headers_to_remove(), where,
+                                                        "response_headers", context.environment));
   if (config.has_cors()) {
     ASSIGN_OR_RETURN(host->cors, CompileCorsPolicy(config.cors(), absl::StrCat(where, ": cors")));
   }
@@ -155,9 +151,11 @@ absl::Status CompileHostFields(const route_v3::VirtualHost& config, const std::s
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<VirtualHost>> CompileVirtualHost(
-    const route_v3::VirtualHost& config, const std::string& table_where,
-    const CompileContext& context, const RouteTable& table, const Inherited& from_table) {
+absl::StatusOr<std::unique_ptr<VirtualHost>> CompileVirtualHost(const route_v3::VirtualHost& config,
+                                                                const std::string& table_where,
+                                                                const CompileContext& context,
+                                                                const RouteTable& table,
+                                                                const Inherited& from_table) {
   const std::string where = absl::StrCat(table_where, ", virtual host '", config.name(), "'");
   auto host = std::make_unique<VirtualHost>();
   Inherited inherited;
@@ -165,13 +163,11 @@ absl::StatusOr<std::unique_ptr<VirtualHost>> CompileVirtualHost(
   host->routes.reserve(static_cast<size_t>(config.routes_size()));
   for (int i = 0; i < config.routes_size(); ++i) {
     const route_v3::Route& route_config = config.routes(i);
-    const std::string at =
-        route_config.name().empty()
-            ? absl::StrCat(where, ", routes[", i, "]")
-            : absl::StrCat(where, ", routes[", i, "] '", route_config.name(), "'");
-    ASSIGN_OR_RETURN(
-        std::unique_ptr<Route> route,
-        CompileRoute(route_config, at, context, table.direct_response_body_bytes_max));
+    const std::string at = route_config.name().empty() ? absl::StrCat(where, ", routes[", i, "]")
+                                                       : absl::StrCat(where, ", routes[", i, "] '",
+                                                                      route_config.name(), "'");
+    ASSIGN_OR_RETURN(std::unique_ptr<Route> route,
+                     CompileRoute(route_config, at, context, table.direct_response_body_bytes_max));
     Inherit(table, *host, from_table, inherited, route.get());
     host->routes.push_back(std::move(route));
   }
@@ -196,14 +192,12 @@ absl::StatusOr<std::shared_ptr<const RouteTable>> CompileRouteTable(
   if (config.has_max_direct_response_body_size_bytes()) {
     table->direct_response_body_bytes_max = config.max_direct_response_body_size_bytes().value();
   }
-  ASSIGN_OR_RETURN(table->request_ops,
-                   CompileHeaderOps(config.request_headers_to_add(),
-                                    config.request_headers_to_remove(), where, "request_headers",
-                                    context.environment));
-  ASSIGN_OR_RETURN(table->response_ops,
-                   CompileHeaderOps(config.response_headers_to_add(),
-                                    config.response_headers_to_remove(), where,
-                                    "response_headers", context.environment));
+  ASSIGN_OR_RETURN(table->request_ops, CompileHeaderOps(config.request_headers_to_add(),
+                                                        config.request_headers_to_remove(), where,
+                                                        "request_headers", context.environment));
+  ASSIGN_OR_RETURN(table->response_ops, CompileHeaderOps(config.response_headers_to_add(),
+                                                         config.response_headers_to_remove(), where,
+                                                         "response_headers", context.environment));
   ASSIGN_OR_RETURN(table->filters, CompileFilterOverrides(config.typed_per_filter_config(), where));
   Inherited inherited;
   ASSIGN_OR_RETURN(inherited.mirrors, CompileMirrors(config.request_mirror_policies(), where));

@@ -40,14 +40,12 @@ absl::StatusOr<WeightedCluster> CompileClusterWeight(
   out.cluster_header = absl::AsciiStrToLower(weight.cluster_header());
   out.weight = weight.weight().value();
   out.host_rewrite = weight.host_rewrite_literal();
-  ASSIGN_OR_RETURN(out.request_ops,
-                   CompileHeaderOps(weight.request_headers_to_add(),
-                                    weight.request_headers_to_remove(), where, "request_headers",
-                                    context.environment));
-  ASSIGN_OR_RETURN(out.response_ops,
-                   CompileHeaderOps(weight.response_headers_to_add(),
-                                    weight.response_headers_to_remove(), where,
-                                    "response_headers", context.environment));
+  ASSIGN_OR_RETURN(out.request_ops, CompileHeaderOps(weight.request_headers_to_add(),
+                                                     weight.request_headers_to_remove(), where,
+                                                     "request_headers", context.environment));
+  ASSIGN_OR_RETURN(out.response_ops, CompileHeaderOps(weight.response_headers_to_add(),
+                                                      weight.response_headers_to_remove(), where,
+                                                      "response_headers", context.environment));
   ASSIGN_OR_RETURN(out.filters, CompileFilterOverrides(weight.typed_per_filter_config(), where));
   return out;
 }
@@ -86,8 +84,7 @@ absl::Status CompileDestination(const route_v3::RouteAction& action, absl::strin
       return absl::OkStatus();
     case route_v3::RouteAction::kClusterHeader:
       if (action.cluster_header().empty()) return Wrong(where, "'cluster_header' is empty");
-      route->clusters.push_back(
-          {.cluster_header = absl::AsciiStrToLower(action.cluster_header())});
+      route->clusters.push_back({.cluster_header = absl::AsciiStrToLower(action.cluster_header())});
       route->weight_total = 1;
       return absl::OkStatus();
     case route_v3::RouteAction::kWeightedClusters:
@@ -148,8 +145,8 @@ absl::Status CompileTimeouts(const route_v3::RouteAction& action, absl::string_v
   // The older pair; Istio still sends it. max_stream_duration's own fields win.
   RETURN_IF_ERROR(SetDuration(action.has_max_grpc_timeout(), action.max_grpc_timeout(), where,
                               "max_grpc_timeout", &out->grpc_header_max));
-  RETURN_IF_ERROR(SetDuration(action.has_grpc_timeout_offset(), action.grpc_timeout_offset(),
-                              where, "grpc_timeout_offset", &out->grpc_header_offset));
+  RETURN_IF_ERROR(SetDuration(action.has_grpc_timeout_offset(), action.grpc_timeout_offset(), where,
+                              "grpc_timeout_offset", &out->grpc_header_offset));
   const auto& stream = action.max_stream_duration();
   const std::string at = absl::StrCat(where, ".max_stream_duration");
   RETURN_IF_ERROR(SetDuration(stream.has_max_stream_duration(), stream.max_stream_duration(), at,
@@ -163,10 +160,10 @@ absl::Status CompileTimeouts(const route_v3::RouteAction& action, absl::string_v
 
 absl::StatusOr<HashPolicy> CompileHashPolicy(const route_v3::RouteAction::HashPolicy& policy,
                                              absl::string_view where) {
-  RETURN_IF_ERROR(CheckSupported(
-      policy, where,
-      {"header.header_name", "cookie.name", "cookie.ttl.**", "cookie.path",
-       "connection_properties.source_ip", "query_parameter.name", "terminal"}));
+  RETURN_IF_ERROR(
+      CheckSupported(policy, where,
+                     {"header.header_name", "cookie.name", "cookie.ttl.**", "cookie.path",
+                      "connection_properties.source_ip", "query_parameter.name", "terminal"}));
   HashPolicy out;
   out.terminal = policy.terminal();
   switch (policy.policy_specifier_case()) {
@@ -214,9 +211,12 @@ absl::Status CompileUpgrades(const route_v3::RouteAction& action, absl::string_v
 
 int ClusterNotFoundStatus(const route_v3::RouteAction& action) {
   switch (action.cluster_not_found_response_code()) {
-    case route_v3::RouteAction::NOT_FOUND: return 404;
-    case route_v3::RouteAction::INTERNAL_SERVER_ERROR: return 500;
-    default: return 503;
+    case route_v3::RouteAction::NOT_FOUND:
+      return 404;
+    case route_v3::RouteAction::INTERNAL_SERVER_ERROR:
+      return 500;
+    default:
+      return 503;
   }
 }
 
@@ -224,11 +224,11 @@ int ClusterNotFoundStatus(const route_v3::RouteAction& action) {
 
 absl::StatusOr<RouteMatch> CompileRouteMatch(const route_v3::RouteMatch& match,
                                              absl::string_view where) {
-  RETURN_IF_ERROR(CheckSupported(
-      match, where,
-      {"prefix", "path", "safe_regex", "connect_matcher.**", "path_separated_prefix",
-       "case_sensitive.**", "runtime_fraction.**", "headers", "query_parameters", "grpc.**",
-       "tls_context.presented.**"}));
+  RETURN_IF_ERROR(
+      CheckSupported(match, where,
+                     {"prefix", "path", "safe_regex", "connect_matcher.**", "path_separated_prefix",
+                      "case_sensitive.**", "runtime_fraction.**", "headers", "query_parameters",
+                      "grpc.**", "tls_context.presented.**"}));
   RouteMatch out;
   if (match.has_case_sensitive()) out.case_sensitive = match.case_sensitive().value();
   switch (match.path_specifier_case()) {
@@ -304,15 +304,31 @@ absl::StatusOr<std::vector<MirrorPolicy>> CompileMirrors(
 
 absl::Status CompileRouteAction(const route_v3::RouteAction& action, absl::string_view where,
                                 const CompileContext& context, Route* route) {
-  RETURN_IF_ERROR(CheckSupported(
-      action, where,
-      {"cluster", "cluster_header", "weighted_clusters", "cluster_not_found_response_code",
-       "prefix_rewrite", "regex_rewrite", "host_rewrite_literal", "auto_host_rewrite.**",
-       "host_rewrite_header", "host_rewrite_path_regex", "append_x_forwarded_host", "timeout.**",
-       "idle_timeout.**", "retry_policy", "request_mirror_policies", "priority",
-       "include_vh_rate_limits.**",  // there are no rate limits to include
-       "hash_policy", "cors", "max_grpc_timeout.**", "grpc_timeout_offset.**", "upgrade_configs",
-       "max_stream_duration.**"}));
+  RETURN_IF_ERROR(
+      CheckSupported(action, where,
+                     {"cluster",
+                      "cluster_header",
+                      "weighted_clusters",
+                      "cluster_not_found_response_code",
+                      "prefix_rewrite",
+                      "regex_rewrite",
+                      "host_rewrite_literal",
+                      "auto_host_rewrite.**",
+                      "host_rewrite_header",
+                      "host_rewrite_path_regex",
+                      "append_x_forwarded_host",
+                      "timeout.**",
+                      "idle_timeout.**",
+                      "retry_policy",
+                      "request_mirror_policies",
+                      "priority",
+                      "include_vh_rate_limits.**",  // there are no rate limits to include
+                      "hash_policy",
+                      "cors",
+                      "max_grpc_timeout.**",
+                      "grpc_timeout_offset.**",
+                      "upgrade_configs",
+                      "max_stream_duration.**"}));
   RETURN_IF_ERROR(CompileDestination(action, where, context, route));
   RETURN_IF_ERROR(CompileRewrite(action, where, &route->rewrite));
   RETURN_IF_ERROR(CompileTimeouts(action, where, &route->timeouts));
@@ -323,9 +339,9 @@ absl::Status CompileRouteAction(const route_v3::RouteAction& action, absl::strin
                                                       absl::StrCat(where, ".retry_policy")));
   }
   for (int i = 0; i < action.hash_policy_size(); ++i) {
-    ASSIGN_OR_RETURN(HashPolicy policy,
-                     CompileHashPolicy(action.hash_policy(i),
-                                       absl::StrCat(where, ".hash_policy[", i, "]")));
+    ASSIGN_OR_RETURN(
+        HashPolicy policy,
+        CompileHashPolicy(action.hash_policy(i), absl::StrCat(where, ".hash_policy[", i, "]")));
     route->hash.push_back(std::move(policy));
   }
   ASSIGN_OR_RETURN(route->mirrors, CompileMirrors(action.request_mirror_policies(), where));

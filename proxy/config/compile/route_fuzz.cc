@@ -1,4 +1,5 @@
-// Any RouteConfiguration: it compiles or is refused with a reason; what compiles can be matched with.
+// Any RouteConfiguration: it compiles or is refused with a reason; what compiles can be matched
+// with.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

@@ -40,7 +40,8 @@ class CompileRouteTest : public ::testing::Test {
     return *table_->virtual_hosts[0]->routes[0];
   }
   std::string ErrorOf(const std::string& route_body) {
-    const auto table = CompileHost(absl::StrCat("routes { name: 'r' match { prefix: '/' } ", route_body, " }"));
+    const auto table =
+        CompileHost(absl::StrCat("routes { name: 'r' match { prefix: '/' } ", route_body, " }"));
     EXPECT_FALSE(table.ok());
     return std::string(table.status().message());
   }
@@ -56,7 +57,8 @@ constexpr char kIstioShaped[] = R"(
   virtual_hosts {
     name: "flaskapp.default.svc.cluster.local:80"
     domains: "flaskapp.default.svc.cluster.local"
-    domains: "flaskapp" domains: "flaskapp.default.svc" domains: "flaskapp.default" domains: "10.96.3.4"
+    domains: "flaskapp" domains: "flaskapp.default.svc" domains: "flaskapp.default" domains:
+        "10.96.3.4"
     routes {
       match {
         prefix: "/" case_sensitive { value: true }
@@ -71,7 +73,7 @@ constexpr char kIstioShaped[] = R"(
           retry_host_predicate {
             name: "envoy.retry_host_predicates.previous_hosts"
             typed_config {
-              [type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate] {}
+      [type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate] {}
             }
           }
           host_selection_retry_max_attempts: 5
@@ -91,8 +93,8 @@ constexpr char kIstioShaped[] = R"(
       match { prefix: "/" }
       route {
         weighted_clusters {
-          clusters { name: "outbound|80|v1|flaskapp.default.svc.cluster.local" weight { value: 70 } }
-          clusters { name: "outbound|80|v2|flaskapp.default.svc.cluster.local" weight { value: 30 } }
+      clusters { name: "outbound|80|v1|flaskapp.default.svc.cluster.local" weight { value: 70 } }
+      clusters { name: "outbound|80|v2|flaskapp.default.svc.cluster.local" weight { value: 30 } }
           total_weight { value: 100 }
         }
         timeout { seconds: 3 }
@@ -102,7 +104,8 @@ constexpr char kIstioShaped[] = R"(
   }
   virtual_hosts {
     name: "allow_any" domains: "*"
-    routes { name: "allow_any" match { prefix: "/" } route { cluster: "PassthroughCluster" timeout {} } }
+    routes { name: "allow_any" match { prefix: "/" } route { cluster: "PassthroughCluster"
+        timeout {} } }
     include_request_attempt_count: true
   }
   validate_clusters { value: false }
@@ -174,7 +177,8 @@ TEST_F(CompileRouteTest, TheWaysToAppend) {
     route { cluster: "c" }
     request_headers_to_add { header { key: "a" value: "1" } append { value: false } }
     request_headers_to_add { header { key: "b" value: "1" } append_action: ADD_IF_ABSENT }
-    request_headers_to_add { header { key: "Host" value: "h" } append_action: OVERWRITE_IF_EXISTS_OR_ADD }
+    request_headers_to_add { header { key: "Host" value: "h" } append_action:
+        OVERWRITE_IF_EXISTS_OR_ADD }
   )");
   ASSERT_EQ(route.own_request_ops.add.size(), 3u);
   EXPECT_EQ(route.own_request_ops.add[0].append, HeaderOps::Append::kOverwriteOrAdd);
@@ -225,8 +229,10 @@ TEST_F(CompileRouteTest, WhatALevelDoesNotSayComesFromTheOneAbove) {
       value { [type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault] {
         abort { http_status: 500 percentage { numerator: 10 } } } }
     }
-    routes { match { path: "/own" } route { cluster: "c" retry_policy { retry_on: "reset" } request_mirror_policies { cluster: "n" } } }
-    routes { match { prefix: "/" } route { weighted_clusters { clusters { name: "c" weight { value: 1 } } } } }
+    routes { match { path: "/own" } route { cluster: "c" retry_policy { retry_on: "reset" }
+        request_mirror_policies { cluster: "n" } } }
+    routes { match { prefix: "/" } route { weighted_clusters { clusters { name: "c" weight {
+        value: 1 } } } } }
   )");
   ASSERT_TRUE(table.ok()) << table.status();
   const auto& routes = (*table)->virtual_hosts[0]->routes;
@@ -255,7 +261,8 @@ TEST_F(CompileRouteTest, FaultAndCorsOfARoute) {
     typed_per_filter_config {
       key: "envoy.filters.http.cors"
       value { [type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy] {
-        allow_origin_string_match { prefix: "https://" } allow_methods: "GET" allow_credentials { value: true }
+        allow_origin_string_match { prefix: "https://" } allow_methods: "GET" allow_credentials {
+            value: true }
         forward_not_matching_preflights { value: false } } }
     })");
   const FaultPolicy& fault = *route.filters.fault;
@@ -271,12 +278,15 @@ TEST_F(CompileRouteTest, FaultAndCorsOfARoute) {
 }
 
 TEST_F(CompileRouteTest, ErrorsNameTableHostRouteAndField) {
-  EXPECT_EQ(ErrorOf("route { cluster: 'c' metadata_match {} }"),
-            "route table 't', virtual host 'h', routes[0] 'r': route: field 'metadata_match' is not "
-            "supported");
-  EXPECT_EQ(ErrorOf("route { cluster: 'c' } request_headers_to_add { header { key: 'x' value: '%NO(1)%' } }"),
-            "route table 't', virtual host 'h', routes[0] 'r': request_headers_to_add[0]: header "
-            "\"x\": command %NO(1)%: unknown or not supported");
+  EXPECT_EQ(
+      ErrorOf("route { cluster: 'c' metadata_match {} }"),
+      "route table 't', virtual host 'h', routes[0] 'r': route: field 'metadata_match' is not "
+      "supported");
+  EXPECT_EQ(
+      ErrorOf(
+          "route { cluster: 'c' } request_headers_to_add { header { key: 'x' value: '%NO(1)%' } }"),
+      "route table 't', virtual host 'h', routes[0] 'r': request_headers_to_add[0]: header "
+      "\"x\": command %NO(1)%: unknown or not supported");
 }
 
 TEST_F(CompileRouteTest, WhatIsWrongIsRefused) {
@@ -285,7 +295,8 @@ TEST_F(CompileRouteTest, WhatIsWrongIsRefused) {
       "route {}",
       "route { cluster: '' }",
       "route { weighted_clusters { clusters { name: 'a' weight { value: 0 } } } }",
-      "route { weighted_clusters { clusters { name: 'a' weight { value: 1 } } total_weight { value: 2 } } }",
+      "route { weighted_clusters { clusters { name: 'a' weight { value: 1 } } total_weight { "
+      "value: 2 } } }",
       "route { weighted_clusters { clusters { name: 'a' } } }",
       "route { cluster: 'c' timeout { seconds: -1 } }",
       "route { cluster: 'c' retry_policy { retry_on: 'sometimes' } }",
@@ -295,7 +306,8 @@ TEST_F(CompileRouteTest, WhatIsWrongIsRefused) {
       "route { cluster: 'c' upgrade_configs { upgrade_type: 'CONNECT' connect_config {} } }",
       "route { cluster: 'c' internal_redirect_policy {} }",
       "route { cluster: 'c' hedge_policy { hedge_on_per_try_timeout: true } }",
-      "route { cluster: 'c' prefix_rewrite: '/a' regex_rewrite { pattern { regex: 'a' } substitution: 'b' } }",
+      "route { cluster: 'c' prefix_rewrite: '/a' regex_rewrite { pattern { regex: 'a' } "
+      "substitution: 'b' } }",
       "route { cluster: 'c' regex_rewrite { pattern { regex: 'a' } substitution: '\\\\1' } }",
       "route { cluster: 'c' regex_rewrite { pattern { regex: '(' } substitution: 'b' } }",
       "route { cluster_specifier_plugin: 'p' }",
@@ -317,7 +329,8 @@ TEST_F(CompileRouteTest, WhatIsWrongIsRefused) {
         CompileHost(absl::StrCat("routes { name: 'r' match { prefix: '/' } ", body, " }"));
     EXPECT_FALSE(table.ok()) << body;
     if (!table.ok()) {
-      EXPECT_EQ(table.status().message().find("route table 't', virtual host 'h', routes[0] 'r'"), 0u)
+      EXPECT_EQ(table.status().message().find("route table 't', virtual host 'h', routes[0] 'r'"),
+                0u)
           << table.status();
     }
   }
@@ -325,17 +338,20 @@ TEST_F(CompileRouteTest, WhatIsWrongIsRefused) {
 
 TEST_F(CompileRouteTest, MatchesThatCanNotBeAreRefused) {
   for (const char* match : {
-           "", "prefix: '/' dynamic_metadata {}", "safe_regex { regex: '[' }", "safe_regex {}",
-           "path_separated_prefix: '/a/'", "path_match_policy {}",
+           "",
+           "prefix: '/' dynamic_metadata {}",
+           "safe_regex { regex: '[' }",
+           "safe_regex {}",
+           "path_separated_prefix: '/a/'",
+           "path_match_policy {}",
            "prefix: '/' headers { string_match { exact: 'a' } }",
            "prefix: '/' headers { name: 'a' string_match {} }",
            "prefix: '/' headers { name: 'a' string_match { prefix: '' } }",
            "prefix: '/' query_parameters { string_match { exact: 'a' } }",
            "prefix: '/' tls_context { validated { value: true } }",
        }) {
-    EXPECT_FALSE(CompileHost(absl::StrCat("routes { match { ", match,
-                                          " } route { cluster: 'c' } }"))
-                     .ok())
+    EXPECT_FALSE(
+        CompileHost(absl::StrCat("routes { match { ", match, " } route { cluster: 'c' } }")).ok())
         << match;
   }
 }

@@ -10,10 +10,9 @@
 #define MELTEMI_TRY_CONCAT(a, b) MELTEMI_TRY_CONCAT_INNER(a, b)
 
 // Returns the status of `expression` from the surrounding function unless it is ok.
-#define RETURN_IF_ERROR(expression)                               \
-  do {                                                            \
-    if (absl::Status try_status = (expression); !try_status.ok()) \
-      return try_status;                                          \
+#define RETURN_IF_ERROR(expression)                                                  \
+  do {                                                                               \
+    if (absl::Status try_status = (expression); !try_status.ok()) return try_status; \
   } while (false)
 
 // `target` = the value of the StatusOr `expression`, or return of its status.

@@ -96,7 +96,7 @@ class CorsFilter final : public Filter {
   FilterStream& stream_;
   const CorsPolicy& policy_;  // of the stream's route, which the stream keeps alive
   Counters& counters_;
-  std::string origin_;        // of an allowed request
+  std::string origin_;  // of an allowed request
 };
 
 class CorsFactory final : public FilterFactory {

@@ -1,6 +1,6 @@
-// Cross-origin resource sharing (envoy.filters.http.cors): answers preflights, and marks the answers to
-// requests from allowed origins. What is allowed comes from the route (overrides, else Route::cors).
-// Source: WHATWG Fetch, "CORS protocol"; Envoy's filter for what it leaves open.
+// Cross-origin resource sharing (envoy.filters.http.cors): answers preflights, and marks the
+// answers to requests from allowed origins. What is allowed comes from the route (overrides, else
+// Route::cors). Source: WHATWG Fetch, "CORS protocol"; Envoy's filter for what it leaves open.
 #pragma once
 
 #include <memory>

@@ -101,7 +101,8 @@ class FaultFilter final : public Filter {
     Duration delay = policy_->delay.value_or(Duration(0));
     Fraction share = policy_->delay_share;
     if (policy_->delay_from_header) {
-      delay = milliseconds(std::min<uint64_t>(NumberIn(headers, kDelayHeader).value_or(0), INT32_MAX));
+      delay =
+          milliseconds(std::min<uint64_t>(NumberIn(headers, kDelayHeader).value_or(0), INT32_MAX));
       share = ShareOf(share, headers, kDelayShareHeader);
     }
     if (delay <= Duration(0) || !share.Hit(stream_.random().Next()) || !Count()) return Duration(0);

@@ -123,7 +123,9 @@ TEST_F(FaultTest, TheRouteReplacesOrDisables) {
   EXPECT_EQ(NewFilter(Abort(500)), nullptr);
 }
 
-TEST_F(FaultTest, APolicyWithoutFaultsCostsNothing) { EXPECT_EQ(NewFilter(FaultPolicy()), nullptr); }
+TEST_F(FaultTest, APolicyWithoutFaultsCostsNothing) {
+  EXPECT_EQ(NewFilter(FaultPolicy()), nullptr);
+}
 
 TEST_F(FaultTest, TheLimitOfActiveFaultsHoldsUntilAStreamEnds) {
   FaultPolicy policy = Delay(seconds(1));
@@ -153,10 +155,12 @@ TEST_F(FaultTest, CallersSteerFaultsWhereThePolicySaysSo) {
   policy.abort_from_header = true;
   policy.abort_share = {100, 100};
   EXPECT_EQ(NewFilter(policy)->OnRequestHeaders(*Request(), true), FilterResult::kContinue);
-  EXPECT_EQ(NewFilter(policy)->OnRequestHeaders(*Request({{"x-envoy-fault-delay-request", "20"}}), true),
-            FilterResult::kPause);
-  EXPECT_EQ(NewFilter(policy)->OnRequestHeaders(*Request({{"x-envoy-fault-abort-request", "429"}}), true),
-            FilterResult::kAnswered);
+  EXPECT_EQ(
+      NewFilter(policy)->OnRequestHeaders(*Request({{"x-envoy-fault-delay-request", "20"}}), true),
+      FilterResult::kPause);
+  EXPECT_EQ(
+      NewFilter(policy)->OnRequestHeaders(*Request({{"x-envoy-fault-abort-request", "429"}}), true),
+      FilterResult::kAnswered);
   EXPECT_EQ(stream_.answer->status, 429);
   // A share of 0 asked for wins over 100 configured.
   EXPECT_EQ(NewFilter(policy)->OnRequestHeaders(

@@ -113,9 +113,9 @@ std::string Underscored(absl::string_view text) {
 
 void DescribeAttempt(const Row& row, const ErrorContext& context, ErrorReply* reply) {
   reply->details = absl::StrCat("upstream_reset_before_response_started{", Underscored(row.reason));
-  reply->body = absl::StrCat("upstream connect error or disconnect/reset before headers. ",
-                             context.retried ? "retried and the latest " : "",
-                             "reset reason: ", row.reason);
+  reply->body =
+      absl::StrCat("upstream connect error or disconnect/reset before headers. ",
+                   context.retried ? "retried and the latest " : "", "reset reason: ", row.reason);
   if (!context.transport_failure.empty()) {
     absl::StrAppend(&reply->details, "|", Underscored(context.transport_failure));
     absl::StrAppend(&reply->body, ", transport failure reason: ", context.transport_failure);
@@ -162,15 +162,21 @@ ErrorReply MapError(StreamError error, const ErrorContext& context) {
 
 int GrpcStatusFromHttp(int http_status) {
   switch (http_status) {
-    case 400: return kGrpcInternal;
-    case 401: return kGrpcUnauthenticated;
-    case 403: return kGrpcPermissionDenied;
-    case 404: return kGrpcUnimplemented;
+    case 400:
+      return kGrpcInternal;
+    case 401:
+      return kGrpcUnauthenticated;
+    case 403:
+      return kGrpcPermissionDenied;
+    case 404:
+      return kGrpcUnimplemented;
     case 429:
     case 502:
     case 503:
-    case 504: return kGrpcUnavailable;
-    default: return kGrpcUnknown;
+    case 504:
+      return kGrpcUnavailable;
+    default:
+      return kGrpcUnknown;
   }
 }
 
@@ -246,7 +252,8 @@ LocalAnswer MakeLocalAnswer(int status, int grpc_status, absl::string_view body,
 }
 
 LocalAnswer MakeLocalAnswer(const ErrorReply& reply, const http::HeaderMap* request) {
-  LocalAnswer answer = MakeLocalAnswer(reply.status, reply.grpc_status, reply.body, request, nullptr);
+  LocalAnswer answer =
+      MakeLocalAnswer(reply.status, reply.grpc_status, reply.body, request, nullptr);
   if (reply.overloaded) answer.headers->Set(HeaderId::kXEnvoyOverloaded, "true");
   return answer;
 }

@@ -1,9 +1,11 @@
-// The one place that turns a StreamError into an answer: status, response flags, details word, body,
-// and the headers of an answer that the proxy makes itself (HTTP and gRPC). Pure functions; any thread.
+// The one place that turns a StreamError into an answer: status, response flags, details word,
+// body, and the headers of an answer that the proxy makes itself (HTTP and gRPC). Pure functions;
+// any thread.
 //
 // Facts and words are Envoy's (local replies, response_code_details, resetReasonToString), so that
 // dashboards and habits keep working. One departure, which Envoy itself has made since: a gRPC
-// request that ran out of time gets DEADLINE_EXCEEDED, not UNAVAILABLE (UNAVAILABLE invites a retry).
+// request that ran out of time gets DEADLINE_EXCEEDED, not UNAVAILABLE (UNAVAILABLE invites a
+// retry).
 #pragma once
 
 #include <cstdint>
@@ -25,10 +27,10 @@ struct ErrorContext {
 };
 
 struct ErrorReply {
-  int status = 500;        // what an HTTP client is told; also for errors that nobody is left to hear
-  int grpc_status = 2;     // what a gRPC client is told instead
-  uint32_t flags = 0;      // ResponseFlag bits
-  std::string details;     // %RESPONSE_CODE_DETAILS%
+  int status = 500;     // what an HTTP client is told; also for errors that nobody is left to hear
+  int grpc_status = 2;  // what a gRPC client is told instead
+  uint32_t flags = 0;   // ResponseFlag bits
+  std::string details;  // %RESPONSE_CODE_DETAILS%
   std::string body;
   absl::string_view counter;  // Envoy's cluster or HTTP counter for it; "" when it has none
   bool overloaded = false;    // x-envoy-overloaded: true goes with it
@@ -40,8 +42,8 @@ ErrorReply MapError(StreamError error, const ErrorContext& context = {});
 // The flags alone (TCP connections, broken-off responses).
 uint32_t ErrorFlags(StreamError error);
 
-// "connection timeout", "remote reset" …: Envoy's words for why an attempt ended; "" for errors that
-// are not of an attempt.
+// "connection timeout", "remote reset" …: Envoy's words for why an attempt ended; "" for errors
+// that are not of an attempt.
 absl::string_view ResetReason(StreamError error);
 
 // Envoy's mapping of an HTTP status to gRPC's for answers that the proxy makes.

@@ -42,8 +42,7 @@ TEST(MapErrorTest, GivesEveryFailureEnvoysStatusFlagDetailsAndBody) {
        "upstream_reset_before_response_started{remote_connection_failure}",
        before + "remote connection failure"},
       {StreamError::kConnectTimeout, 503, 14, "UF",
-       "upstream_reset_before_response_started{connection_timeout}",
-       before + "connection timeout"},
+       "upstream_reset_before_response_started{connection_timeout}", before + "connection timeout"},
       {StreamError::kUpstreamReset, 503, 14, "UR",
        "upstream_reset_before_response_started{remote_reset}", before + "remote reset"},
       {StreamError::kUpstreamTermination, 503, 14, "UC",
@@ -51,8 +50,7 @@ TEST(MapErrorTest, GivesEveryFailureEnvoysStatusFlagDetailsAndBody) {
        before + "connection termination"},
       {StreamError::kUpstreamProtocol, 502, 14, "UPE",
        "upstream_reset_before_response_started{protocol_error}", before + "protocol error"},
-      {StreamError::kRequestTimeout, 504, 4, "UT", "response_timeout",
-       "upstream request timeout"},
+      {StreamError::kRequestTimeout, 504, 4, "UT", "response_timeout", "upstream request timeout"},
       {StreamError::kPerTryTimeout, 504, 4, "UT", "upstream_per_try_timeout",
        "upstream request timeout"},
       {StreamError::kStreamIdleTimeout, 504, 14, "SI", "stream_idle_timeout", "stream timeout"},
@@ -120,7 +118,8 @@ TEST(MapErrorTest, TakesTheRoutesStatusForAMissingCluster) {
 TEST(LocalAnswerTest, HttpGetsPlainTextWithItsLength) {
   http::HeaderMapPtr request = HeaderMap::New();
   request->set_method("GET");
-  const LocalAnswer answer = MakeLocalAnswer(MapError(StreamError::kNoHealthyUpstream), request.get());
+  const LocalAnswer answer =
+      MakeLocalAnswer(MapError(StreamError::kNoHealthyUpstream), request.get());
   EXPECT_EQ(answer.headers->status(), 503);
   EXPECT_EQ(answer.headers->Get(HeaderId::kContentType), "text/plain");
   EXPECT_EQ(answer.headers->Get(HeaderId::kContentLength), "19");
@@ -130,7 +129,8 @@ TEST(LocalAnswerTest, HttpGetsPlainTextWithItsLength) {
 TEST(LocalAnswerTest, HeadGetsTheLengthButNoBody) {
   http::HeaderMapPtr request = HeaderMap::New();
   request->set_method("HEAD");
-  const LocalAnswer answer = MakeLocalAnswer(MapError(StreamError::kNoHealthyUpstream), request.get());
+  const LocalAnswer answer =
+      MakeLocalAnswer(MapError(StreamError::kNoHealthyUpstream), request.get());
   EXPECT_EQ(answer.headers->Get(HeaderId::kContentLength), "19");
   EXPECT_EQ(answer.body, "");
 }
@@ -143,12 +143,14 @@ TEST(LocalAnswerTest, NoBodyMeansLengthZero) {
 }
 
 TEST(LocalAnswerTest, StatusWithoutContentHasNoLength) {
-  EXPECT_FALSE(MakeLocalAnswer(204, -1, "", nullptr, nullptr).headers->Has(HeaderId::kContentLength));
+  EXPECT_FALSE(
+      MakeLocalAnswer(204, -1, "", nullptr, nullptr).headers->Has(HeaderId::kContentLength));
 }
 
 TEST(LocalAnswerTest, GrpcGetsTrailersOnly) {
   const http::HeaderMapPtr request = GrpcRequest("application/grpc+proto");
-  const LocalAnswer answer = MakeLocalAnswer(MapError(StreamError::kNoHealthyUpstream), request.get());
+  const LocalAnswer answer =
+      MakeLocalAnswer(MapError(StreamError::kNoHealthyUpstream), request.get());
   EXPECT_EQ(answer.headers->status(), 200);
   EXPECT_EQ(answer.headers->Get(HeaderId::kContentType), "application/grpc");
   EXPECT_EQ(answer.headers->Get(HeaderId::kGrpcStatus), "14");

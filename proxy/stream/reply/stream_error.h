@@ -13,11 +13,11 @@ namespace meltemi::proxy {
 enum class StreamError : uint8_t {
   kNone,
   // --- routing
-  kRouteNotFound,        // 404 NR
-  kClusterNotFound,      // 503 NC
+  kRouteNotFound,    // 404 NR
+  kClusterNotFound,  // 503 NC
   // --- choosing a host
-  kNoHealthyUpstream,    // 503 UH
-  kOverflow,             // 503 UO: a circuit breaker of the cluster is open
+  kNoHealthyUpstream,  // 503 UH
+  kOverflow,           // 503 UO: a circuit breaker of the cluster is open
   // --- one attempt
   kConnectFailure,       // 503 UF: refused, unreachable
   kConnectTimeout,       // 503 UF
@@ -28,22 +28,22 @@ enum class StreamError : uint8_t {
   kPerTryTimeout,        // 504 UT
   kPerTryIdleTimeout,    // 504 UT
   // --- the whole stream
-  kRequestTimeout,       // 504 UT: the route's timeout
-  kStreamIdleTimeout,    // 408/504 SI
-  kMaxDuration,          // 504 DT (before a response), else reset
-  kRequestHeaderTimeout, // 408
-  kRetryLimit,           // URX beside the last attempt's own flag
-  kBodyTooLarge,         // 413: more than can be buffered where buffering is needed
-  kHeadersTooLarge,      // 431
-  kBadRequest,           // 400 DPE
-  kUpgradeRefused,       // 403: upgrade not allowed here
-  kDownstreamReset,      // DC: nobody is left to answer
-  kDownstreamProtocol,   // DPE
-  kDraining,             // 503: this proxy is going away
-  kFaultAbort,           // FI: status of the fault
-  kFaultOverflow,        // the number of active faults is at its limit: passes unfaulted
-  kLocalReset,           // LR
-  kInternal,             // 500: a bug of ours
+  kRequestTimeout,        // 504 UT: the route's timeout
+  kStreamIdleTimeout,     // 408/504 SI
+  kMaxDuration,           // 504 DT (before a response), else reset
+  kRequestHeaderTimeout,  // 408
+  kRetryLimit,            // URX beside the last attempt's own flag
+  kBodyTooLarge,          // 413: more than can be buffered where buffering is needed
+  kHeadersTooLarge,       // 431
+  kBadRequest,            // 400 DPE
+  kUpgradeRefused,        // 403: upgrade not allowed here
+  kDownstreamReset,       // DC: nobody is left to answer
+  kDownstreamProtocol,    // DPE
+  kDraining,              // 503: this proxy is going away
+  kFaultAbort,            // FI: status of the fault
+  kFaultOverflow,         // the number of active faults is at its limit: passes unfaulted
+  kLocalReset,            // LR
+  kInternal,              // 500: a bug of ours
 };
 
 // Envoy's response flags as bits of a set; ResponseFlagsText prints them as the access log does:
