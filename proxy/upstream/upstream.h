@@ -1,9 +1,9 @@
 // The upstream side as the rest of the proxy sees it: clusters, and tries at their hosts.
 //
-// There is one ClusterDirectory (main loop: hosts, DNS, active health checks, outlier ejection) and one
-// WorkerClusters for each worker (balancers, pools). A try is an Attempt (HTTP) or a TcpAttempt. Where a
-// limit holds for the whole cluster (circuit breakers), workers share relaxed atomics; nothing else is
-// shared (docs/decisions/shared-state.md).
+// There is one ClusterDirectory (main loop: hosts, DNS, active health checks, outlier ejection) and
+// one WorkerClusters for each worker (balancers, pools). A try is an Attempt (HTTP) or a
+// TcpAttempt. Where a limit holds for the whole cluster (circuit breakers), workers share relaxed
+// atomics; nothing else is shared (docs/decisions/shared-state.md).
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@
 namespace meltemi::metrics {
 class Registry;
 class Shard;
-}
+}  // namespace meltemi::metrics
 namespace meltemi::net {
 class DnsResolver;
 }
@@ -34,19 +34,20 @@ namespace meltemi::proxy {
 
 struct ClusterConfig;
 struct EndpointsConfig;
-struct Host;  // proxy/upstream/cluster/host.h: one endpoint with its health, shared by all workers
+struct Host;   // proxy/upstream/cluster/host.h: one endpoint with its health, shared by all workers
 class Mirror;  // proxy/upstream/attempt/mirror.h
 struct MirrorOptions;
 
-// A place under a cluster's retries breaker, given back when the last copy is dropped. Null: refused.
+// A place under a cluster's retries breaker, given back when the last copy is dropped. Null:
+// refused.
 using RetryPermit = std::shared_ptr<const void>;
 
 // What a balancer may look at.
 struct BalanceContext {
-  std::optional<uint64_t> hash;                  // from the route's hash policies
-  absl::Span<const Host* const> tried;           // hosts of earlier attempts (retry predicate)
-  uint32_t host_selection_tries = 1;             // how often to ask again when the choice was tried
-  net::Address original_dst;                     // for kOriginalDst clusters; unset when unknown
+  std::optional<uint64_t> hash;         // from the route's hash policies
+  absl::Span<const Host* const> tried;  // hosts of earlier attempts (retry predicate)
+  uint32_t host_selection_tries = 1;    // how often to ask again when the choice was tried
+  net::Address original_dst;            // for kOriginalDst clusters; unset when unknown
   http::Protocol downstream_protocol = http::Protocol::kHttp11;
 };
 
@@ -55,14 +56,15 @@ class AttemptEvents {
   virtual ~AttemptEvents() = default;
   // The host is known (it may still be connecting).
   virtual void OnAttemptHost(const Host& host) {}
-  // The request's headers have been handed to a connection: from now on the upstream may have seen it.
+  // The request's headers have been handed to a connection: from now on the upstream may have seen
+  // it.
   virtual void OnAttemptSent(const net::Address& local, http::Protocol protocol) {}
   virtual void OnAttemptInformational(http::HeaderMapPtr headers) = 0;
   virtual void OnAttemptHeaders(http::HeaderMapPtr headers, bool end_stream) = 0;
   virtual void OnAttemptData(Buffer& data, bool end_stream) = 0;
   virtual void OnAttemptTrailers(http::HeaderMapPtr trailers) = 0;
-  // Last call. `error` is one of StreamError's host and attempt causes. When the response had begun it
-  // is broken off.
+  // Last call. `error` is one of StreamError's host and attempt causes. When the response had begun
+  // it is broken off.
   virtual void OnAttemptFailed(StreamError error, absl::string_view detail) = 0;
   virtual void OnAttemptWriteBlocked(bool blocked) = 0;
 };
@@ -70,25 +72,26 @@ class AttemptEvents {
 struct AttemptOptions {
   const http::HeaderMap* headers = nullptr;  // must outlive the attempt
   bool end_stream = false;
-  bool is_retry = false;                     // for statistics
+  bool is_retry = false;  // for statistics
   bool high_priority = false;
-  bool tunnel = false;                       // upgrade or CONNECT: the connection is not reused
-  // auto_host_rewrite: once a host is chosen, before the request is written, its hostname (when it has
-  // one) becomes this map's authority. The same map as `headers`, or null.
+  bool tunnel = false;  // upgrade or CONNECT: the connection is not reused
+  // auto_host_rewrite: once a host is chosen, before the request is written, its hostname (when it
+  // has one) becomes this map's authority. The same map as `headers`, or null.
   http::HeaderMap* rewrite_authority = nullptr;
   BalanceContext balance;
 };
 
-// One try of a request at one host. Loop-owned by whoever started it; events come from the loop, never
-// from within Start or a Send. Delete it through DeferDelete from within an event. Destroying or
-// Cancel()ling before the end resets the upstream stream (or takes the request out of the queue).
+// One try of a request at one host. Loop-owned by whoever started it; events come from the loop,
+// never from within Start or a Send. Delete it through DeferDelete from within an event. Destroying
+// or Cancel()ling before the end resets the upstream stream (or takes the request out of the
+// queue).
 class Attempt : public Deferrable {
  public:
   virtual void SendData(Buffer& data, bool end_stream) = 0;
   virtual void SendTrailers(const http::HeaderMap& trailers) = 0;
   virtual void PauseReading(bool paused) = 0;
-  // Ends the try without further events. `cause` tells outlier detection whether the host is to blame
-  // (kPerTryTimeout and kRequestTimeout are, kDownstreamReset is not).
+  // Ends the try without further events. `cause` tells outlier detection whether the host is to
+  // blame (kPerTryTimeout and kRequestTimeout are, kDownstreamReset is not).
   virtual void Cancel(StreamError cause) = 0;
   // Null until chosen. Lives as long as the attempt; who needs it longer (logs) takes
   // host()->shared_from_this().
@@ -103,15 +106,15 @@ class TcpAttemptEvents {
   virtual void OnTcpFailed(StreamError error, absl::string_view detail) = 0;
 };
 
-// Destroying it before an event gives the try up; destroying it afterwards tells the cluster that the
-// connection is over (breaker, active counts), so keep it as long as the connection.
+// Destroying it before an event gives the try up; destroying it afterwards tells the cluster that
+// the connection is over (breaker, active counts), so keep it as long as the connection.
 class TcpAttempt : public Deferrable {
  public:
   virtual const Host* host() const = 0;
 };
 
-// One cluster on one worker. Valid until the end of the turn in which it was found; attempts keep what
-// they need alive.
+// One cluster on one worker. Valid until the end of the turn in which it was found; attempts keep
+// what they need alive.
 class WorkerCluster {
  public:
   virtual ~WorkerCluster() = default;
@@ -133,7 +136,8 @@ class WorkerClusters {
   virtual ~WorkerClusters() = default;
   // nullptr when there is no such cluster.
   virtual WorkerCluster* Find(absl::string_view name) = 0;
-  // Begins a copy of a request; nullptr when there is no such cluster. Nothing is ever reported back.
+  // Begins a copy of a request; nullptr when there is no such cluster. Nothing is ever reported
+  // back.
   virtual std::unique_ptr<Mirror> StartMirror(absl::string_view cluster,
                                               const MirrorOptions& options) = 0;
   // Closes idle connections and lets busy ones end (drain).
@@ -154,13 +158,13 @@ class ClusterDirectory {
   virtual void SetEndpoints(const std::string& cluster_name,
                             std::shared_ptr<const EndpointsConfig> endpoints) = 0;
   virtual void RemoveCluster(const std::string& name) = 0;
-  // True once the cluster can take requests: its endpoints are known (EDS), its names were resolved once
-  // (or failed), its first health checks are done.
+  // True once the cluster can take requests: its endpoints are known (EDS), its names were resolved
+  // once (or failed), its first health checks are done.
   virtual bool Warm(const std::string& name) const = 0;
   // Called (from the loop) when some cluster has become warm.
   virtual void OnWarm(absl::AnyInvocable<void()> callback) = 0;
-  // Posts what has changed since the last call to every worker as one update: a worker sees all of it or
-  // nothing. New clusters that are not warm stay back unless `also_cold` names them.
+  // Posts what has changed since the last call to every worker as one update: a worker sees all of
+  // it or nothing. New clusters that are not warm stay back unless `also_cold` names them.
   virtual void Publish() = 0;
   // Brings gauges up to date that nobody keeps while requests run (circuit breakers). Call before
   // statistics are rendered.

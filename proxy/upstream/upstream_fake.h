@@ -1,5 +1,5 @@
-// The seams of the upstream side for tests: connections in memory, names that a test answers, attempts
-// that record what they hear.
+// The seams of the upstream side for tests: connections in memory, names that a test answers,
+// attempts that record what they hear.
 #pragma once
 
 #include <map>
@@ -29,7 +29,8 @@ class FakeConnector final : public Connector {
   std::unique_ptr<net::Connection> Connect(Loop& loop, const net::Address& to, const net::Address&,
                                            const net::ConnectionLimits& limits) const override {
     auto peer = std::make_shared<net::FakePeer>();
-    auto connection = std::make_unique<net::FakeConnection>(loop, peer, /*connected=*/false, limits);
+    auto connection =
+        std::make_unique<net::FakeConnection>(loop, peer, /*connected=*/false, limits);
     connection->remote = to;
     made_->push_back({to, connection.get(), peer});
     return connection;
@@ -43,7 +44,8 @@ class FakeConnector final : public Connector {
 class FakeDnsResolver final : public net::DnsResolver {
  public:
   struct Query final : net::DnsQuery {
-    explicit Query(FakeDnsResolver& owner, std::string name) : owner(owner), name(std::move(name)) {}
+    explicit Query(FakeDnsResolver& owner, std::string name)
+        : owner(owner), name(std::move(name)) {}
     ~Query() override {
       if (owner.pending_[name] == this) owner.pending_.erase(name);
     }

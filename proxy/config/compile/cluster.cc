@@ -44,7 +44,8 @@ absl::Status CheckPlain(const TransportSocket& socket, absl::string_view where) 
 }
 
 absl::Status CheckTransport(const Cluster& cluster, absl::string_view where) {
-  RETURN_IF_ERROR(CheckPlain(cluster.transport_socket(), absl::StrCat(where, ": transport_socket")));
+  RETURN_IF_ERROR(
+      CheckPlain(cluster.transport_socket(), absl::StrCat(where, ": transport_socket")));
   for (const auto& match : cluster.transport_socket_matches()) {
     RETURN_IF_ERROR(
         CheckPlain(match.transport_socket(),
@@ -91,8 +92,8 @@ absl::Status CompileDns(const Cluster& cluster, absl::string_view where, Cluster
 absl::Status CompileDiscovery(const Cluster& cluster, absl::string_view where,
                               ClusterConfig& config) {
   if (cluster.has_cluster_type()) {
-    return Invalid(where, absl::StrCat("cluster_type '", cluster.cluster_type().name(),
-                                       "' is not supported"));
+    return Invalid(
+        where, absl::StrCat("cluster_type '", cluster.cluster_type().name(), "' is not supported"));
   }
   switch (cluster.type()) {
     case Cluster::STATIC:
@@ -124,18 +125,16 @@ absl::Status CompileDiscovery(const Cluster& cluster, absl::string_view where,
   return CompileDns(cluster, where, config);
 }
 
-absl::Status CompileSocket(const Cluster& cluster, absl::string_view where,
-                           ClusterConfig& config) {
+absl::Status CompileSocket(const Cluster& cluster, absl::string_view where, ClusterConfig& config) {
   if (cluster.has_upstream_bind_config()) {
     const auto& bind = cluster.upstream_bind_config();
     RETURN_IF_ERROR(CheckSupported(bind, absl::StrCat(where, ": upstream_bind_config"),
                                    {"source_address.address", "source_address.port_value"}));
-    auto source = net::Address::FromIp(
-        bind.source_address().address(),
-        static_cast<uint16_t>(bind.source_address().port_value()));
+    auto source = net::Address::FromIp(bind.source_address().address(),
+                                       static_cast<uint16_t>(bind.source_address().port_value()));
     if (!source.ok()) {
-      return Invalid(where, absl::StrCat("upstream_bind_config.source_address: ",
-                                         source.status().message()));
+      return Invalid(
+          where, absl::StrCat("upstream_bind_config.source_address: ", source.status().message()));
     }
     config.bind_source = *source;
   }
@@ -173,30 +172,61 @@ void ReadMetadata(const Cluster& cluster, ClusterConfig& config) {
 // All that CompileCluster and its parts read. Fields with "**" have no meaning that we would miss:
 // they are about logs, about load reports, or about what comes with TLS.
 absl::Status CheckFields(const Cluster& cluster, absl::string_view where) {
-  return CheckSupported(
-      cluster, where,
-      {"name", "alt_stat_name", "type", "cluster_type", "eds_cluster_config.service_name",
-       "eds_cluster_config.eds_config.ads.**", "eds_cluster_config.eds_config.self.**",
-       "eds_cluster_config.eds_config.initial_fetch_timeout.**",
-       "eds_cluster_config.eds_config.resource_api_version", "connect_timeout",
-       "per_connection_buffer_limit_bytes", "lb_policy", "load_assignment", "health_checks",
-       "max_requests_per_connection", "circuit_breakers", "upstream_http_protocol_options",
-       "common_http_protocol_options", "http_protocol_options", "http2_protocol_options",
-       "typed_extension_protocol_options", "dns_refresh_rate",
-       "dns_failure_refresh_rate.base_interval.**", "dns_failure_refresh_rate.max_interval.**",
-       "respect_dns_ttl", "dns_lookup_family", "wait_for_warm_on_init.**", "outlier_detection",
-       "cleanup_interval", "upstream_bind_config", "ring_hash_lb_config", "maglev_lb_config",
-       "original_dst_lb_config", "least_request_lb_config", "round_robin_lb_config",
-       "common_lb_config", "transport_socket", "transport_socket_matches", "metadata.**",
-       "protocol_selection", "upstream_connection_options", "ignore_health_on_host_removal",
-       "filters", "load_balancing_policy", "lrs_server.**", "lrs_report_endpoint_metrics",
-       "track_timeout_budgets", "track_cluster_stats.**"});
+  return CheckSupported(cluster, where,
+                        {"name",
+                         "alt_stat_name",
+                         "type",
+                         "cluster_type",
+                         "eds_cluster_config.service_name",
+                         "eds_cluster_config.eds_config.ads.**",
+                         "eds_cluster_config.eds_config.self.**",
+                         "eds_cluster_config.eds_config.initial_fetch_timeout.**",
+                         "eds_cluster_config.eds_config.resource_api_version",
+                         "connect_timeout",
+                         "per_connection_buffer_limit_bytes",
+                         "lb_policy",
+                         "load_assignment",
+                         "health_checks",
+                         "max_requests_per_connection",
+                         "circuit_breakers",
+                         "upstream_http_protocol_options",
+                         "common_http_protocol_options",
+                         "http_protocol_options",
+                         "http2_protocol_options",
+                         "typed_extension_protocol_options",
+                         "dns_refresh_rate",
+                         "dns_failure_refresh_rate.base_interval.**",
+                         "dns_failure_refresh_rate.max_interval.**",
+                         "respect_dns_ttl",
+                         "dns_lookup_family",
+                         "wait_for_warm_on_init.**",
+                         "outlier_detection",
+                         "cleanup_interval",
+                         "upstream_bind_config",
+                         "ring_hash_lb_config",
+                         "maglev_lb_config",
+                         "original_dst_lb_config",
+                         "least_request_lb_config",
+                         "round_robin_lb_config",
+                         "common_lb_config",
+                         "transport_socket",
+                         "transport_socket_matches",
+                         "metadata.**",
+                         "protocol_selection",
+                         "upstream_connection_options",
+                         "ignore_health_on_host_removal",
+                         "filters",
+                         "load_balancing_policy",
+                         "lrs_server.**",
+                         "lrs_report_endpoint_metrics",
+                         "track_timeout_budgets",
+                         "track_cluster_stats.**"});
 }
 
 absl::Status CompileEndpointsOf(const Cluster& cluster, absl::string_view where,
                                 CompiledCluster& compiled, ClusterConfig& config) {
-  const bool by_name = config.discovery == Discovery::kStrictDns ||
-                       config.discovery == Discovery::kLogicalDns;
+  const bool by_name =
+      config.discovery == Discovery::kStrictDns || config.discovery == Discovery::kLogicalDns;
   if (config.discovery == Discovery::kEds) return absl::OkStatus();
   ASSIGN_OR_RETURN(compiled.endpoints,
                    CompileInlineEndpoints(cluster.load_assignment(), where, by_name));

@@ -18,7 +18,8 @@ struct CompiledCluster {
   std::shared_ptr<const EndpointsConfig> endpoints;
 };
 
-// Error (INVALID_ARGUMENT): names the cluster and the field, and says what is not supported or wrong.
+// Error (INVALID_ARGUMENT): names the cluster and the field, and says what is not supported or
+// wrong.
 absl::StatusOr<CompiledCluster> CompileCluster(const envoy::config::cluster::v3::Cluster& cluster);
 
 }  // namespace meltemi::proxy

@@ -1,7 +1,7 @@
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
 #include "envoy/extensions/load_balancing_policies/maglev/v3/maglev.pb.h"
@@ -74,8 +74,8 @@ absl::Status ReadLeastRequest(const Message& message, absl::string_view where,
   return absl::OkStatus();
 }
 
-// Localities: weighted ones are; zone awareness has no effect without a local cluster, which the proxy
-// has not.
+// Localities: weighted ones are; zone awareness has no effect without a local cluster, which the
+// proxy has not.
 template <typename Message>
 void ReadLocality(const Message& locality, ClusterConfig& config) {
   config.locality_weighted = locality.has_locality_weighted_lb_config();
@@ -87,9 +87,8 @@ absl::Status CompileCommon(const Cluster::CommonLbConfig& common, absl::string_v
   // update_merge_window only delays; override_host_status only matters to stateful sessions.
   RETURN_IF_ERROR(CheckSupported(
       common, absl::StrCat(where, ": common_lb_config"),
-      {"healthy_panic_threshold.value", "zone_aware_lb_config.**",
-       "locality_weighted_lb_config.**", "update_merge_window.**",
-       "ignore_new_hosts_until_first_hc",
+      {"healthy_panic_threshold.value", "zone_aware_lb_config.**", "locality_weighted_lb_config.**",
+       "update_merge_window.**", "ignore_new_hosts_until_first_hc",
        "consistent_hashing_lb_config.use_hostname_for_hashing", "override_host_status.**"}));
   if (common.has_healthy_panic_threshold()) {
     config.panic_threshold_percent = common.healthy_panic_threshold().value();
@@ -142,13 +141,14 @@ absl::Status CompileOriginalDst(const Cluster& cluster, absl::string_view where,
                                 ClusterConfig& config) {
   if ((config.discovery == Discovery::kOriginalDst) !=
       (config.balance == Balance::kClusterProvided)) {
-    return Invalid(where, "lb_policy CLUSTER_PROVIDED goes with type ORIGINAL_DST, and only with it");
+    return Invalid(where,
+                   "lb_policy CLUSTER_PROVIDED goes with type ORIGINAL_DST, and only with it");
   }
   if (!cluster.has_original_dst_lb_config()) return absl::OkStatus();
   const auto& original = cluster.original_dst_lb_config();
-  RETURN_IF_ERROR(CheckSupported(original, absl::StrCat(where, ": original_dst_lb_config"),
-                                 {"use_http_header", "http_header_name",
-                                  "upstream_port_override.**"}));
+  RETURN_IF_ERROR(
+      CheckSupported(original, absl::StrCat(where, ": original_dst_lb_config"),
+                     {"use_http_header", "http_header_name", "upstream_port_override.**"}));
   config.original_dst_use_header = original.use_http_header();
   config.original_dst_header = original.http_header_name().empty()
                                    ? "x-envoy-original-dst-host"
@@ -201,12 +201,11 @@ absl::Status CompileTyped(const google::protobuf::Any& any, absl::string_view wh
   }
   if (type == lb::ring_hash::v3::RingHash::descriptor()->full_name()) {
     lb::ring_hash::v3::RingHash message;
-    RETURN_IF_ERROR(Unpack(any, where,
-                           {"hash_function", "minimum_ring_size", "maximum_ring_size",
-                            "use_hostname_for_hashing",
-                            "consistent_hashing_lb_config.use_hostname_for_hashing",
-                            "locality_weighted_lb_config.**"},
-                           message));
+    RETURN_IF_ERROR(Unpack(
+        any, where,
+        {"hash_function", "minimum_ring_size", "maximum_ring_size", "use_hostname_for_hashing",
+         "consistent_hashing_lb_config.use_hostname_for_hashing", "locality_weighted_lb_config.**"},
+        message));
     config.hash_by_hostname = message.use_hostname_for_hashing() ||
                               message.consistent_hashing_lb_config().use_hostname_for_hashing();
     config.locality_weighted = message.has_locality_weighted_lb_config();
@@ -241,9 +240,9 @@ absl::Status CompilePolicy(const LoadBalancingPolicy& policy, absl::string_view 
     if (depth > kPolicyDepthMax) break;
     const auto& typed = one.typed_extension_config();
     bool known;
-    RETURN_IF_ERROR(CompileTyped(typed.typed_config(),
-                                 absl::StrCat(where, ": load_balancing_policy '", typed.name(), "'"),
-                                 depth, config, &known));
+    RETURN_IF_ERROR(CompileTyped(
+        typed.typed_config(), absl::StrCat(where, ": load_balancing_policy '", typed.name(), "'"),
+        depth, config, &known));
     if (known) return absl::OkStatus();
     absl::StrAppend(&names, names.empty() ? "" : ", ", AnyTypeName(typed.typed_config()));
   }

@@ -101,8 +101,8 @@ absl::Status ReadTimes(const core::HealthCheck& proto, absl::string_view where,
                                "initial_jitter", check.initial_jitter));
   RETURN_IF_ERROR(ReadDuration(proto.interval_jitter(), proto.has_interval_jitter(), where,
                                "interval_jitter", check.interval_jitter));
-  check.interval_jitter += check.interval * static_cast<int64_t>(proto.interval_jitter_percent()) /
-                           100;
+  check.interval_jitter +=
+      check.interval * static_cast<int64_t>(proto.interval_jitter_percent()) / 100;
   if (proto.has_no_traffic_interval()) {
     check.no_traffic_interval.emplace();
     RETURN_IF_ERROR(ReadDuration(proto.no_traffic_interval(), true, where, "no_traffic_interval",
@@ -118,10 +118,10 @@ absl::Status ReadTimes(const core::HealthCheck& proto, absl::string_view where,
 
 absl::Status ReadThresholds(const BreakersProto::Thresholds& thresholds, absl::string_view where,
                             CircuitBreakers& breakers) {
-  RETURN_IF_ERROR(CheckSupported(thresholds, where,
-                                 {"priority", "max_connections", "max_pending_requests",
-                                  "max_requests", "max_retries", "track_remaining",
-                                  "retry_budget.**"}));
+  RETURN_IF_ERROR(
+      CheckSupported(thresholds, where,
+                     {"priority", "max_connections", "max_pending_requests", "max_requests",
+                      "max_retries", "track_remaining", "retry_budget.**"}));
   Read(thresholds.max_connections(), thresholds.has_max_connections(), breakers.connections_max);
   Read(thresholds.max_pending_requests(), thresholds.has_max_pending_requests(),
        breakers.pending_requests_max);
@@ -129,7 +129,8 @@ absl::Status ReadThresholds(const BreakersProto::Thresholds& thresholds, absl::s
   Read(thresholds.max_retries(), thresholds.has_max_retries(), breakers.retries_max);
   if (!thresholds.has_retry_budget()) return absl::OkStatus();
   const auto& budget = thresholds.retry_budget();
-  breakers.retry_budget_percent = budget.has_budget_percent() ? budget.budget_percent().value() : 20;
+  breakers.retry_budget_percent =
+      budget.has_budget_percent() ? budget.budget_percent().value() : 20;
   Read(budget.min_retry_concurrency(), budget.has_min_retry_concurrency(),
        breakers.retry_budget_min_concurrency);
   return absl::OkStatus();
@@ -157,18 +158,31 @@ absl::Status CompileBreakers(const BreakersProto& breakers, absl::string_view wh
 absl::Status CompileOutlierDetection(const envoy::config::cluster::v3::OutlierDetection& proto,
                                      absl::string_view cluster, ClusterConfig& config) {
   const std::string where = absl::StrCat(cluster, ": outlier_detection");
-  RETURN_IF_ERROR(CheckSupported(
-      proto, where,
-      {"consecutive_5xx", "interval", "base_ejection_time", "max_ejection_percent",
-       "enforcing_consecutive_5xx", "enforcing_success_rate", "success_rate_minimum_hosts",
-       "success_rate_request_volume", "success_rate_stdev_factor", "consecutive_gateway_failure",
-       "enforcing_consecutive_gateway_failure", "split_external_local_origin_errors",
-       "consecutive_local_origin_failure", "enforcing_consecutive_local_origin_failure",
-       "enforcing_local_origin_success_rate", "failure_percentage_threshold",
-       "enforcing_failure_percentage", "enforcing_failure_percentage_local_origin",
-       "failure_percentage_minimum_hosts", "failure_percentage_request_volume",
-       "max_ejection_time", "max_ejection_time_jitter",
-       "successful_active_health_check_uneject_host", "always_eject_one_host"}));
+  RETURN_IF_ERROR(CheckSupported(proto, where,
+                                 {"consecutive_5xx",
+                                  "interval",
+                                  "base_ejection_time",
+                                  "max_ejection_percent",
+                                  "enforcing_consecutive_5xx",
+                                  "enforcing_success_rate",
+                                  "success_rate_minimum_hosts",
+                                  "success_rate_request_volume",
+                                  "success_rate_stdev_factor",
+                                  "consecutive_gateway_failure",
+                                  "enforcing_consecutive_gateway_failure",
+                                  "split_external_local_origin_errors",
+                                  "consecutive_local_origin_failure",
+                                  "enforcing_consecutive_local_origin_failure",
+                                  "enforcing_local_origin_success_rate",
+                                  "failure_percentage_threshold",
+                                  "enforcing_failure_percentage",
+                                  "enforcing_failure_percentage_local_origin",
+                                  "failure_percentage_minimum_hosts",
+                                  "failure_percentage_request_volume",
+                                  "max_ejection_time",
+                                  "max_ejection_time_jitter",
+                                  "successful_active_health_check_uneject_host",
+                                  "always_eject_one_host"}));
   OutlierDetection& to = config.outlier.emplace();
 #define READ(field, member) Read(proto.field(), proto.has_##field(), to.member)
   READ(consecutive_5xx, consecutive_5xx);
@@ -192,7 +206,8 @@ absl::Status CompileOutlierDetection(const envoy::config::cluster::v3::OutlierDe
     return Invalid(where, "enforcing_local_origin_success_rate other than 0 is not supported");
   }
   if (proto.enforcing_failure_percentage_local_origin().value() != 0) {
-    return Invalid(where, "enforcing_failure_percentage_local_origin other than 0 is not supported");
+    return Invalid(where,
+                   "enforcing_failure_percentage_local_origin other than 0 is not supported");
   }
   to.uneject_on_health_check = !proto.has_successful_active_health_check_uneject_host() ||
                                proto.successful_active_health_check_uneject_host().value();

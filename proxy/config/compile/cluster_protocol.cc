@@ -82,9 +82,9 @@ absl::Status ReadHttp2(const core::Http2ProtocolOptions& http2, absl::string_vie
                                      absl::StrCat(where, ".connection_keepalive.interval")));
   }
   if (keepalive.has_timeout()) {
-    ASSIGN_OR_RETURN(config.http2_ping_timeout,
-                     CompileDuration(keepalive.timeout(),
-                                     absl::StrCat(where, ".connection_keepalive.timeout")));
+    ASSIGN_OR_RETURN(
+        config.http2_ping_timeout,
+        CompileDuration(keepalive.timeout(), absl::StrCat(where, ".connection_keepalive.timeout")));
   }
   return absl::OkStatus();
 }
@@ -93,8 +93,7 @@ absl::Status ReadHttp2(const core::Http2ProtocolOptions& http2, absl::string_vie
 template <typename Message>
 absl::Status ReadBoth(const Message& both, absl::string_view where, UpstreamProtocol protocol,
                       ClusterConfig& config) {
-  RETURN_IF_ERROR(
-      CheckSupported(both, where, {"http_protocol_options", "http2_protocol_options"}));
+  RETURN_IF_ERROR(CheckSupported(both, where, {"http_protocol_options", "http2_protocol_options"}));
   config.protocol = protocol;
   RETURN_IF_ERROR(
       ReadHttp1(both.http_protocol_options(), absl::StrCat(where, ".http_protocol_options")));
@@ -121,8 +120,8 @@ absl::Status ReadTyped(const HttpProtocolOptions& options, absl::string_view whe
   // upstream_http_protocol_options is about TLS (SNI, SAN).
   RETURN_IF_ERROR(CheckSupported(
       options, where,
-      {"common_http_protocol_options", "upstream_http_protocol_options.**",
-       "explicit_http_config", "use_downstream_protocol_config", "auto_config", "http_filters"}));
+      {"common_http_protocol_options", "upstream_http_protocol_options.**", "explicit_http_config",
+       "use_downstream_protocol_config", "auto_config", "http_filters"}));
   RETURN_IF_ERROR(ReadCommon(options.common_http_protocol_options(),
                              absl::StrCat(where, ".common_http_protocol_options"), config));
   for (const auto& filter : options.http_filters()) {
@@ -143,12 +142,11 @@ absl::Status ReadTyped(const HttpProtocolOptions& options, absl::string_view whe
 }
 
 // The fields of the cluster itself, as old configurations have them.
-absl::Status ReadOldFields(const Cluster& cluster, absl::string_view where,
-                           ClusterConfig& config) {
+absl::Status ReadOldFields(const Cluster& cluster, absl::string_view where, ClusterConfig& config) {
   RETURN_IF_ERROR(ReadCommon(cluster.common_http_protocol_options(),
                              absl::StrCat(where, ": common_http_protocol_options"), config));
-  RETURN_IF_ERROR(ReadHttp1(cluster.http_protocol_options(),
-                            absl::StrCat(where, ": http_protocol_options")));
+  RETURN_IF_ERROR(
+      ReadHttp1(cluster.http_protocol_options(), absl::StrCat(where, ": http_protocol_options")));
   RETURN_IF_ERROR(ReadHttp2(cluster.http2_protocol_options(),
                             absl::StrCat(where, ": http2_protocol_options"), config));
   if (cluster.protocol_selection() == Cluster::USE_DOWNSTREAM_PROTOCOL) {

@@ -18,10 +18,10 @@
 namespace meltemi::proxy {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using envoy::config::cluster::v3::Cluster;
 using envoy::config::endpoint::v3::ClusterLoadAssignment;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 template <typename Message>
 Message Parse(const std::string& text) {
@@ -115,10 +115,9 @@ TEST(ClusterCompileTest, ProtocolOptions) {
                 ->config->protocol,
             UpstreamProtocol::kSameAsDownstream);
   EXPECT_EQ(with("auto_config {}")->config->protocol, UpstreamProtocol::kHttp1);
-  EXPECT_THAT(std::string(with("explicit_http_config { http3_protocol_options {} }")
-                              .status()
-                              .message()),
-              HasSubstr("http3_protocol_options' is not supported"));
+  EXPECT_THAT(
+      std::string(with("explicit_http_config { http3_protocol_options {} }").status().message()),
+      HasSubstr("http3_protocol_options' is not supported"));
   EXPECT_EQ(Compiled("http2_protocol_options {}")->protocol, UpstreamProtocol::kHttp2);
   EXPECT_THAT(Refusal("http_protocol_options { send_fully_qualified_url: true }"),
               HasSubstr("field 'send_fully_qualified_url' is not supported"));
@@ -210,7 +209,8 @@ TEST(ClusterCompileTest, HealthChecks) {
 }
 
 TEST(ClusterCompileTest, EncryptionIsRefusedByName) {
-  Cluster cluster = Parse<Cluster>("name: 'x' transport_socket { name: 'envoy.transport_sockets.tls' }");
+  Cluster cluster =
+      Parse<Cluster>("name: 'x' transport_socket { name: 'envoy.transport_sockets.tls' }");
   cluster.mutable_transport_socket()->mutable_typed_config()->PackFrom(
       envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext());
   EXPECT_EQ(CompileCluster(cluster).status().message(),
@@ -219,7 +219,9 @@ TEST(ClusterCompileTest, EncryptionIsRefusedByName) {
   Cluster plain = Parse<Cluster>(
       "name: 'x' transport_socket_matches { name: 'tlsMode-disabled' match {} "
       "transport_socket { name: 'envoy.transport_sockets.raw_buffer' } }");
-  plain.mutable_transport_socket_matches(0)->mutable_transport_socket()->mutable_typed_config()
+  plain.mutable_transport_socket_matches(0)
+      ->mutable_transport_socket()
+      ->mutable_typed_config()
       ->PackFrom(envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer());
   EXPECT_TRUE(CompileCluster(plain).ok());
   *plain.add_transport_socket_matches()->mutable_transport_socket() = cluster.transport_socket();
@@ -228,7 +230,8 @@ TEST(ClusterCompileTest, EncryptionIsRefusedByName) {
 }
 
 TEST(ClusterCompileTest, NothingIsSilentlyIgnored) {
-  EXPECT_EQ(Refusal("lb_subset_config {}"), "cluster 'x': field 'lb_subset_config' is not supported");
+  EXPECT_EQ(Refusal("lb_subset_config {}"),
+            "cluster 'x': field 'lb_subset_config' is not supported");
   EXPECT_EQ(Refusal("connection_pool_per_downstream_connection: true"),
             "cluster 'x': field 'connection_pool_per_downstream_connection' is not supported");
   EXPECT_EQ(Refusal("preconnect_policy {}"),

@@ -1,5 +1,5 @@
-// EDS: envoy.config.endpoint.v3.ClusterLoadAssignment to the immutable EndpointsConfig. Pure functions;
-// main loop.
+// EDS: envoy.config.endpoint.v3.ClusterLoadAssignment to the immutable EndpointsConfig. Pure
+// functions; main loop.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,8 @@ namespace meltemi::proxy {
 absl::StatusOr<std::shared_ptr<const EndpointsConfig>> CompileEndpoints(
     const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment);
 
-// The load_assignment of a cluster. `by_name`: addresses are names to be resolved (literal addresses
-// are names too).
+// The load_assignment of a cluster. `by_name`: addresses are names to be resolved (literal
+// addresses are names too).
 absl::StatusOr<std::shared_ptr<const EndpointsConfig>> CompileInlineEndpoints(
     const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment, absl::string_view where,
     bool by_name);

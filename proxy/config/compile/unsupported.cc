@@ -103,9 +103,8 @@ class Checker {
     for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
       const Message& element = reflection.GetRepeatedMessage(message, &field, i);
       const std::string element_path = absl::StrCat(field_path, "[", i, "]");
-      absl::Status status =
-          field.is_map() ? CheckMapEntry(element, element_path, supported, depth)
-                         : Check(element, element_path, supported, depth + 1);
+      absl::Status status = field.is_map() ? CheckMapEntry(element, element_path, supported, depth)
+                                           : Check(element, element_path, supported, depth + 1);
       if (!status.ok()) return status;
     }
     return absl::OkStatus();

@@ -64,9 +64,7 @@ int HttpStatusOfGrpc(absl::string_view grpc_status) {
 
 }  // namespace
 
-void* HttpAttempt::operator new(size_t size) {
-  return free_list.Take(size);
-}
+void* HttpAttempt::operator new(size_t size) { return free_list.Take(size); }
 
 void HttpAttempt::operator delete(void* memory, size_t) { free_list.Give(memory); }
 
@@ -130,7 +128,8 @@ void HttpAttempt::Attach(PooledConnection& connection) {
 }
 
 void HttpAttempt::SendWhatWaits() {
-  if (!waiting_data_.empty() || (end_sent_ && !headers_end_stream_ && waiting_trailers_ == nullptr)) {
+  if (!waiting_data_.empty() ||
+      (end_sent_ && !headers_end_stream_ && waiting_trailers_ == nullptr)) {
     stream_->SendData(waiting_data_, end_sent_ && waiting_trailers_ == nullptr);
   }
   if (waiting_trailers_ != nullptr) {

@@ -16,8 +16,8 @@
 
 namespace meltemi::proxy {
 
-// Loop-owned. What the caller sees comes from the loop: facts that arise within Start, SendData … are
-// kept as notices and told at the end of the turn, in order, before anything of the response.
+// Loop-owned. What the caller sees comes from the loop: facts that arise within Start, SendData …
+// are kept as notices and told at the end of the turn, in order, before anything of the response.
 //
 //   waiting ──OnPoolReady──▶ streaming ──both directions over──▶ done
 //      └── failed, cancelled ───────┴──────────────────────────▶ done
@@ -84,8 +84,8 @@ class HttpAttempt final : public Attempt, public http::StreamReceiver {
   void SendWhatWaits();
   // The attempt failed from below: told at the end of the turn.
   void Fail(StreamError error, absl::string_view detail);
-  // The connection was lost before a byte of the answer came, on a connection that had served others:
-  // the peer had most likely closed it already. True when the request is on its way again.
+  // The connection was lost before a byte of the answer came, on a connection that had served
+  // others: the peer had most likely closed it already. True when the request is on its way again.
   bool RepeatOnFreshConnection(http::ResetCause cause);
   // False when the attempt was ended by whoever was told.
   bool TellNotices();
@@ -114,13 +114,14 @@ class HttpAttempt final : public Attempt, public http::StreamReceiver {
   const bool is_retry_;
   const bool tunnel_;
   const bool high_priority_;
-  bool end_sent_ = false;        // the request is complete
+  bool end_sent_ = false;  // the request is complete
   bool response_begun_ = false;
   bool response_ended_ = false;
   bool repeated_ = false;
   bool counted_active_ = false;
   bool paused_ = false;
-  bool queue_blocked_ = false;   // the caller was (or will be) told to pause by us, not by the stream
+  bool queue_blocked_ =
+      false;  // the caller was (or will be) told to pause by us, not by the stream
   MonotonicTime sent_at_{};
 
   // What waits for a connection.

@@ -1,9 +1,9 @@
 // Copies of requests whose answers nobody waits for.
 //
-// Loop-owned. A stream asks WorkerClusters::StartMirror for a Mirror, feeds it copies of the body that
-// it sends to the real destination, and lets go of it whenever it likes. A mirror never delays and never
-// fails the request that it copies: when its host is slow and more than the limit waits for it, the copy
-// is broken off and counted (meltemi_mirrors_dropped_total).
+// Loop-owned. A stream asks WorkerClusters::StartMirror for a Mirror, feeds it copies of the body
+// that it sends to the real destination, and lets go of it whenever it likes. A mirror never delays
+// and never fails the request that it copies: when its host is slow and more than the limit waits
+// for it, the copy is broken off and counted (meltemi_mirrors_dropped_total).
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ struct MirrorOptions {
   BalanceContext balance;                    // `tried` is not used
 };
 
-// Destroying it before the end of the body breaks the copy off; afterwards the copy goes on by itself.
+// Destroying it before the end of the body breaks the copy off; afterwards the copy goes on by
+// itself.
 class Mirror {
  public:
   virtual ~Mirror() = default;

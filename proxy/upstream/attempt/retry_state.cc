@@ -97,8 +97,8 @@ RetryState::RetryState(const RetryPolicy* policy, http::HeaderMap& request) : po
 }
 
 void RetryState::ReadRequestHeaders(http::HeaderMap& request) {
-  const bool asked = request.Has(HeaderId::kXEnvoyRetryOn) ||
-                     request.Has(HeaderId::kXEnvoyRetryGrpcOn);
+  const bool asked =
+      request.Has(HeaderId::kXEnvoyRetryOn) || request.Has(HeaderId::kXEnvoyRetryGrpcOn);
   retry_on_ |= ParseLeniently(request.Get(HeaderId::kXEnvoyRetryOn), ~kGrpcConditions);
   retry_on_ |= ParseLeniently(request.Get(HeaderId::kXEnvoyRetryGrpcOn), kGrpcConditions);
   if (asked && policy_ == nullptr) retries_left_ = kRetriesMaxDefault;

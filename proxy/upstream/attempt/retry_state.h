@@ -1,17 +1,19 @@
 // Whether a request is tried again, and after what pause: pure decisions, no IO.
 //
-// Loop-owned: one for each stream that may be retried, kept from the first attempt to the end of the
-// stream. The stream (proxy/stream) asks after each failed attempt or answered header and acts on the
-// verdict: on kRetry it starts the next attempt NextBackoff() later, with tried() as the hosts to avoid.
+// Loop-owned: one for each stream that may be retried, kept from the first attempt to the end of
+// the stream. The stream (proxy/stream) asks after each failed attempt or answered header and acts
+// on the verdict: on kRetry it starts the next attempt NextBackoff() later, with tried() as the
+// hosts to avoid.
 //
 //   RetryState retry(route.retry.get(), request);             // strips x-envoy-retry-on & co
 //   switch (retry.OnResponseHeaders(*response, breaker)) {…}
 //   switch (retry.OnAttemptFailed(error, sent, breaker)) {…}
 //
-// Semantics: Envoy's router filter (x-envoy-retry-on, x-envoy-retry-grpc-on), except that a request that
-// is not idempotent (RFC 9110 9.2.2) is not sent again once a byte of it may have reached the
-// application, whatever retry_on says (docs/decisions/retries.md). A gRPC status that retry_on names is
-// the exception: all gRPC calls are POST, so naming the status is the caller's word that it may.
+// Semantics: Envoy's router filter (x-envoy-retry-on, x-envoy-retry-grpc-on), except that a request
+// that is not idempotent (RFC 9110 9.2.2) is not sent again once a byte of it may have reached the
+// application, whatever retry_on says (docs/decisions/retries.md). A gRPC status that retry_on
+// names is the exception: all gRPC calls are POST, so naming the status is the caller's word that
+// it may.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +41,8 @@ enum class RetryVerdict : uint8_t {
 
 class RetryState {
  public:
-  // Asks the cluster's breaker for a place: WorkerCluster::TryRetry. The state keeps the permit until
-  // the next verdict or its own end.
+  // Asks the cluster's breaker for a place: WorkerCluster::TryRetry. The state keeps the permit
+  // until the next verdict or its own end.
   using Breaker = absl::FunctionRef<RetryPermit()>;
 
   // `policy` may be null (only the request's own headers count); must outlive the state. Reads and

@@ -32,11 +32,10 @@ void SocketAttempt::Begin(std::shared_ptr<Host> host, const Connector& connector
   const net::Address& to = host_->config.address;
   // A source of the other family can't be meant for this host.
   const bool bind = config_->bind_source.set() && config_->bind_source.family() == to.family();
-  connection_ =
-      connector.Connect(loop, to, bind ? config_->bind_source : net::Address(), limits);
+  connection_ = connector.Connect(loop, to, bind ? config_->bind_source : net::Address(), limits);
   connection_->SetHandler(this);
-  connect_timer_ = loop.NewTimer(
-      [this] { FailConnecting(StreamError::kConnectTimeout, "connect timeout"); });
+  connect_timer_ =
+      loop.NewTimer([this] { FailConnecting(StreamError::kConnectTimeout, "connect timeout"); });
   connect_timer_->Arm(config_->connect_timeout);
 }
 

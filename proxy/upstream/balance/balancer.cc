@@ -11,8 +11,8 @@
 namespace meltemi::proxy {
 namespace {
 
-// In turn, each as often as its weight says, spread out evenly. Begins anywhere, so that workers and
-// proxies that start together don't all begin with the same host.
+// In turn, each as often as its weight says, spread out evenly. Begins anywhere, so that workers
+// and proxies that start together don't all begin with the same host.
 class RoundRobin final : public Balancer {
  public:
   RoundRobin(const HostList& list, Random& random) : list_(list) {
@@ -42,8 +42,8 @@ class RoundRobin final : public Balancer {
   EdfSchedule schedule_;
 };
 
-// Of `choices` hosts drawn at random the one with the fewest requests; with unequal weights in turn by
-// weight / (requests + 1), as Envoy does.
+// Of `choices` hosts drawn at random the one with the fewest requests; with unequal weights in turn
+// by weight / (requests + 1), as Envoy does.
 class LeastRequest final : public Balancer {
  public:
   LeastRequest(const HostList& list, uint32_t choices, Random& random)

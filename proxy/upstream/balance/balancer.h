@@ -1,7 +1,7 @@
 // Chooses a host of a list by the cluster's policy.
 //
-// Loop-owned: one for each worker, list and use. Knows nothing of health: the list holds what may be
-// chosen (proxy/upstream/cluster/host_set.h).
+// Loop-owned: one for each worker, list and use. Knows nothing of health: the list holds what may
+// be chosen (proxy/upstream/cluster/host_set.h).
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ namespace meltemi::proxy {
 class Balancer {
  public:
   virtual ~Balancer() = default;
-  // `hash`: only hashing policies look at it, with a random one in its place when unset. `attempt`: how
-  // many choices for the same request were turned down. nullptr when the list is empty.
+  // `hash`: only hashing policies look at it, with a random one in its place when unset. `attempt`:
+  // how many choices for the same request were turned down. nullptr when the list is empty.
   virtual const Host* Pick(std::optional<uint64_t> hash, uint32_t attempt) = 0;
 };
 

@@ -16,7 +16,8 @@ namespace {
 
 std::shared_ptr<Host> MakeHost(int number) {
   EndpointConfig endpoint;
-  endpoint.address = *net::Address::FromIp(absl::StrCat("10.0.", number / 250, ".", number % 250 + 1), 80);
+  endpoint.address =
+      *net::Address::FromIp(absl::StrCat("10.0.", number / 250, ".", number % 250 + 1), 80);
   return std::make_shared<Host>(endpoint, "shop");
 }
 
@@ -71,7 +72,8 @@ TEST(RoundRobinTest, WeightsAreExactAndSpreadEvenly) {
   EXPECT_NEAR(counts[0], 100, 1);
   EXPECT_NEAR(counts[1], 200, 1);
   EXPECT_NEAR(counts[2], 700, 1);
-  // Smooth: the host with seven tenths is never kept waiting for more than one other choice in a row.
+  // Smooth: the host with seven tenths is never kept waiting for more than one other choice in a
+  // row.
   int waiting = 0, longest = 0;
   for (int i = 0; i < 1000; ++i) {
     waiting = balancer->Pick(std::nullopt, 0) == list->hosts[2].host.get() ? 0 : waiting + 1;

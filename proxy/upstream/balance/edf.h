@@ -16,8 +16,8 @@ class EdfSchedule {
     queue_.push({(1 - phase) / weight, order_++, item});
   }
   bool empty() const { return queue_.empty(); }
-  // The item that is due; `weight(item)` gives its current weight (> 0) for its next turn. Must not be
-  // called when empty.
+  // The item that is due; `weight(item)` gives its current weight (> 0) for its next turn. Must not
+  // be called when empty.
   template <typename Weight>
   size_t Next(Weight&& weight) {
     Due due = queue_.top();

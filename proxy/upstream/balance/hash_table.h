@@ -1,7 +1,7 @@
 // Consistent hashing over a list of hosts: a ring (Ketama) or a Maglev table.
 //
-// Immutable; shared by all workers. Both depend only on the hosts' addresses (or names) and weights,
-// never on their order, so every proxy sends a key to the same host.
+// Immutable; shared by all workers. Both depend only on the hosts' addresses (or names) and
+// weights, never on their order, so every proxy sends a key to the same host.
 #pragma once
 
 #include <cstdint>

@@ -23,8 +23,9 @@ class Ring final : public HashTable {
     // The host with the least weight gets a whole number of places, and all together at least the
     // configured minimum, unless that passes the maximum.
     const double least = weight_min / weight_sum;
-    const double scale = std::min(std::ceil(least * static_cast<double>(config.ring_size_min)) / least,
-                                  static_cast<double>(config.ring_size_max));
+    const double scale =
+        std::min(std::ceil(least * static_cast<double>(config.ring_size_min)) / least,
+                 static_cast<double>(config.ring_size_max));
     places_.reserve(static_cast<size_t>(std::ceil(scale)));
     double target = 0;
     for (const WeightedHost& entry : list.hosts) {

@@ -1,7 +1,7 @@
 // What is outstanding to a cluster, over all workers, and the limits on it.
 //
-// Thread-safe: relaxed atomics. A limit may be passed by as many as there are workers deciding at the
-// same moment; it never drifts. Semantics: Envoy, "Circuit breaking".
+// Thread-safe: relaxed atomics. A limit may be passed by as many as there are workers deciding at
+// the same moment; it never drifts. Semantics: Envoy, "Circuit breaking".
 #pragma once
 
 #include <array>
@@ -41,8 +41,7 @@ class Breakers {
   }
 
   uint32_t Limit(BreakerKind kind, bool high_priority, const ClusterConfig& config) const {
-    const CircuitBreakers& limits =
-        high_priority ? config.breakers_high : config.breakers_default;
+    const CircuitBreakers& limits = high_priority ? config.breakers_high : config.breakers_default;
     switch (kind) {
       case BreakerKind::kConnections:
         return limits.connections_max;

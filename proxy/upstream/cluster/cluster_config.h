@@ -18,7 +18,14 @@ namespace meltemi::proxy {
 
 enum class Discovery : uint8_t { kStatic, kEds, kStrictDns, kLogicalDns, kOriginalDst };
 
-enum class Balance : uint8_t { kRoundRobin, kLeastRequest, kRandom, kRingHash, kMaglev, kClusterProvided };
+enum class Balance : uint8_t {
+  kRoundRobin,
+  kLeastRequest,
+  kRandom,
+  kRingHash,
+  kMaglev,
+  kClusterProvided
+};
 
 // Unset: no limit was given; the default applies (Envoy's 1024, 3 for retries).
 struct CircuitBreakers {
@@ -68,8 +75,8 @@ struct HealthCheck {
   std::string path, host, method = "GET";
   bool http2 = false;
   std::vector<std::pair<uint32_t, uint32_t>> expected_statuses;  // [from, to)
-  std::string tcp_send;                  // bytes
-  std::vector<std::string> tcp_receive;  // bytes, each must appear in order
+  std::string tcp_send;                                          // bytes
+  std::vector<std::string> tcp_receive;                          // bytes, each must appear in order
   bool reuse_connection = true;
   uint32_t alt_port = 0;
   bool operator==(const HealthCheck&) const = default;
@@ -90,11 +97,10 @@ struct ClusterConfig {
   uint64_t ring_size_min = 1024, ring_size_max = 8 * 1024 * 1024;
   uint64_t maglev_table_size = 65537;
   bool hash_by_hostname = false;
-  bool locality_weighted = false;            // localities share by their weight, hosts within them
+  bool locality_weighted = false;  // localities share by their weight, hosts within them
   double panic_threshold_percent = 50;
   uint32_t overprovisioning_percent = 140;
   bool fail_traffic_on_panic = false;
-  bool close_connections_on_host_health_failure = false;
   bool ignore_new_hosts_until_first_health_check = false;
 
   Duration connect_timeout = seconds(5);
@@ -106,10 +112,10 @@ struct ClusterConfig {
   UpstreamProtocol protocol = UpstreamProtocol::kHttp1;
   http::Http1Limits http1;
   http::Http2Limits http2;
-  Duration http2_ping_interval{0};           // 0: none
+  Duration http2_ping_interval{0};  // 0: none
   Duration http2_ping_timeout = seconds(10);
   std::optional<net::TcpKeepalive> keepalive;
-  net::Address bind_source;                  // unset: the kernel chooses
+  net::Address bind_source;  // unset: the kernel chooses
 
   CircuitBreakers breakers_default, breakers_high;
   std::optional<OutlierDetection> outlier;
@@ -117,13 +123,13 @@ struct ClusterConfig {
 
   // kOriginalDst
   bool original_dst_use_header = false;
-  std::string original_dst_header;           // lower case
+  std::string original_dst_header;  // lower case
   std::optional<uint16_t> original_dst_port_override;
   Duration cleanup_interval = seconds(5);
   // kStrictDns, kLogicalDns
   net::DnsFamily dns_family = net::DnsFamily::kAuto;
   Duration dns_refresh = seconds(5);
-  Duration dns_failure_refresh{0};           // after a failure; 0: dns_refresh
+  Duration dns_failure_refresh{0};  // after a failure; 0: dns_refresh
   bool respect_dns_ttl = false;
 
   // Istio's cluster metadata ("istio".services[0]) and service names for statistics.
@@ -135,13 +141,14 @@ struct ClusterConfig {
 
 enum class EndpointHealth : uint8_t { kHealthy, kUnhealthy, kDraining, kDegraded };
 
-// One endpoint as discovered. For DNS clusters `address` is unset and `dns_name`/`port` tell what to ask.
+// One endpoint as discovered. For DNS clusters `address` is unset and `dns_name`/`port` tell what
+// to ask.
 struct EndpointConfig {
   net::Address address;
-  std::string hostname;    // for auto_host_rewrite, health checks
+  std::string hostname;  // for auto_host_rewrite, health checks
   std::string dns_name;
   uint16_t port = 0;
-  uint32_t weight = 1;     // > 0
+  uint32_t weight = 1;  // > 0
   uint32_t priority = 0;
   EndpointHealth health = EndpointHealth::kHealthy;
   uint16_t health_check_port = 0;
@@ -149,15 +156,15 @@ struct EndpointConfig {
   uint32_t locality_weight = 0;
   // Istio's endpoint metadata "istio".workload = "name;namespace;canonical name;revision;cluster".
   std::string workload;
-  bool mtls = false;       // tlsMode label: istio
+  bool mtls = false;  // tlsMode label: istio
 };
 
 // What EDS (or the cluster itself) says of a cluster.
 struct EndpointsConfig {
-  std::string cluster_name;      // the EDS service name
+  std::string cluster_name;  // the EDS service name
   std::vector<EndpointConfig> endpoints;
   uint32_t overprovisioning_percent = 140;
-  std::vector<uint32_t> drop_per_million;   // drop_overloads, each
+  std::vector<uint32_t> drop_per_million;  // drop_overloads, each
   uint64_t fingerprint = 0;
 };
 

@@ -77,12 +77,14 @@ class ClusterStats {
  private:
   metrics::Counter& Get(ClusterCounter counter) {
     metrics::Counter*& slot = counters_[static_cast<size_t>(counter)];
-    if (slot == nullptr) [[unlikely]] slot = &Create(counter);
+    if (slot == nullptr) [[unlikely]]
+      slot = &Create(counter);
     return *slot;
   }
   metrics::Gauge& Get(ClusterGauge gauge) {
     metrics::Gauge*& slot = gauges_[static_cast<size_t>(gauge)];
-    if (slot == nullptr) [[unlikely]] slot = &Create(gauge);
+    if (slot == nullptr) [[unlikely]]
+      slot = &Create(gauge);
     return *slot;
   }
   metrics::Counter& Create(ClusterCounter counter);

@@ -23,9 +23,7 @@ std::string HealthFlags(const Host& host) {
   return flags.empty() ? "healthy" : flags;
 }
 
-std::string Rate(double percent) {
-  return percent < 0 ? "-1.0" : absl::StrCat(percent);
-}
+std::string Rate(double percent) { return percent < 0 ? "-1.0" : absl::StrCat(percent); }
 
 template <typename T>
 T Load(const std::atomic<T>& value) {
@@ -86,8 +84,9 @@ std::string HostJson(const MainCluster& cluster, const PlacedHost& placed) {
   const Host& host = *placed.host;
   std::string stats;
   const auto stat = [&](absl::string_view name, uint64_t value, absl::string_view type) {
-    absl::StrAppend(&stats, stats.empty() ? "" : ",", "{\"name\":\"", name, "\",\"value\":\"", value,
-                    "\"", type.empty() ? "" : ",\"type\":\"", type, type.empty() ? "" : "\"", "}");
+    absl::StrAppend(&stats, stats.empty() ? "" : ",", "{\"name\":\"", name, "\",\"value\":\"",
+                    value, "\"", type.empty() ? "" : ",\"type\":\"", type, type.empty() ? "" : "\"",
+                    "}");
   };
   stat("cx_connect_fail", Load(host.connect_failures), "");
   stat("cx_total", Load(host.connections_total), "");
@@ -115,8 +114,8 @@ std::string HostJson(const MainCluster& cluster, const PlacedHost& placed) {
       ",\"port_value\":", host.config.address.port(), "}},\"stats\":[", stats,
       "],\"health_status\":{", health, "},\"weight\":", placed.weight,
       ",\"hostname\":", Quote(host.config.hostname), ",\"priority\":", placed.priority,
-      ",\"locality\":{\"region\":", Quote(host.config.region), ",\"zone\":",
-      Quote(host.config.zone), ",\"sub_zone\":", Quote(host.config.sub_zone), "}}");
+      ",\"locality\":{\"region\":", Quote(host.config.region),
+      ",\"zone\":", Quote(host.config.zone), ",\"sub_zone\":", Quote(host.config.sub_zone), "}}");
 }
 
 }  // namespace
@@ -143,8 +142,7 @@ std::string Directory::DebugJson() const {
   bool first = true;
   for (const auto& [name, cluster] : clusters_) {
     const ClusterConfig& config = cluster->config();
-    absl::StrAppend(&out, first ? "" : ",", "{\"name\":", Quote(name),
-                    ",\"observability_name\":",
+    absl::StrAppend(&out, first ? "" : ",", "{\"name\":", Quote(name), ",\"observability_name\":",
                     Quote(config.alt_stat_name.empty() ? name : config.alt_stat_name));
     if (config.discovery == Discovery::kEds) {
       absl::StrAppend(&out, ",\"eds_service_name\":",

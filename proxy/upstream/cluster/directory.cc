@@ -69,8 +69,8 @@ Directory::~Directory() = default;
 std::unique_ptr<WorkerClusters> Directory::NewWorker(Loop& worker_loop, Random& random,
                                                      metrics::Shard& shard) {
   auto end = std::make_shared<WorkerEnd>(worker_loop);
-  auto worker = std::make_unique<OwnedByWorker<WorkerEnd>>(end, worker_loop, random, shard,
-                                                           *connector_);
+  auto worker =
+      std::make_unique<OwnedByWorker<WorkerEnd>>(end, worker_loop, random, shard, *connector_);
   // A worker that comes late gets all that the others have.
   auto update = std::make_shared<ClusterUpdate>();
   for (const auto& [name, cluster] : clusters_) {
@@ -115,7 +115,8 @@ void Directory::Publish() {
   // A cluster that was removed and set again is a change, not a removal.
   for (const std::string& name : removed_) {
     const auto again = clusters_.find(name);
-    if (again == clusters_.end() || !again->second->warm()) update.changes.emplace_back(name, nullptr);
+    if (again == clusters_.end() || !again->second->warm())
+      update.changes.emplace_back(name, nullptr);
   }
   removed_.clear();
   for (const auto& [name, cluster] : clusters_) {

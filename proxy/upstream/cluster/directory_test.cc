@@ -1,8 +1,13 @@
 #include "proxy/upstream/cluster/directory.h"
 
+#include <malloc.h>
+
+#include <cstdio>
 #include <map>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "base/json/parse.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/route/rewrite.h"
@@ -265,6 +270,19 @@ TEST_F(DirectoryTest, AConnectionThatTheServerClosesIsNotUsedAgain) {
   EXPECT_EQ(made(), 2u);
 }
 
+TEST_F(DirectoryTest, AnIdleConnectionThatThePeerEndsIsForgotten) {
+  AddCluster("shop", {TestEndpoint("10.0.0.1:80")});
+  Request();
+  Connect(0);
+  Answer(0);
+  Made(0).connection->Receive("", /*end_of_stream=*/true);
+  loop_.RunPending();
+  EXPECT_TRUE(Made(0).peer->closed);
+  EXPECT_EQ(Stat("upstream_cx_destroy_remote"), 1);
+  Request();
+  EXPECT_EQ(made(), 2u);
+}
+
 // ---- Updates
 
 TEST_F(DirectoryTest, NothingReachesAWorkerBeforePublish) {
@@ -398,6 +416,33 @@ TEST_F(DirectoryTest, AWorkerThatEndsEndsItsAttempts) {
   EXPECT_TRUE(Made(0).peer->closed);
 }
 
+// The target is a mesh of a thousand services in a few megabytes: see what one costs that is not
+// used.
+TEST_F(DirectoryTest, AClusterWithoutTrafficCostsLittle) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizers have an allocator of their own";
+#endif
+  constexpr int kClusters = 1000;
+  auto second = directory_->NewWorker(loop_, random_, registry_.NewShard());
+  const size_t before = mallinfo2().uordblks;
+  for (int i = 0; i < kClusters; ++i) {
+    const std::string name =
+        absl::StrCat("outbound|8080||service-", i, ".default.svc.cluster.local");
+    auto config = Config(name);
+    config->discovery = Discovery::kEds;
+    directory_->SetCluster(std::move(config), nullptr);
+    directory_->SetEndpoints(
+        name, TestEndpoints({TestEndpoint("10.0.0.1:80"), TestEndpoint("10.0.0.2:80")}));
+  }
+  directory_->Publish();
+  loop_.RunPending();
+  const size_t each = (mallinfo2().uordblks - before) / kClusters;
+  RecordProperty("bytes_per_cluster", static_cast<int>(each));
+  std::printf("bytes per cluster with two endpoints, two workers: %zu\n", each);
+  EXPECT_LT(each, 8 * 1024);
+  second.reset();
+}
+
 // ---- DNS
 
 TEST_F(DirectoryTest, StrictDnsFollowsTheAnswersAndKeepsTheLastGoodOne) {
@@ -480,6 +525,113 @@ TEST_F(DirectoryTest, OriginalDestinationTakesTheAddressOrTheHeader) {
   for (RecordedAttempt* record : {&plain, &with_header, &without}) record->attempt.reset();
 }
 
+TEST_F(DirectoryTest, OriginalDestinationsThatNobodyUsesAreForgotten) {
+  auto config = Config("shop");
+  config->discovery = Discovery::kOriginalDst;
+  config->balance = Balance::kClusterProvided;
+  config->cleanup_interval = seconds(1);
+  AddCluster(config, {});
+  RecordedAttempt record;
+  record.request->set_method("GET");
+  record.request->set_path("/");
+  AttemptOptions options;
+  options.headers = record.request.get();
+  options.end_stream = true;
+  options.balance.original_dst = *net::Address::Parse("10.9.9.9:80");
+  record.attempt = worker_->Find("shop")->Start(options, record);
+  loop_.RunPending();
+  Connect(0);
+  Answer(0);
+  EXPECT_TRUE(record.complete);
+  loop_.Advance(milliseconds(1100));  // used since the last look
+  EXPECT_FALSE(Made(0).peer->closed);
+  loop_.Advance(milliseconds(1100));
+  EXPECT_TRUE(Made(0).peer->closed);
+  record.attempt.reset();
+}
+
+TEST_F(DirectoryTest, AShareOfTheRequestsIsDroppedWhereEndpointsSaySo) {
+  auto config = Config("shop");
+  config->discovery = Discovery::kEds;
+  directory_->SetCluster(config, nullptr);
+  auto endpoints = TestEndpoints({TestEndpoint("10.0.0.1:80")});
+  endpoints->drop_per_million = {250000};
+  directory_->SetEndpoints("shop", endpoints);
+  directory_->Publish();
+  loop_.RunPending();
+  int dropped = 0;
+  for (int i = 0; i < 1000; ++i) {
+    dropped += Request().failed == StreamError::kOverflow;
+    attempts_.clear();
+  }
+  EXPECT_NEAR(dropped, 250, 50);
+  EXPECT_EQ(Stat("upstream_rq_drop_overload"), dropped);
+}
+
+TEST_F(DirectoryTest, DebugJsonIsJsonAndSaysWhatTheTextSays) {
+  auto config = Config("shop");
+  EndpointConfig endpoint = TestEndpoint("10.0.0.1:80", 3);
+  endpoint.hostname = "a\"b";
+  endpoint.health = EndpointHealth::kUnhealthy;
+  AddCluster(config, {endpoint});
+  const auto parsed = json::Parse(directory_->DebugJson());
+  ASSERT_TRUE(parsed.ok()) << parsed.status() << directory_->DebugJson();
+  EXPECT_THAT(directory_->DebugJson(), HasSubstr("\"eds_health_status\":\"UNHEALTHY\""));
+  EXPECT_THAT(directory_->DebugText(),
+              HasSubstr("shop::10.0.0.1:80::health_flags::/failed_eds_health\n"));
+  EXPECT_THAT(directory_->DebugText(),
+              HasSubstr("shop::default_priority::max_connections::1024\n"));
+}
+
+// ---- TCP
+
+class RecordedTcp final : public TcpAttemptEvents {
+ public:
+  void OnTcpConnected(std::unique_ptr<net::Connection> made, const Host& host) override {
+    connection = std::move(made);
+    connection->SetHandler(nullptr);
+    to = host.config.address.ToString();
+  }
+  void OnTcpFailed(StreamError error, absl::string_view) override { failed = error; }
+  std::unique_ptr<net::Connection> connection;
+  std::string to;
+  StreamError failed = StreamError::kNone;
+};
+
+TEST_F(DirectoryTest, ATcpConnectionHoldsItsPlaceAsLongAsItsAttempt) {
+  auto config = Config("shop");
+  config->breakers_default.connections_max = 1;
+  AddCluster(config, {TestEndpoint("10.0.0.1:3306")});
+  RecordedTcp first, second, third;
+  auto attempt = worker_->Find("shop")->StartTcp({}, first);
+  loop_.RunPending();
+  Connect(0);
+  EXPECT_EQ(first.to, "10.0.0.1:3306");
+  ASSERT_NE(first.connection, nullptr);
+  auto refused = worker_->Find("shop")->StartTcp({}, second);
+  EXPECT_EQ(second.failed, StreamError::kNone);  // never from within the call
+  loop_.RunPending();
+  EXPECT_EQ(second.failed, StreamError::kOverflow);
+  EXPECT_EQ(Stat("upstream_cx_active"), 1);
+  attempt.reset();
+  EXPECT_EQ(Stat("upstream_cx_active"), 0);
+  auto again = worker_->Find("shop")->StartTcp({}, third);
+  loop_.RunPending();
+  Made(1).connection->Fail(net::CloseCause::kConnectFailed, "Connection refused");
+  loop_.RunPending();
+  EXPECT_EQ(third.failed, StreamError::kConnectFailure);
+  EXPECT_EQ(Stat("upstream_cx_connect_fail"), 1);
+}
+
+TEST_F(DirectoryTest, ATcpConnectionThatTakesTooLongIsGivenUp) {
+  AddCluster("shop", {TestEndpoint("10.0.0.1:3306")});
+  RecordedTcp slow;
+  auto attempt = worker_->Find("shop")->StartTcp({}, slow);
+  loop_.Advance(milliseconds(1100));
+  EXPECT_EQ(slow.failed, StreamError::kConnectTimeout);
+  EXPECT_TRUE(Made(0).peer->closed);
+}
+
 // ---- Outlier detection
 
 TEST_F(DirectoryTest, AHostThatFailsIsEjectedAndComesBack) {
@@ -513,7 +665,8 @@ TEST_F(DirectoryTest, AHostThatFailsIsEjectedAndComesBack) {
   EXPECT_EQ(Stat("outlier_detection_ejections_active"), 1);
   EXPECT_EQ(Stat("outlier_detection_ejections_enforced_consecutive_5xx"), 1);
   EXPECT_EQ(Stat("membership_healthy"), 1);
-  EXPECT_THAT(directory_->DebugText(), HasSubstr("10.0.0.1:80::health_flags::/failed_outlier_check"));
+  EXPECT_THAT(directory_->DebugText(),
+              HasSubstr("10.0.0.1:80::health_flags::/failed_outlier_check"));
   loop_.Advance(seconds(31));
   loop_.Advance(seconds(10));
   EXPECT_EQ(Stat("outlier_detection_ejections_active"), 0);

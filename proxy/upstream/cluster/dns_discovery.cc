@@ -102,9 +102,8 @@ void DnsDiscovery::Tell() {
       resolved->endpoints.push_back(endpoint);
       continue;
     }
-    const auto at = std::find_if(names_.begin(), names_.end(), [&](const auto& name) {
-      return name->name == endpoint.dns_name;
-    });
+    const auto at = std::find_if(names_.begin(), names_.end(),
+                                 [&](const auto& name) { return name->name == endpoint.dns_name; });
     for (const net::Address& address : (*at)->addresses) {
       EndpointConfig host = endpoint;
       host.address = address;

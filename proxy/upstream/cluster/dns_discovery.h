@@ -15,9 +15,9 @@
 namespace meltemi::proxy {
 
 // Main loop. Resolves each name again and again: after the answer's time to live (where the cluster
-// respects it) or the configured interval, with some jitter. The last good answer holds until there is
-// a better one. Strict DNS: all addresses are hosts. Logical DNS: one of them, the same one as long as
-// it is in the answer.
+// respects it) or the configured interval, with some jitter. The last good answer holds until there
+// is a better one. Strict DNS: all addresses are hosts. Logical DNS: one of them, the same one as
+// long as it is in the answer.
 class DnsDiscovery {
  public:
   using Callback = absl::AnyInvocable<void(std::shared_ptr<const EndpointsConfig>)>;

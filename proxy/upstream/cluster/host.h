@@ -12,7 +12,8 @@
 
 namespace meltemi::proxy {
 
-// What outlier detection counts; written by workers, read and reset by the main loop. Relaxed atomics.
+// What outlier detection counts; written by workers, read and reset by the main loop. Relaxed
+// atomics.
 struct OutlierCounters {
   std::atomic<uint32_t> consecutive_5xx{0};
   std::atomic<uint32_t> consecutive_gateway_failure{0};
@@ -21,9 +22,9 @@ struct OutlierCounters {
   std::atomic<uint32_t> requests{0}, successes{0};
 };
 
-// Created by the ClusterDirectory (main loop); kept across updates while the address stays the same, so
-// that its health and counters survive. Constant parts are read by all workers; counters are relaxed
-// atomics.
+// Created by the ClusterDirectory (main loop); kept across updates while the address stays the
+// same, so that its health and counters survive. Constant parts are read by all workers; counters
+// are relaxed atomics.
 struct Host : std::enable_shared_from_this<Host> {
   Host(EndpointConfig endpoint, std::string cluster)
       : config(std::move(endpoint)), cluster_name(std::move(cluster)) {}
@@ -39,7 +40,7 @@ struct Host : std::enable_shared_from_this<Host> {
     kPendingFirstCheck = 16,
     kEdsDegraded = 32,  // healthy, but only used when the others are not enough
   };
-  std::atomic<uint32_t> health{0};         // HealthBits; 0: healthy
+  std::atomic<uint32_t> health{0};  // HealthBits; 0: healthy
   bool healthy() const {
     return (health.load(std::memory_order_relaxed) & ~uint32_t{kEdsDegraded}) == 0;
   }

@@ -37,8 +37,9 @@ void Append(HostList& list, const PlacedHost& placed) {
   list.hosts.push_back({placed.host, placed.weight});
 }
 
-// Turns host weights into shares: a locality gets its weight, less where overprovisioning can't make up
-// for its missing hosts, and its hosts divide that by theirs. Hosts without a share are left out.
+// Turns host weights into shares: a locality gets its weight, less where overprovisioning can't
+// make up for its missing hosts, and its hosts divide that by theirs. Hosts without a share are
+// left out.
 std::shared_ptr<HostList> ShareByLocality(const HostList& list, const HostList& all,
                                           const std::map<const Host*, uint32_t>& locality_weights,
                                           uint32_t overprovisioning_percent) {
@@ -65,8 +66,8 @@ std::shared_ptr<HostList> ShareByLocality(const HostList& list, const HostList& 
   for (const WeightedHost& entry : list.hosts) {
     const Locality& locality = localities[LocalityKey(*entry.host)];
     if (total == 0 || share(locality) == 0) continue;
-    const double part = share(locality) / total * entry.weight /
-                        static_cast<double>(locality.usable_weight);
+    const double part =
+        share(locality) / total * entry.weight / static_cast<double>(locality.usable_weight);
     const auto weight = static_cast<uint32_t>(std::max(1.0, std::round(part * kWeightScale)));
     Append(*shared, {entry.host, weight, 0, 0});
   }

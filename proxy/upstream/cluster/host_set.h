@@ -1,8 +1,8 @@
-// The hosts of a cluster at one moment, sorted by priority and health, with the share of the load that
-// each priority takes.
+// The hosts of a cluster at one moment, sorted by priority and health, with the share of the load
+// that each priority takes.
 //
-// Immutable once built (main loop); read by all workers. Semantics of priorities, overprovisioning and
-// panic: Envoy, "Load balancing / Priority levels, Panic threshold".
+// Immutable once built (main loop); read by all workers. Semantics of priorities, overprovisioning
+// and panic: Envoy, "Load balancing / Priority levels, Panic threshold".
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct WeightedHost {
   uint32_t weight = 1;
 };
 
-// Some hosts to choose from. The table of a hashing policy is built by the first worker that needs it
-// and shared by all.
+// Some hosts to choose from. The table of a hashing policy is built by the first worker that needs
+// it and shared by all.
 struct HostList {
   HostList();
   ~HostList();

@@ -82,9 +82,9 @@ class LiveCluster::Engine final : public AttemptHome {
   };
 
   void SetPicker() {
-    picker_ = view_->hosts == nullptr ? nullptr
-                                      : std::make_unique<HostPicker>(view_->hosts, view_->config,
-                                                                     resources_.random);
+    picker_ = view_->hosts == nullptr
+                  ? nullptr
+                  : std::make_unique<HostPicker>(view_->hosts, view_->config, resources_.random);
   }
   Destination Choose(const BalanceContext& context, const http::HeaderMap* headers);
   Destination ChooseOriginalDst(const BalanceContext& context, const http::HeaderMap* headers);
@@ -227,8 +227,7 @@ LiveCluster::Engine::Destination LiveCluster::Engine::Choose(const BalanceContex
 
 LiveCluster::Engine::Destination LiveCluster::Engine::ChooseOriginalDst(
     const BalanceContext& context, const http::HeaderMap* headers) {
-  const auto address =
-      OriginalDestinationOf(*view_->config, headers, context.original_dst);
+  const auto address = OriginalDestinationOf(*view_->config, headers, context.original_dst);
   if (!address.ok()) stats_.Inc(ClusterCounter::kOriginalDstHostInvalid);
   std::shared_ptr<Host> host;
   if (address.ok() && address->set()) host = original_dst_.FindOrAdd(*address, *view_->config);

@@ -28,15 +28,15 @@ struct WorkerResources {
   const Connector& connector;
 };
 
-// Loop-owned. As small as a pointer until its first request: everything else is made then (most of a
-// mesh's clusters are never called by most of its workers).
+// Loop-owned. As small as a pointer until its first request: everything else is made then (most of
+// a mesh's clusters are never called by most of its workers).
 class LiveCluster final : public WorkerCluster, public Deferrable {
  public:
   LiveCluster(WorkerResources& resources, std::shared_ptr<const ClusterView> view);
   ~LiveCluster() override;
 
-  // New hosts, new health or new configuration. Pools to hosts that have left, or that were made with
-  // another configuration, drain.
+  // New hosts, new health or new configuration. Pools to hosts that have left, or that were made
+  // with another configuration, drain.
   void Update(std::shared_ptr<const ClusterView> view);
   // The cluster was removed, or the worker drains: `on_idle` is called (from the loop, once) when
   // nothing uses it any more.

@@ -81,9 +81,9 @@ void MainCluster::SetConfig(std::shared_ptr<const ClusterConfig> config,
   // What is known of the hosts' health survives changes of other things.
   if (!same_outlier) StartOutlierDetection();
   if (!same_checks) StartHealthChecks();
-  const bool same_names =
-      same_discovery && endpoints_ != nullptr && inline_endpoints != nullptr &&
-      endpoints_->fingerprint != 0 && endpoints_->fingerprint == inline_endpoints->fingerprint;
+  const bool same_names = same_discovery && endpoints_ != nullptr && inline_endpoints != nullptr &&
+                          endpoints_->fingerprint != 0 &&
+                          endpoints_->fingerprint == inline_endpoints->fingerprint;
   if (ByDns(*config_)) {
     if (same_names && dns_ != nullptr) {
       TellHosts();
@@ -92,13 +92,13 @@ void MainCluster::SetConfig(std::shared_ptr<const ClusterConfig> config,
     // Until the new names are resolved the old hosts serve on.
     endpoints_ = std::move(inline_endpoints);
     if (endpoints_ == nullptr) endpoints_ = std::make_shared<EndpointsConfig>();
-    dns_ = std::make_unique<DnsDiscovery>(
-        resources_.loop, resources_.random, resources_.dns, *scope_, config_, endpoints_,
-        [this](std::shared_ptr<const EndpointsConfig> resolved) {
-          ApplyEndpoints(std::move(resolved));
-          if (published_) owner_.OnHostsChanged(*this);
-          CheckWarm();
-        });
+    dns_ = std::make_unique<DnsDiscovery>(resources_.loop, resources_.random, resources_.dns,
+                                          *scope_, config_, endpoints_,
+                                          [this](std::shared_ptr<const EndpointsConfig> resolved) {
+                                            ApplyEndpoints(std::move(resolved));
+                                            if (published_) owner_.OnHostsChanged(*this);
+                                            CheckWarm();
+                                          });
     if (endpoints_->endpoints.empty()) ApplyEndpoints(endpoints_);
     TellHosts();
     return;

@@ -14,8 +14,8 @@
 
 namespace meltemi::proxy {
 
-// The address that a request goes to: the header's (when the cluster reads one and it is there), else
-// the connection's original destination, with the configured port. Unset when there is none.
+// The address that a request goes to: the header's (when the cluster reads one and it is there),
+// else the connection's original destination, with the configured port. Unset when there is none.
 // Error: the header's text is no address.
 absl::StatusOr<net::Address> OriginalDestinationOf(const ClusterConfig& config,
                                                    const http::HeaderMap* headers,

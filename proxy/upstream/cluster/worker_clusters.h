@@ -17,8 +17,7 @@ namespace meltemi::proxy {
 // Loop-owned. Applies what the directory posts, one update in one turn.
 class WorkerClustersImpl final : public WorkerClusters {
  public:
-  WorkerClustersImpl(Loop& loop, Random& random, metrics::Shard& shard,
-                     const Connector& connector);
+  WorkerClustersImpl(Loop& loop, Random& random, metrics::Shard& shard, const Connector& connector);
   ~WorkerClustersImpl() override;
 
   void Apply(const ClusterUpdate& update);

@@ -76,7 +76,8 @@ class HealthSession {
       }
       successes_ = 0;
       // A host that answers the wrong thing is not well, whatever the threshold says.
-      if (healthy_ && (result == ProbeResult::kFailure || ++failures_ >= check_.unhealthy_threshold)) {
+      if (healthy_ &&
+          (result == ProbeResult::kFailure || ++failures_ >= check_.unhealthy_threshold)) {
         healthy_ = false;
       }
     }

@@ -17,15 +17,15 @@ namespace meltemi::proxy {
 
 class HealthSession;
 
-// Main loop. Sets and clears the hosts' kFailedActiveCheck and kPendingFirstCheck bits. Whoever makes a
-// host sets both; its first success then makes it healthy at once, later results count against the
-// thresholds (as in Envoy). A host that comes without them (it served before there were checks) is
-// healthy until it fails.
+// Main loop. Sets and clears the hosts' kFailedActiveCheck and kPendingFirstCheck bits. Whoever
+// makes a host sets both; its first success then makes it healthy at once, later results count
+// against the thresholds (as in Envoy). A host that comes without them (it served before there were
+// checks) is healthy until it fails.
 class HealthChecker {
  public:
   using Callback = absl::AnyInvocable<void()>;
-  // `on_change`: the health of some host has changed, or the last first check is done; at the end of
-  // the turn. Never from within a call into this object.
+  // `on_change`: the health of some host has changed, or the last first check is done; at the end
+  // of the turn. Never from within a call into this object.
   HealthChecker(Loop& loop, Random& random, const Connector& connector, metrics::Scope& scope,
                 std::shared_ptr<const ClusterConfig> config, Callback on_change);
   ~HealthChecker();

@@ -113,7 +113,9 @@ TEST_F(HealthTest, ARefusedConnectionFailsTheFirstCheck) {
 }
 
 TEST_F(HealthTest, ExpectedStatusesAndUnhealthyInterval) {
-  Make({.unhealthy_interval = seconds(1), .path = "/", .expected_statuses = {{200, 201}, {404, 405}}});
+  Make({.unhealthy_interval = seconds(1),
+        .path = "/",
+        .expected_statuses = {{200, 201}, {404, 405}}});
   Connect();
   Receive(kBroken);
   EXPECT_FALSE(host_->healthy());

@@ -107,7 +107,8 @@ class HttpProbe final : public Probe, public net::ConnectionHandler {
   bool Expected() const {
     if (check_.expected_statuses.empty()) return status_ == 200;
     for (const auto& [from, to] : check_.expected_statuses) {
-      if (static_cast<uint32_t>(status_) >= from && static_cast<uint32_t>(status_) < to) return true;
+      if (static_cast<uint32_t>(status_) >= from && static_cast<uint32_t>(status_) < to)
+        return true;
     }
     return false;
   }

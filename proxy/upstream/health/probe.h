@@ -22,8 +22,8 @@ enum class ProbeResult : uint8_t {
 class Probe : public Deferrable {
  public:
   using Callback = absl::AnyInvocable<void(ProbeResult)>;
-  // `on_done` (given at the making) is called once for each Start, from the loop. Not while one is under
-  // way.
+  // `on_done` (given at the making) is called once for each Start, from the loop. Not while one is
+  // under way.
   virtual void Start() = 0;
   // Gives up what is under way: no call follows.
   virtual void Cancel() = 0;

@@ -36,8 +36,9 @@ void OutlierDetector::SetHosts(const std::vector<std::shared_ptr<Host>>& hosts) 
     if (it->second.host->HasHealthBit(Host::kEjected)) --ejected_;
     records_.erase(it++);
   }
-  if (ejected_ > 0) scope_.GetGauge("envoy_cluster_outlier_detection_ejections_active")
-      .Set(static_cast<int64_t>(ejected_));
+  if (ejected_ > 0)
+    scope_.GetGauge("envoy_cluster_outlier_detection_ejections_active")
+        .Set(static_cast<int64_t>(ejected_));
 }
 
 bool OutlierDetector::OnAlarm(Host& host, OutlierKind kind, MonotonicTime now) {
@@ -61,8 +62,8 @@ bool OutlierDetector::OnAlarm(Host& host, OutlierKind kind, MonotonicTime now) {
 }
 
 bool OutlierDetector::MayEject() const {
-  // A share of few hosts would never reach one: the first may go as long as the limit is not zero, or
-  // when the configuration says so.
+  // A share of few hosts would never reach one: the first may go as long as the limit is not zero,
+  // or when the configuration says so.
   if (ejected_ == 0 && config_.always_eject_one_host) return true;
   return 100.0 * static_cast<double>(ejected_) / static_cast<double>(records_.size()) <
          config_.ejection_percent_max;
@@ -96,9 +97,8 @@ bool OutlierDetector::Eject(Record& record, Cause cause, uint32_t enforcing_perc
   ++ejected_;
   scope_.GetGauge("envoy_cluster_outlier_detection_ejections_active")
       .Set(static_cast<int64_t>(ejected_));
-  LOG(kInfo, "upstream", "cluster ", host.cluster_name, ": host ",
-      host.config.address.ToString(), " ejected for ", ToMillis(record.ejected_for), " ms: ",
-      cause_name);
+  LOG(kInfo, "upstream", "cluster ", host.cluster_name, ": host ", host.config.address.ToString(),
+      " ejected for ", ToMillis(record.ejected_for), " ms: ", cause_name);
   return true;
 }
 
@@ -112,8 +112,8 @@ void OutlierDetector::LetIn(Record& record, MonotonicTime now) {
   --ejected_;
   scope_.GetGauge("envoy_cluster_outlier_detection_ejections_active")
       .Set(static_cast<int64_t>(ejected_));
-  LOG(kInfo, "upstream", "cluster ", host.cluster_name, ": host ",
-      host.config.address.ToString(), " is back after its ejection");
+  LOG(kInfo, "upstream", "cluster ", host.cluster_name, ": host ", host.config.address.ToString(),
+      " is back after its ejection");
 }
 
 void OutlierDetector::OnHealthCheckSuccess(const Host& host, MonotonicTime now) {

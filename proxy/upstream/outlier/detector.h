@@ -31,8 +31,8 @@ class OutlierDetector {
   bool OnAlarm(Host& host, OutlierKind kind, MonotonicTime now);
   // An active check of an ejected host has succeeded: its ejection is over.
   void OnHealthCheckSuccess(const Host& host, MonotonicTime now);
-  // Every config.interval: lets hosts back in whose time is over, looks at the rates of the interval.
-  // True when any host's state changed.
+  // Every config.interval: lets hosts back in whose time is over, looks at the rates of the
+  // interval. True when any host's state changed.
   bool OnInterval(MonotonicTime now);
 
   size_t ejected() const { return ejected_; }

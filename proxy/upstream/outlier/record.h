@@ -19,8 +19,8 @@ struct OutlierAlarms {
   bool consecutive_local_origin = false;
 };
 
-// `status` 0: there was no answer, because of `error`. Without split mode that counts as a 503, or as a
-// 504 for a time-out; with it, it is of local origin and counts on its own.
+// `status` 0: there was no answer, because of `error`. Without split mode that counts as a 503, or
+// as a 504 for a time-out; with it, it is of local origin and counts on its own.
 OutlierAlarms RecordOutcome(OutlierCounters& counters, const OutlierDetection& config, int status,
                             StreamError error);
 

@@ -75,8 +75,8 @@ void Pool::Unlink(PoolRequest& request) {
 }
 
 bool Pool::WantsConnection() const {
-  // An HTTP/2 connection takes what the peer's settings allow; until they are known, our own limit is
-  // the guess.
+  // An HTTP/2 connection takes what the peer's settings allow; until they are known, our own limit
+  // is the guess.
   const size_t each = protocol_ == http::Protocol::kHttp2
                           ? std::max<size_t>(1, config_->http2.concurrent_streams_max)
                           : 1;
@@ -131,8 +131,8 @@ void Pool::OnConnectFailed(PooledConnection& connection, StreamError error,
   host_->connect_failures.fetch_add(1, std::memory_order_relaxed);
   context_.stats.Inc(ClusterCounter::kCxConnectFail);
   if (error == StreamError::kConnectTimeout) context_.stats.Inc(ClusterCounter::kCxConnectTimeout);
-  LOG(kDebug, "upstream", "cluster ", config_->name, ": host ",
-      host_->config.address.ToString(), ": ", detail);
+  LOG(kDebug, "upstream", "cluster ", config_->name, ": host ", host_->config.address.ToString(),
+      ": ", detail);
   // All of them: the host is the problem, and those who may try elsewhere should do so now.
   FailQueued(error, detail);
 }

@@ -1,8 +1,8 @@
 // The connections of one worker to one host with one protocol, and the requests that wait for one.
 //
-// Loop-owned. A request that finds a connection with room is attached at once; else it queues, within
-// the breakers' limits, and connections are opened as they allow. HTTP/1 connections are reused last in
-// first out, so that superfluous ones grow old and are closed.
+// Loop-owned. A request that finds a connection with room is attached at once; else it queues,
+// within the breakers' limits, and connections are opened as they allow. HTTP/1 connections are
+// reused last in first out, so that superfluous ones grow old and are closed.
 //
 //   Submit ──room──▶ attached ──stream ends──▶ room again ─┐
 //      └──none──▶ queued ◀─────────────────────────────────┘

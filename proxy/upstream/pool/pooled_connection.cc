@@ -9,9 +9,9 @@
 namespace meltemi::proxy {
 namespace {
 
-// Where nothing is configured. HTTP/1: shorter than the keep-alive of common application servers, so
-// that a request rarely meets a connection that its server is just closing. HTTP/2 servers say goodbye
-// with GOAWAY and need no such haste.
+// Where nothing is configured. HTTP/1: shorter than the keep-alive of common application servers,
+// so that a request rarely meets a connection that its server is just closing. HTTP/2 servers say
+// goodbye with GOAWAY and need no such haste.
 constexpr Duration kIdleTimeoutHttp1 = seconds(4);
 constexpr Duration kIdleTimeoutHttp2 = minutes(60);
 
