@@ -9,15 +9,15 @@
 namespace meltemi::metrics {
 
 const std::array<double, 19> kMillisecondBounds = {
-    0.5,  1,    5,    10,    25,    50,    100,    250,    500,    1000,
+    0.5,  1,    5,     10,    25,    50,     100,    250,     500,    1000,
     2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
-const std::array<double, 20> kByteBounds = {
-    100,   250,   500,    1000,   2500,   5000,    10000,   25000,   50000,    100000,
-    250000, 500000, 1000000, 2500000, 5000000, 10000000, 50000000, 100000000, 500000000, 1000000000};
+const std::array<double, 20> kByteBounds = {100,      250,      500,       1000,      2500,
+                                            5000,     10000,    25000,     50000,     100000,
+                                            250000,   500000,   1000000,   2500000,   5000000,
+                                            10000000, 50000000, 100000000, 500000000, 1000000000};
 
 Histogram::Histogram(absl::Span<const double> upper_bounds)
-    : upper_bounds_(upper_bounds),
-      buckets_(new std::atomic<uint64_t>[upper_bounds.size() + 1]) {
+    : upper_bounds_(upper_bounds), buckets_(new std::atomic<uint64_t>[upper_bounds.size() + 1]) {
   for (size_t i = 0; i <= upper_bounds_.size(); ++i) buckets_[i].store(0);
 }
 
@@ -29,7 +29,16 @@ void Histogram::Record(double value) {
   sum_.store(sum_.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
 }
 
-Scope::Scope(Shard& shard, Labels labels) : shard_(shard), labels_(std::move(labels)) {
+namespace {
+
+Labels Sorted(Labels labels) {
+  std::sort(labels.begin(), labels.end());
+  return labels;
+}
+
+}  // namespace
+
+Scope::Scope(Shard& shard, Labels labels) : shard_(shard), labels_(Sorted(std::move(labels))) {
   std::lock_guard<std::mutex> lock(shard_.mutex_);
   shard_.scopes_.push_back(this);
 }
@@ -41,9 +50,9 @@ Scope::~Scope() {
 
 Scope::Entry& Scope::Find(absl::string_view name, const Labels& extra, uint8_t kind,
                           absl::Span<const double> bounds) {
-  Labels labels = labels_;
-  labels.insert(labels.end(), extra.begin(), extra.end());
-  std::sort(labels.begin(), labels.end());
+  // A scope's own labels are the same for all its entries: they are neither copied nor looked up
+  // by.
+  Labels labels = Sorted(extra);
   std::string key(name);
   for (const auto& [label, value] : labels) absl::StrAppend(&key, "\xff", label, "\xfe", value);
   std::lock_guard<std::mutex> lock(shard_.mutex_);
@@ -51,7 +60,8 @@ Scope::Entry& Scope::Find(absl::string_view name, const Labels& extra, uint8_t k
   if (slot == nullptr) {
     slot = std::make_unique<Entry>();
     slot->name = std::string(name);
-    slot->labels = std::move(labels);
+    slot->scope_labels = &labels_;
+    slot->extra = std::move(labels);
     slot->kind = static_cast<Entry::Kind>(kind);
     if (slot->kind == Entry::kHistogram) slot->histogram = std::make_unique<Histogram>(bounds);
   }

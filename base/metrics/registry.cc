@@ -87,7 +87,7 @@ std::vector<Registry::Merged> Registry::Collect(
     for (const Scope* scope : shard->scopes_) {
       for (const auto& [key, entry] : scope->entries_) {
         if (name_filter && !name_filter(entry->name)) continue;
-        Merged& into = merged[{entry->name, entry->labels}];
+        Merged& into = merged[{entry->name, entry->AllLabels()}];
         into.kind = entry->kind;
         if (entry->kind == Scope::Entry::kCounter) {
           into.value += static_cast<int64_t>(entry->counter.value());
