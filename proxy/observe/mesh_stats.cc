@@ -11,6 +11,7 @@
 #include "base/metrics/metrics.h"
 #include "proxy/observe/peer_metadata.h"
 #include "proxy/observe/stream_info.h"
+#include "proxy/route/route.h"
 #include "proxy/stream/reply/reply.h"
 #include "proxy/upstream/cluster/host.h"
 
@@ -29,6 +30,8 @@ constexpr size_t kPeersMax = 10000;
 constexpr size_t kDecodedMax = 4096;
 
 constexpr absl::string_view kUnknown = "unknown";
+// Istio's name for where requests to hosts go that no service claims.
+constexpr absl::string_view kPassthrough = "PassthroughCluster";
 
 absl::string_view OrUnknown(absl::string_view text) { return text.empty() ? kUnknown : text; }
 
@@ -117,6 +120,8 @@ class MeshStatsImpl final : public MeshStats {
   void OnRequestHeaders(HeaderMap& request, StreamInfo& info, bool inbound) override {
     if (inbound) {
       TakePeer(request, info);
+    } else if (LeavesTheMesh(info)) {
+      Strip(request);  // who we are is no business of the outside
     } else {
       Introduce(request);
     }
@@ -163,6 +168,11 @@ class MeshStatsImpl final : public MeshStats {
     // Views: this object outlives the worker's streams.
     headers.AddView(HeaderId::kXEnvoyPeerMetadataId, "x-envoy-peer-metadata-id", self_->node_id);
     headers.AddView(HeaderId::kXEnvoyPeerMetadata, "x-envoy-peer-metadata", self_metadata_);
+  }
+
+  static bool LeavesTheMesh(const StreamInfo& info) {
+    return info.route != nullptr && info.route->clusters.size() == 1 &&
+           info.route->clusters[0].cluster == kPassthrough;
   }
 
   static void Strip(HeaderMap& headers) {

@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 #include "proxy/observe/peer_metadata.h"
 #include "proxy/observe/stream_info.h"
+#include "proxy/route/route.h"
 #include "proxy/stream/reply/stream_error.h"
 #include "proxy/upstream/cluster/host.h"
 
@@ -243,6 +244,16 @@ TEST_F(MeshStatsTest, TcpConnections) {
   EXPECT_EQ(registry_.Sum("istio_tcp_connections_closed_total", labels), 1);
   EXPECT_EQ(registry_.Sum("istio_tcp_sent_bytes_total", labels), 10);
   EXPECT_EQ(registry_.Sum("istio_tcp_received_bytes_total", labels), 20);
+}
+
+TEST_F(MeshStatsTest, WhatLeavesTheMeshDoesNotSayWhereItComesFrom) {
+  auto client = New(Sleep());
+  Route route;
+  route.clusters.push_back({.cluster = "PassthroughCluster"});
+  info_.route = &route;
+  request_->Add(HeaderId::kXEnvoyPeerMetadata, "forged");
+  client->OnRequestHeaders(*request_, info_, /*inbound=*/false);
+  EXPECT_EQ(request_->size(), 0u);
 }
 
 TEST_F(MeshStatsTest, AProxyThatIsNoWorkloadSaysNothing) {
