@@ -93,8 +93,7 @@ void PrintText(const std::vector<Diagnostic>& diagnostics, size_t files, size_t 
     if (diagnostic.severity == Severity::kError) ++errors;
   }
   std::printf("%s%zu files, %zu objects: %zu errors, %zu other findings\n",
-              diagnostics.empty() ? "" : "\n", files, objects, errors,
-              diagnostics.size() - errors);
+              diagnostics.empty() ? "" : "\n", files, objects, errors, diagnostics.size() - errors);
 }
 
 int Run(const Args& args) {

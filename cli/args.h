@@ -11,9 +11,9 @@
 namespace meltemi::cli {
 
 struct Option {
-  std::string name;     // "output"; given as --output VALUE or --output=VALUE
-  char letter = 0;      // 'o' for -o; 0: none
-  std::string value;    // what its value is, for the help; empty: a switch
+  std::string name;   // "output"; given as --output VALUE or --output=VALUE
+  char letter = 0;    // 'o' for -o; 0: none
+  std::string value;  // what its value is, for the help; empty: a switch
   std::string fallback;
   std::string help;
 };

@@ -47,11 +47,17 @@ struct Layout {
 const std::vector<Layout>& Layouts() {
   static const auto& layouts = *new std::vector<Layout>{
       {"cds", "ClustersConfigDump", {"static_clusters", "dynamic_active_clusters"}, {"cluster"}},
-      {"eds", "EndpointsConfigDump", {"static_endpoint_configs", "dynamic_endpoint_configs"},
+      {"eds",
+       "EndpointsConfigDump",
+       {"static_endpoint_configs", "dynamic_endpoint_configs"},
        {"endpoint_config"}},
-      {"lds", "ListenersConfigDump", {"static_listeners", "dynamic_listeners"},
+      {"lds",
+       "ListenersConfigDump",
+       {"static_listeners", "dynamic_listeners"},
        {"listener", "active_state"}},
-      {"rds", "RoutesConfigDump", {"static_route_configs", "dynamic_route_configs"},
+      {"rds",
+       "RoutesConfigDump",
+       {"static_route_configs", "dynamic_route_configs"},
        {"route_config"}},
   };
   return layouts;
@@ -87,8 +93,8 @@ std::string DescribeMatch(const Value* match) {
   if (!port.empty()) parts.push_back(absl::StrCat("port ", port));
   std::vector<std::string> ranges;
   for (const Value& range : ItemsAt(match, {"prefix_ranges"})) {
-    ranges.push_back(absl::StrCat(range.FindString("address_prefix"), "/",
-                                  TextAt(&range, {"prefix_len"})));
+    ranges.push_back(
+        absl::StrCat(range.FindString("address_prefix"), "/", TextAt(&range, {"prefix_len"})));
   }
   if (!ranges.empty()) parts.push_back(absl::StrJoin(ranges, ","));
   std::vector<std::string> protocols;
@@ -102,8 +108,7 @@ std::string DescribeMatch(const Value* match) {
 std::string DescribeWeighted(const Value* clusters) {
   std::vector<std::string> parts;
   for (const Value& cluster : ItemsAt(clusters, {"clusters"})) {
-    parts.push_back(
-        absl::StrCat(TextAt(&cluster, {"name"}), " ", TextAt(&cluster, {"weight"})));
+    parts.push_back(absl::StrCat(TextAt(&cluster, {"name"}), " ", TextAt(&cluster, {"weight"})));
   }
   return absl::StrJoin(parts, ", ");
 }
@@ -223,8 +228,8 @@ Table ListenerTable(const std::vector<const Value*>& listeners, const Filter& fi
     const std::string port = TextAt(listener, {"address", "socket_address", "port_value"});
     if (!filter.port.empty() && port != filter.port) continue;
     for (const Value& chain : ItemsAt(listener, {"filter_chains"})) {
-      table.Add({address, port, DescribeMatch(chain.Find("filter_chain_match")),
-                 DescribeChain(chain)});
+      table.Add(
+          {address, port, DescribeMatch(chain.Find("filter_chain_match")), DescribeChain(chain)});
     }
     if (const Value* chain = listener->Find("default_filter_chain")) {
       table.Add({address, port, "otherwise", DescribeChain(*chain)});
@@ -248,8 +253,7 @@ Table RouteTable(const std::vector<const Value*>& routes, const Filter& filter) 
           domains.size() > 1 ? absl::StrCat(" + ", domains.size() - 1, " more") : "";
       for (const Value& route : ItemsAt(&host, {"routes"})) {
         table.Add({name, host_name, domains.empty() ? "" : absl::StrCat(domains[0], more),
-                   DescribeRouteMatch(route.Find("match")), DescribeAction(route),
-                   RuleOf(route)});
+                   DescribeRouteMatch(route.Find("match")), DescribeAction(route), RuleOf(route)});
       }
     }
   }
@@ -265,10 +269,9 @@ Table EndpointTable(const std::vector<const Value*>& assignments, const Filter& 
       for (const Value& entry : ItemsAt(&group, {"lb_endpoints"})) {
         const Value* address = At(&entry, {"endpoint", "address", "socket_address"});
         const std::string status = TextAt(&entry, {"health_status"});
-        table.Add({absl::StrCat(TextAt(address, {"address"}), ":",
-                                TextAt(address, {"port_value"})),
-                   status.empty() ? "HEALTHY" : status,
-                   TextAt(&entry, {"load_balancing_weight"}), cluster});
+        table.Add({absl::StrCat(TextAt(address, {"address"}), ":", TextAt(address, {"port_value"})),
+                   status.empty() ? "HEALTHY" : status, TextAt(&entry, {"load_balancing_weight"}),
+                   cluster});
       }
     }
   }

@@ -13,9 +13,7 @@ namespace meltemi::cli {
 
 std::vector<Verb> AllVerbs() { return {AnalyzeVerb(), ProxyStatusVerb(), ProxyConfigVerb()}; }
 
-void PrintError(const std::string& text) {
-  std::fprintf(stderr, "meltemi: %s\n", text.c_str());
-}
+void PrintError(const std::string& text) { std::fprintf(stderr, "meltemi: %s\n", text.c_str()); }
 
 namespace {
 
@@ -44,8 +42,8 @@ int Run(const Verb& verb, const std::vector<std::string>& words) {
   }
   const absl::StatusOr<Args> args = Args::Parse(words, verb.options);
   if (!args.ok()) {
-    PrintError(absl::StrCat(verb.name, ": ", args.status().message(), "; see meltemi help ",
-                            verb.name));
+    PrintError(
+        absl::StrCat(verb.name, ": ", args.status().message(), "; see meltemi help ", verb.name));
     return 2;
   }
   return verb.run(*args);

@@ -13,7 +13,7 @@ struct Verb {
   const char* name;
   const char* arguments;  // "[PATH…]"
   const char* summary;
-  const char* details;    // for `help VERB`
+  const char* details;  // for `help VERB`
   std::vector<Option> options;
   int (*run)(const Args& args);
 };

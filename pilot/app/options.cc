@@ -210,9 +210,8 @@ std::string OptionsJson(const Options& options) {
   text("http_address", options.http_address);
   text("domain", options.mesh.domain);
   text("root_namespace", options.mesh.root_namespace);
-  text("outbound_policy", options.mesh.outbound_policy == OutboundPolicy::kAllowAny
-                              ? "ALLOW_ANY"
-                              : "REGISTRY_ONLY");
+  text("outbound_policy",
+       options.mesh.outbound_policy == OutboundPolicy::kAllowAny ? "ALLOW_ANY" : "REGISTRY_ONLY");
   writer.Key("connect_timeout_ms").Uint(options.mesh.connect_timeout_ms);
   writer.Key("protocol_detection_timeout_ms").Uint(options.mesh.protocol_detection_timeout_ms);
   text("access_log_file", options.mesh.access_log_path);

@@ -52,9 +52,9 @@ absl::Status Pilot::StartDebug() {
   if (!address.ok()) return address.status();
   auto server = http::ListenDebug(*loop_, *address);
   if (!server.ok()) {
-    return absl::UnavailableError(absl::StrCat("metrics and debug pages: ",
-                                               server.status().message(),
-                                               "; choose another place with --http-address"));
+    return absl::UnavailableError(
+        absl::StrCat("metrics and debug pages: ", server.status().message(),
+                     "; choose another place with --http-address"));
   }
   debug_ = *std::move(server);
   RegisterDebugPages({.push = &push_,

@@ -24,11 +24,12 @@ class DestinationResolver {
 
   void Resolve(networking::Destination* destination) {
     destination->set_host(ResolveHost(destination->host(), ns_, domain_));
-    found_.push_back(DestinationRef{destination->host(), destination->subset()});
+    found_.push_back(
+        DestinationRef{destination->host(), destination->subset(), destination->port().number()});
   }
 
   std::vector<DestinationRef> TakeSorted() {
-    const auto key = [](const DestinationRef& d) { return std::tie(d.host, d.subset); };
+    const auto key = [](const DestinationRef& d) { return std::tie(d.host, d.subset, d.port); };
     std::sort(found_.begin(), found_.end(),
               [&](const auto& a, const auto& b) { return key(a) < key(b); });
     found_.erase(std::unique(found_.begin(), found_.end()), found_.end());

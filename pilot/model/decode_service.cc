@@ -173,7 +173,8 @@ std::vector<ServicePtr> DecodeServiceEntry(const ObjectMeta& meta,
     service->resolution = DecodeResolution(spec);
     service->external = spec.location() == networking::ServiceEntry::MESH_EXTERNAL;
     service->selector = ToLabels(spec.workload_selector().labels());
-    service->export_to = ExportTo::Parse({spec.export_to().begin(), spec.export_to().end()}, meta.ns);
+    service->export_to =
+        ExportTo::Parse({spec.export_to().begin(), spec.export_to().end()}, meta.ns);
     const bool by_dns = service->resolution == Resolution::kDns ||
                         service->resolution == Resolution::kDnsRoundRobin;
     for (const ServicePort& port : ports) {

@@ -28,10 +28,9 @@ Endpoint OnWorkload(const Workload& workload, uint32_t target, uint32_t service_
                   .service_account = workload.service_account};
 }
 
-void AppendSelected(const Service& service, bool with_pods, const WorkloadIndex& workloads,
-                    std::vector<Endpoint>* out) {
-  if (service.selector.empty()) return;
-  for (const WorkloadPtr& workload : workloads.Select(service.meta.ns, service.selector)) {
+void AppendSelected(const Service& service, bool with_pods,
+                    const std::vector<WorkloadPtr>& selected, std::vector<Endpoint>* out) {
+  for (const WorkloadPtr& workload : selected) {
     if (workload->meta.kind == "Pod" && (!with_pods || !workload->ready)) continue;
     for (const ServicePort& port : service.ports) {
       const uint32_t target = TargetOnWorkload(port, *workload);
@@ -45,9 +44,9 @@ void AppendListed(const Service& service, const EndpointList& list, const Worklo
   for (const EndpointList::Group& group : list.groups) {
     for (const EndpointList::Port& listed : group.ports) {
       // Lists name the service's port; a service with one port may leave the name out.
-      const auto port = std::find_if(
-          service.ports.begin(), service.ports.end(),
-          [&](const ServicePort& candidate) { return candidate.name == listed.name; });
+      const auto port =
+          std::find_if(service.ports.begin(), service.ports.end(),
+                       [&](const ServicePort& candidate) { return candidate.name == listed.name; });
       if (port == service.ports.end()) continue;
       for (const EndpointList::Address& address : group.addresses) {
         if (!address.ready) continue;
@@ -111,6 +110,7 @@ WorkloadPtr WorkloadIndex::FindByAddress(const std::string& address) const {
 }
 
 ServiceEndpointsPtr JoinEndpoints(const Service& service, const std::vector<EndpointListPtr>& lists,
+                                  const std::vector<WorkloadPtr>& selected,
                                   const WorkloadIndex& workloads) {
   auto result = std::make_shared<ServiceEndpoints>();
   result->host = service.host;
@@ -120,7 +120,7 @@ ServiceEndpointsPtr JoinEndpoints(const Service& service, const std::vector<Endp
   for (const EndpointListPtr& list : lists) {
     if (list->is_slice == has_slices) AppendListed(service, *list, workloads, &result->endpoints);
   }
-  AppendSelected(service, /*with_pods=*/lists.empty(), workloads, &result->endpoints);
+  AppendSelected(service, /*with_pods=*/lists.empty(), selected, &result->endpoints);
   const auto key = [](const Endpoint& e) { return std::tie(e.service_port, e.address, e.port); };
   std::vector<Endpoint>& all = result->endpoints;
   std::stable_sort(all.begin(), all.end(),

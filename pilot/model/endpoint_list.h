@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "pilot/model/meta.h"
 #include "pilot/model/service.h"
 
@@ -39,14 +40,14 @@ class WorkloadIndex {
  public:
   explicit WorkloadIndex(const std::vector<WorkloadPtr>& workloads);
 
-  // Workloads of `ns` that carry all labels of `selector` (not empty), in index order.
+  // Workloads of `ns` that carry all labels of `selector`, in index order; none if it is empty.
   std::vector<WorkloadPtr> Select(const std::string& ns, const Labels& selector) const;
   WorkloadPtr FindByAddress(const std::string& address) const;
 
  private:
   // "NS/key=value" -> workloads
-  std::map<std::string, std::vector<WorkloadPtr>> by_label_;
-  std::map<std::string, WorkloadPtr> by_address_;
+  absl::flat_hash_map<std::string, std::vector<WorkloadPtr>> by_label_;
+  absl::flat_hash_map<std::string, WorkloadPtr> by_address_;
 };
 
 // The port on which `workload` serves `port`; 0 where a named target is not there.
@@ -55,7 +56,9 @@ uint32_t TargetOnWorkload(const ServicePort& port, const Workload& workload);
 // The endpoints of `service`. `lists` are those that name the service: slices are preferred over
 // Endpoints objects of the same service. Pods are chosen by the selector only when there is no
 // list; WorkloadEntries always, as in Istio.
+// `selected`: the workloads that the selector chooses (empty without a selector).
 ServiceEndpointsPtr JoinEndpoints(const Service& service, const std::vector<EndpointListPtr>& lists,
+                                  const std::vector<WorkloadPtr>& selected,
                                   const WorkloadIndex& workloads);
 
 }  // namespace meltemi::pilot

@@ -73,9 +73,8 @@ TEST(Names, WildcardsCover) {
 
 TEST(Names, SpecificHostsFirst) {
   std::vector<std::string> hosts = {"*", "*.b", "b.c", "*.a.b", "a.b.c"};
-  std::sort(hosts.begin(), hosts.end(), [](const auto& a, const auto& b) {
-    return MoreSpecificHost(a, b);
-  });
+  std::sort(hosts.begin(), hosts.end(),
+            [](const auto& a, const auto& b) { return MoreSpecificHost(a, b); });
   EXPECT_THAT(hosts, ElementsAre("a.b.c", "b.c", "*.a.b", "*.b", "*"));
 }
 
@@ -103,8 +102,8 @@ TEST(Decode, VirtualServiceResolvesEveryHostAndGateway) {
   EXPECT_THAT(rule->hosts, ElementsAre("web.shop.svc.cluster.local"));
   EXPECT_THAT(rule->gateways, ElementsAre("shop/edge", "mesh"));
   EXPECT_THAT(rule->destinations,
-              ElementsAre(DestinationRef{"copy.shop.svc.cluster.local", ""},
-                          DestinationRef{"web.shop.svc.cluster.local", "a"}));
+              ElementsAre(DestinationRef{"copy.shop.svc.cluster.local", "", 0},
+                          DestinationRef{"web.shop.svc.cluster.local", "a", 0}));
   EXPECT_EQ(rule->spec->http(0).match(0).gateways(0), "shop/edge");
 }
 
@@ -141,8 +140,8 @@ class EndpointsTest : public ::testing::Test {
   }
   void AddWorkload(const std::string& kind, const std::string& address, bool ready = true) {
     auto workload = std::make_shared<Workload>();
-    workload->meta = ObjectMeta{.kind = kind, .name = address, .ns = "default",
-                                .labels = {{"app", "web"}, {"v", address}}};
+    workload->meta = ObjectMeta{
+        .kind = kind, .name = address, .ns = "default", .labels = {{"app", "web"}, {"v", address}}};
     workload->address = address;
     workload->workload_name = "w";
     workload->ports = {{"admin", 9901}};
@@ -152,7 +151,9 @@ class EndpointsTest : public ::testing::Test {
   // "ADDRESS:PORT<-SERVICE PORT"
   std::vector<std::string> Join() {
     std::vector<std::string> result;
-    const ServiceEndpointsPtr joined = JoinEndpoints(service_, lists_, WorkloadIndex(workloads_));
+    const WorkloadIndex index(workloads_);
+    const ServiceEndpointsPtr joined =
+        JoinEndpoints(service_, lists_, index.Select("default", service_.selector), index);
     for (const Endpoint& e : joined->endpoints) {
       result.push_back(e.address + ":" + std::to_string(e.port) + "<-" +
                        std::to_string(e.service_port));
@@ -185,8 +186,7 @@ TEST_F(EndpointsTest, ListsReplacePodsButNotWorkloadEntries) {
   list->is_slice = true;
   list->groups = {{{{"10.0.0.3", true}, {"10.0.0.4", false}}, {{"http", 8081}}}};
   lists_.push_back(list);
-  EXPECT_THAT(Join(),
-              ElementsAre("10.0.0.3:8081<-80", "10.0.0.9:8080<-80", "10.0.0.9:9901<-81"));
+  EXPECT_THAT(Join(), ElementsAre("10.0.0.3:8081<-80", "10.0.0.9:8080<-80", "10.0.0.9:9901<-81"));
 }
 
 TEST_F(EndpointsTest, SlicesReplaceEndpointsObjects) {

@@ -15,10 +15,10 @@ struct NamedProtocol {
 };
 
 constexpr NamedProtocol kNames[] = {
-    {"http", Protocol::kHttp},      {"http2", Protocol::kHttp2}, {"grpc", Protocol::kGrpc},
+    {"http", Protocol::kHttp},        {"http2", Protocol::kHttp2}, {"grpc", Protocol::kGrpc},
     {"grpc-web", Protocol::kGrpcWeb}, {"tcp", Protocol::kTcp},     {"tls", Protocol::kTls},
-    {"https", Protocol::kHttps},    {"mongo", Protocol::kMongo}, {"mysql", Protocol::kMysql},
-    {"redis", Protocol::kRedis},    {"udp", Protocol::kUdp},
+    {"https", Protocol::kHttps},      {"mongo", Protocol::kMongo}, {"mysql", Protocol::kMysql},
+    {"redis", Protocol::kRedis},      {"udp", Protocol::kUdp},
 };
 
 bool IsServerFirstPort(uint32_t port) {

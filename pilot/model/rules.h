@@ -26,6 +26,7 @@ namespace networking = ::istio::networking::v1alpha3;
 struct DestinationRef {
   std::string host;
   std::string subset;
+  uint32_t port = 0;  // 0: follows from the service or the request
 
   bool operator==(const DestinationRef&) const = default;
 };

@@ -47,8 +47,8 @@ struct Endpoint {
 };
 
 struct Service {
-  ObjectMeta meta;   // of the object that declares it (Service, ServiceEntry)
-  std::string host;  // full name; may be a wildcard for a ServiceEntry
+  ObjectMeta meta;                     // of the object that declares it (Service, ServiceEntry)
+  std::string host;                    // full name; may be a wildcard for a ServiceEntry
   std::vector<std::string> addresses;  // virtual IPs; empty where it has none
   std::vector<ServicePort> ports;
   Resolution resolution = Resolution::kEndpoints;

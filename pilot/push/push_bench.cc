@@ -25,9 +25,10 @@ std::string ServiceText(int i) {
       i % kNamespaces, "}\nspec: {clusterIP: 10.100.", i / 250, ".", i % 250 + 1,
       ", selector: {app: s", i, "}, ports: [{name: http, port: 80, targetPort: 8080}]}\n");
   for (int j = 0; j < kEndpointsEach; ++j) {
-    absl::StrAppend(&text, "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: s",
-                    i, "-", j, ", namespace: ns", i % kNamespaces, "}\nspec: {address: 10.", i / 256,
-                    ".", i % 256, ".", j + 1, ", labels: {app: s", i, ", version: v", j % 2, "}}\n");
+    absl::StrAppend(
+        &text, "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: s",
+        i, "-", j, ", namespace: ns", i % kNamespaces, "}\nspec: {address: 10.", i / 256, ".",
+        i % 256, ".", j + 1, ", labels: {app: s", i, ", version: v", j % 2, "}}\n");
   }
   return text;
 }
@@ -148,8 +149,8 @@ void Push(benchmark::State& state, bool endpoints_only, Change change) {
     state.ResumeTiming();
     snapshot = BigMesh().Build();
     for (const auto& proxy : proxies) {
-      bytes += proxy->Push(snapshot,
-                           endpoints_only ? &snapshot->endpoints->changed_hosts() : nullptr);
+      bytes +=
+          proxy->Push(snapshot, endpoints_only ? &snapshot->endpoints->changed_hosts() : nullptr);
     }
   }
   state.counters["bytes"] =
@@ -163,9 +164,10 @@ BENCHMARK(BM_RouteChange)->Arg(1)->Arg(100)->Unit(benchmark::kMillisecond);
 
 void BM_EndpointChange(benchmark::State& state) {
   Push(state, true, [](int round) {
-    return absl::StrCat("{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: s7-0, "
-                        "namespace: ns7}, spec: {address: 10.250.0.", round % 250 + 1,
-                        ", labels: {app: s7, version: v0}}}");
+    return absl::StrCat(
+        "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: s7-0, "
+        "namespace: ns7}, spec: {address: 10.250.0.",
+        round % 250 + 1, ", labels: {app: s7, version: v0}}}");
   });
 }
 BENCHMARK(BM_EndpointChange)->Arg(1)->Arg(100)->Unit(benchmark::kMillisecond);

@@ -20,8 +20,8 @@ namespace {
 
 using envoy::service::discovery::v3::DiscoveryRequest;
 
-constexpr double kSecondsBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-                                     0.25,  0.5,    1,     3,    5,     10,   20, 30};
+constexpr double kSecondsBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                     0.5,   1,      3,     5,    10,    20,   30};
 
 int64_t EpochMillis(WallTime time) { return ToMillis(time.time_since_epoch()); }
 
@@ -160,10 +160,10 @@ void PushServer::SetSnapshot(SnapshotPtr snapshot, std::string reason, Monotonic
   const bool endpoints_only = snapshot_ != nullptr && snapshot->version == snapshot_->version + 1 &&
                               snapshot->config_version == snapshot_->config_version;
   static const auto& no_hosts = *new std::vector<std::string>();
-  const std::vector<std::string>& hosts = snapshot_ != nullptr &&
-                                                  snapshot->endpoints == snapshot_->endpoints
-                                              ? no_hosts
-                                              : snapshot->endpoints->changed_hosts();
+  const std::vector<std::string>& hosts =
+      snapshot_ != nullptr && snapshot->endpoints == snapshot_->endpoints
+          ? no_hosts
+          : snapshot->endpoints->changed_hosts();
   snapshot_ = std::move(snapshot);
   changed_at_ = changed_at;
   PushRecord record;

@@ -1,5 +1,5 @@
-// All clients and the snapshot that they should have: each change reaches each client as one merged,
-// pending push. The transport (serve/) is a Peer per stream. Loop-owned.
+// All clients and the snapshot that they should have: each change reaches each client as one
+// merged, pending push. The transport (serve/) is a Peer per stream. Loop-owned.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,7 @@ struct ClientStatus {
   ClientId id = 0;
   ProxyNode node;
   std::string address;
-  int64_t connected_at_ms = 0;   // since the epoch
+  int64_t connected_at_ms = 0;    // since the epoch
   uint64_t snapshot_version = 0;  // that the client should have
   uint64_t settled_version = 0;   // the newest of which it has acknowledged everything
   std::array<TypeStatus, kXdsTypes> types;
@@ -52,9 +52,9 @@ struct PushRecord {
   int64_t at_ms = 0;  // since the epoch
   std::string reason;
   size_t clients = 0;
-  size_t settled = 0;          // clients that have acknowledged it all
-  double translate_ms = 0;     // time on the loop until every client had its first response queued
-  double converged_ms = 0;     // from the change to the last client settled so far
+  size_t settled = 0;       // clients that have acknowledged it all
+  double translate_ms = 0;  // time on the loop until every client had its first response queued
+  double converged_ms = 0;  // from the change to the last client settled so far
 };
 
 class PushServer {
@@ -82,7 +82,8 @@ class PushServer {
   // In order of connecting; clients that have not named themselves yet are left out.
   std::vector<ClientStatus> Clients() const;
   std::vector<PushRecord> History() const;  // newest last
-  // The view of the client whose node id is `proxy` or has it as its name ("NAME.NS"); null if none.
+  // The view of the client whose node id is `proxy` or has it as its name ("NAME.NS"); null if
+  // none.
   ProxyView* FindView(absl::string_view proxy);
   Translator& translator() { return translator_; }
 
@@ -91,8 +92,7 @@ class PushServer {
 
   void Advance(Client* client);
   void NoteSettled(Client* client);
-  bool Introduce(Client* client,
-                 const envoy::service::discovery::v3::DiscoveryRequest& request);
+  bool Introduce(Client* client, const envoy::service::discovery::v3::DiscoveryRequest& request);
   void CountEvent(Session::Event event, absl::string_view type_url);
   metrics::Counter& TypeCounter(absl::string_view name, XdsType type);
 

@@ -197,8 +197,8 @@ Session::Plan Session::MakePlan(XdsType type) {
   } else {
     PlanNamed(type, &plan);
   }
-  plan.due = plan.due || !plan.changed.empty() ||
-             (type == XdsType::kListener && !plan.removed.empty());
+  plan.due =
+      plan.due || !plan.changed.empty() || (type == XdsType::kListener && !plan.removed.empty());
   return plan;
 }
 

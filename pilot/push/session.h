@@ -1,7 +1,8 @@
 // One client's ADS stream, state of the world, without IO: requests and snapshots go in, responses
 // come out. Loop-owned.
 //
-// Per type:   Unknown --first request--> Subscribed --Response sent--> Waiting --ACK/NACK--> Settled
+// Per type:   Unknown --first request--> Subscribed --Response sent--> Waiting --ACK/NACK-->
+// Settled
 //
 // What is sent, and when ("make before break", so that no request ever meets half a change):
 //  1. clusters, new ones added, those that go away kept;
@@ -105,9 +106,9 @@ class Session {
   };
   // What a type would send now.
   struct Plan {
-    std::vector<ResourcePtr> changed;      // to add or replace
-    std::vector<std::string> removed;      // to take away
-    bool due = false;                      // something must be sent for adding or replacing
+    std::vector<ResourcePtr> changed;  // to add or replace
+    std::vector<std::string> removed;  // to take away
+    bool due = false;                  // something must be sent for adding or replacing
   };
 
   Subscription& At(XdsType type) { return subscriptions_[static_cast<size_t>(type)]; }

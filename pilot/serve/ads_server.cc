@@ -203,9 +203,9 @@ class GrpcAdsServer final : public AdsServer {
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
-      return absl::UnavailableError(absl::StrCat(
-          "cannot listen on ", options.address,
-          " for xDS: is the port taken? Choose another with --xds-address"));
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", options.address,
+                       " for xDS: is the port taken? Choose another with --xds-address"));
     }
     return absl::OkStatus();
   }

@@ -1,5 +1,6 @@
 // The ADS service over gRPC (callback API: no thread per stream). gRPC's threads hand what they
-// read to the loop; the loop writes. Everything but the constructor and destructor runs on the loop.
+// read to the loop; the loop writes. Everything but the constructor and destructor runs on the
+// loop.
 //
 // Comes from: push/ (responses). Goes to: the wire.
 #pragma once

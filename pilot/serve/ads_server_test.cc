@@ -40,8 +40,9 @@ spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
 )";
 
 std::string Entry(const std::string& address) {
-  return absl::StrCat("{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: w",
-                      address, "}, spec: {address: ", address, ", labels: {app: web}}}");
+  return absl::StrCat(
+      "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: w", address,
+      "}, spec: {address: ", address, ", labels: {app: web}}}");
 }
 
 // A server on a loop of its own thread.
@@ -107,8 +108,8 @@ class Server {
 class Client {
  public:
   explicit Client(int port) {
-    stub_ = discovery::AggregatedDiscoveryService::NewStub(grpc::CreateChannel(
-        absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
+    stub_ = discovery::AggregatedDiscoveryService::NewStub(
+        grpc::CreateChannel(absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
     context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
     stream_ = stub_->StreamAggregatedResources(&context_);
   }
@@ -145,8 +146,8 @@ class Client {
  private:
   std::unique_ptr<discovery::AggregatedDiscoveryService::Stub> stub_;
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<discovery::DiscoveryRequest,
-                                           discovery::DiscoveryResponse>>
+  std::unique_ptr<
+      grpc::ClientReaderWriter<discovery::DiscoveryRequest, discovery::DiscoveryResponse>>
       stream_;
 };
 

@@ -34,10 +34,15 @@ std::string RuleAcceptance::MissingFor(const VirtualService& rule, const Service
     if (!services.Knows(destination.host)) {
       return absl::StrCat("service ", destination.host);
     }
+    const ServicePtr service = services.Find(destination.host, rule.meta.ns);
+    if (destination.port != 0 && service != nullptr &&
+        service->FindPort(destination.port) == nullptr) {
+      return absl::StrCat("port ", destination.port, " of ", destination.host);
+    }
     if (destination.subset.empty()) continue;
-    const DestinationRulePtr found =
-        written.FindRule(destination.host, rule.meta.ns,
-                         NamespaceOf(services, destination.host, rule.meta.ns), root_namespace_, {});
+    const DestinationRulePtr found = written.FindRule(
+        destination.host, rule.meta.ns, NamespaceOf(services, destination.host, rule.meta.ns),
+        root_namespace_, {});
     if (found != nullptr && found->HasSubset(destination.subset)) continue;
     // A retained subset serves a new version too.
     if (last_definition_.contains({destination.host, destination.subset})) continue;
@@ -64,12 +69,12 @@ RuleAcceptance::Result RuleAcceptance::Apply(const ObjectSet& objects,
       result.virtual_services.push_back(rule);
       continue;
     }
-    result.notes.push_back(RuleNote{
-        RuleNote::Kind::kHeldBack, id,
-        absl::StrCat("held back: ", missing, " does not exist; ",
-                     previous ? "the version before it stays in force"
-                              : "its hosts are routed as if it were not there",
-                     " until that is applied")});
+    result.notes.push_back(
+        RuleNote{RuleNote::Kind::kHeldBack, id,
+                 absl::StrCat("held back: ", missing, " does not exist; ",
+                              previous ? "the version before it stays in force"
+                                       : "its hosts are routed as if it were not there",
+                              " until that is applied")});
     if (previous == nullptr) continue;
     in_force.emplace(id, previous);
     result.virtual_services.push_back(previous);
@@ -87,9 +92,9 @@ void RuleAcceptance::Retain(const ServiceTable& services, const RuleTable& writt
       if (destination.subset.empty()) continue;
       const SubsetKey key{destination.host, destination.subset};
       if (definitions.contains(key)) continue;
-      const DestinationRulePtr found = written.FindRule(
-          key.first, rule->meta.ns, NamespaceOf(services, key.first, rule->meta.ns),
-          root_namespace_, {});
+      const DestinationRulePtr found =
+          written.FindRule(key.first, rule->meta.ns,
+                           NamespaceOf(services, key.first, rule->meta.ns), root_namespace_, {});
       if (found != nullptr && found->HasSubset(key.second)) {
         definitions.emplace(key, found);
         continue;
@@ -109,11 +114,10 @@ void RuleAcceptance::RetainSubset(const SubsetKey& key, const VirtualService& us
   const networking::Subset* subset = FindSubset(*origin, key.second);
   if (subset == nullptr) return;
   // Goes into the rule of that name as it is written now, or stands alone where that is gone.
-  auto same_place = std::find_if(result->destination_rules.begin(),
-                                 result->destination_rules.end(), [&](const auto& rule) {
-                                   return rule->host == origin->host &&
-                                          rule->meta.ns == origin->meta.ns;
-                                 });
+  auto same_place = std::find_if(
+      result->destination_rules.begin(), result->destination_rules.end(), [&](const auto& rule) {
+        return rule->host == origin->host && rule->meta.ns == origin->meta.ns;
+      });
   auto extended = std::make_shared<DestinationRule>(
       same_place == result->destination_rules.end() ? *origin : **same_place);
   auto spec = std::make_shared<networking::DestinationRule>();
@@ -124,11 +128,10 @@ void RuleAcceptance::RetainSubset(const SubsetKey& key, const VirtualService& us
   }
   *spec->add_subsets() = *subset;
   extended->spec = std::move(spec);
-  result->notes.push_back(RuleNote{
-      RuleNote::Kind::kSubsetRetained, origin->meta.Id(),
-      absl::StrCat("subset ", key.second, " of ", key.first,
-                   " is gone from the rule but ", user.meta.Id(),
-                   " still routes to it: kept until that changes")});
+  result->notes.push_back(
+      RuleNote{RuleNote::Kind::kSubsetRetained, origin->meta.Id(),
+               absl::StrCat("subset ", key.second, " of ", key.first, " is gone from the rule but ",
+                            user.meta.Id(), " still routes to it: kept until that changes")});
   if (same_place == result->destination_rules.end()) {
     result->destination_rules.push_back(std::move(extended));
   } else {

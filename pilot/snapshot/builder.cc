@@ -20,31 +20,30 @@ SnapshotPtr SnapshotBuilder::Build(const ObjectSet& objects) {
   const bool services_same = !first && objects.services == last_objects_.services;
   const bool workloads_same = !first && objects.workloads == last_objects_.workloads;
   const bool lists_same = !first && objects.endpoint_lists == last_objects_.endpoint_lists;
-  const bool rules_same = services_same &&
-                          objects.virtual_services == last_objects_.virtual_services &&
-                          objects.destination_rules == last_objects_.destination_rules &&
-                          objects.gateways == last_objects_.gateways &&
-                          objects.sidecars == last_objects_.sidecars;
+  const bool rules_same =
+      services_same && objects.virtual_services == last_objects_.virtual_services &&
+      objects.destination_rules == last_objects_.destination_rules &&
+      objects.gateways == last_objects_.gateways && objects.sidecars == last_objects_.sidecars;
   if (rules_same && workloads_same && lists_same) return last_;
 
   auto next = std::make_shared<Snapshot>();
   next->version = first ? 1 : last_->version + 1;
   next->config_version = first ? 1 : last_->config_version + (rules_same ? 0 : 1);
   next->mesh = mesh_;
-  next->services = services_same ? last_->services
-                                 : std::make_shared<const ServiceTable>(objects.services);
+  next->services =
+      services_same ? last_->services : std::make_shared<const ServiceTable>(objects.services);
   if (rules_same) {
     next->rules = last_->rules;
     next->notes = last_->notes;
   } else {
     RuleAcceptance::Result accepted = acceptance_.Apply(objects, *next->services);
-    next->rules = std::make_shared<const RuleTable>(
-        std::move(accepted.virtual_services), std::move(accepted.destination_rules),
-        objects.gateways, objects.sidecars);
+    next->rules = std::make_shared<const RuleTable>(std::move(accepted.virtual_services),
+                                                    std::move(accepted.destination_rules),
+                                                    objects.gateways, objects.sidecars);
     next->notes = std::move(accepted.notes);
   }
-  next->workloads = workloads_same ? last_->workloads
-                                   : std::make_shared<const WorkloadIndex>(objects.workloads);
+  next->workloads =
+      workloads_same ? last_->workloads : std::make_shared<const WorkloadIndex>(objects.workloads);
   if (services_same && workloads_same && lists_same) {
     next->endpoints = last_->endpoints;
   } else {

@@ -1,5 +1,6 @@
 #include "pilot/snapshot/decoder.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -75,22 +76,23 @@ ObjectSet ObjectDecoder::DecodeOne(const Object& object, const std::string& doma
 
 ObjectSet ObjectDecoder::Decode(const std::vector<ObjectPtr>& objects) {
   ObjectSet all;
-  absl::flat_hash_map<const Object*, Decoded> next;
-  next.reserve(objects.size());
+  ++round_;
   for (const ObjectPtr& object : objects) {
-    auto known = cache_.find(object.get());
-    Decoded decoded = known != cache_.end() ? std::move(known->second)
-                                            : Decoded{object, DecodeOne(*object, domain_)};
-    Append(decoded.parts.services, &all.services);
-    Append(decoded.parts.workloads, &all.workloads);
-    Append(decoded.parts.endpoint_lists, &all.endpoint_lists);
-    Append(decoded.parts.virtual_services, &all.virtual_services);
-    Append(decoded.parts.destination_rules, &all.destination_rules);
-    Append(decoded.parts.gateways, &all.gateways);
-    Append(decoded.parts.sidecars, &all.sidecars);
-    next.emplace(object.get(), std::move(decoded));
+    std::unique_ptr<Decoded>& decoded = cache_[object.get()];
+    if (decoded == nullptr) {
+      decoded = std::make_unique<Decoded>(Decoded{object, DecodeOne(*object, domain_)});
+    }
+    decoded->round = round_;
+    const ObjectSet& parts = decoded->parts;
+    Append(parts.services, &all.services);
+    Append(parts.workloads, &all.workloads);
+    Append(parts.endpoint_lists, &all.endpoint_lists);
+    Append(parts.virtual_services, &all.virtual_services);
+    Append(parts.destination_rules, &all.destination_rules);
+    Append(parts.gateways, &all.gateways);
+    Append(parts.sidecars, &all.sidecars);
   }
-  cache_ = std::move(next);
+  absl::erase_if(cache_, [this](const auto& entry) { return entry.second->round != round_; });
   return all;
 }
 

@@ -2,6 +2,8 @@
 // time gives the same model pointer, so that snapshots can share what did not change. Loop-owned.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,11 +24,13 @@ class ObjectDecoder {
   struct Decoded {
     ObjectPtr object;  // keeps the key alive
     ObjectSet parts;
+    uint64_t round = 0;  // in which it was last seen
   };
   static ObjectSet DecodeOne(const Object& object, const std::string& domain);
 
   const std::string domain_;
-  absl::flat_hash_map<const Object*, Decoded> cache_;
+  absl::flat_hash_map<const Object*, std::unique_ptr<Decoded>> cache_;
+  uint64_t round_ = 0;
 };
 
 }  // namespace meltemi::pilot

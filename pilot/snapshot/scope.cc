@@ -193,8 +193,8 @@ ScopePtr BuildScope(SnapshotPtr snapshot, const std::string& ns, const Labels& l
   scope->labels = RelevantLabels(*scope->snapshot, labels);
   scope->outbound_policy = scope->snapshot->mesh->outbound_policy;
   if (use_sidecar) {
-    scope->sidecar = scope->snapshot->rules->FindSidecar(
-        ns, scope->snapshot->mesh->root_namespace, scope->labels);
+    scope->sidecar = scope->snapshot->rules->FindSidecar(ns, scope->snapshot->mesh->root_namespace,
+                                                         scope->labels);
   }
   if (scope->sidecar != nullptr && scope->sidecar->spec->has_outbound_traffic_policy()) {
     scope->outbound_policy = scope->sidecar->spec->outbound_traffic_policy().mode() ==

@@ -89,10 +89,20 @@ class EndpointTable {
   const std::map<std::string, ServiceEndpointsPtr>& all() const { return by_service_; }
 
  private:
+  // What a service's endpoints were joined from: the same inputs give the same endpoints.
+  struct Inputs {
+    ServicePtr service;
+    std::vector<EndpointListPtr> lists;
+    std::vector<WorkloadPtr> selected;
+  };
+
+  static ServiceEndpointsPtr Join(const std::string& key, const Inputs& inputs,
+                                  const WorkloadIndex& workloads, const EndpointTable* previous);
   void IndexAddresses();
   void NoteChanges(const EndpointTable& previous);
 
   std::map<std::string, ServiceEndpointsPtr> by_service_;  // by "NS/HOST"
+  absl::flat_hash_map<std::string, Inputs> inputs_;        // likewise
   std::vector<std::string> changed_hosts_;
   absl::flat_hash_map<std::string, std::vector<Instance>> by_address_;
 };

@@ -38,7 +38,9 @@ spec:
   host: web
   subsets:
 )";
-  for (const char c : subsets) absl::StrAppend(&text, "  - {name: ", std::string(1, c), ", labels: {v: ", std::string(1, c), "}}\n");
+  for (const char c : subsets)
+    absl::StrAppend(&text, "  - {name: ", std::string(1, c), ", labels: {v: ", std::string(1, c),
+                    "}}\n");
   return text;
 }
 
@@ -55,8 +57,7 @@ spec:
                       subset, "}\n");
 }
 
-std::string Entry(const std::string& name, const std::string& address,
-                  const std::string& version) {
+std::string Entry(const std::string& name, const std::string& address, const std::string& version) {
   return absl::StrCat(R"(
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
@@ -107,11 +108,13 @@ TEST(Snapshot, EndpointsFlowWithoutRebuildingTheRest) {
 TEST(Snapshot, AnUnchangedServiceSharesItsEndpoints) {
   FakeMesh mesh;
   mesh.Apply(kService).Apply(Entry("web-1", "10.1.0.1", "a"));
-  mesh.Apply("{apiVersion: v1, kind: Service, metadata: {name: other}, spec: {selector: {app: x}, "
-             "ports: [{name: http, port: 80}]}}");
+  mesh.Apply(
+      "{apiVersion: v1, kind: Service, metadata: {name: other}, spec: {selector: {app: x}, "
+      "ports: [{name: http, port: 80}]}}");
   const SnapshotPtr before = mesh.Build();
-  mesh.Apply("{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: x}, spec: "
-             "{address: 10.1.0.9, labels: {app: x}}}");
+  mesh.Apply(
+      "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: x}, spec: "
+      "{address: 10.1.0.9, labels: {app: x}}}");
   const SnapshotPtr after = mesh.Build();
   const ServicePtr web = after->services->Find("web.default.svc.cluster.local", "default");
   const ServicePtr other = after->services->Find("other.default.svc.cluster.local", "default");
@@ -150,6 +153,19 @@ TEST(Acceptance, RouteBeforeItsServiceIsHeldBack) {
   EXPECT_EQ(RoutedTo(*mesh.Apply(kService).Build()), "a");
 }
 
+TEST(Acceptance, RouteBeforeItsPortIsHeldBack) {
+  FakeMesh mesh;
+  mesh.Apply(kService).Apply(R"(
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec: {hosts: [web], http: [{route: [{destination: {host: web, port: {number: 81}}}]}]}
+)");
+  const SnapshotPtr snapshot = mesh.Build();
+  EXPECT_EQ(RoutedTo(*snapshot), "-");
+  EXPECT_THAT(snapshot->notes[0].message, HasSubstr("port 81 of web.default.svc.cluster.local"));
+}
+
 TEST(Acceptance, SubsetIsRetainedWhileARouteNamesIt) {
   FakeMesh mesh;
   mesh.Apply(kService).Apply(Rule("ab")).Apply(RouteTo("a")).Build();
@@ -168,8 +184,11 @@ TEST(Acceptance, DeletedRuleKeepsTheSubsetsInUse) {
   EXPECT_EQ(RoutedTo(*snapshot), "a");
   EXPECT_THAT(Subsets(*snapshot), ElementsAre("a"));
   // Still so after something unrelated changes.
-  snapshot = mesh.Apply(Entry("web-1", "10.1.0.1", "a")).Apply(
-      "{apiVersion: v1, kind: Service, metadata: {name: other}, spec: {ports: [{port: 80}]}}").Build();
+  snapshot = mesh.Apply(Entry("web-1", "10.1.0.1", "a"))
+                 .Apply(
+                     "{apiVersion: v1, kind: Service, metadata: {name: other}, spec: {ports: "
+                     "[{port: 80}]}}")
+                 .Build();
   EXPECT_THAT(Subsets(*snapshot), ElementsAre("a"));
   snapshot = mesh.Delete(Kind::kVirtualService, "web").Build();
   EXPECT_THAT(Subsets(*snapshot), IsEmpty());
@@ -193,8 +212,10 @@ TEST(Acceptance, EveryOrderOfApplyingIsSafe) {
 
 TEST(Scope, RuleLookupPrefersClientThenServiceThenRootNamespace) {
   const auto rule = [](const std::string& ns, const std::string& host) {
-    return absl::StrCat("{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: "
-                        "{name: r, namespace: ", ns, "}, spec: {host: \"", host, "\"}}");
+    return absl::StrCat(
+        "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: "
+        "{name: r, namespace: ",
+        ns, "}, spec: {host: \"", host, "\"}}");
   };
   const std::string host = "web.default.svc.cluster.local";
   FakeMesh mesh;
@@ -229,7 +250,9 @@ TEST(Scope, RulesOfOneHostAreMerged) {
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: web-more}
-spec: {host: web.default.svc.cluster.local, subsets: [{name: a, labels: {v: z}}, {name: c, labels: {v: c}}]}
+spec:
+  host: web.default.svc.cluster.local
+  subsets: [{name: a, labels: {v: z}}, {name: c, labels: {v: c}}]
 )");
   const SnapshotPtr snapshot = mesh.Build();
   EXPECT_THAT(Subsets(*snapshot), ElementsAre("a", "c"));

@@ -18,9 +18,9 @@ namespace {
 
 template <typename Pointer>
 void SortByCreation(std::vector<Pointer>* objects) {
-  std::stable_sort(
-      objects->begin(), objects->end(),
-      [](const Pointer& a, const Pointer& b) { return CreatedBefore(a->meta, b->meta); });
+  std::stable_sort(objects->begin(), objects->end(), [](const Pointer& a, const Pointer& b) {
+    return CreatedBefore(a->meta, b->meta);
+  });
 }
 
 std::string ServiceKey(const Service& service) {
@@ -77,19 +77,31 @@ EndpointTable::EndpointTable(const ObjectSet& objects, const ServiceTable& servi
       const auto it = lists.find(absl::StrCat(service->meta.ns, "/", service->meta.name));
       if (it != lists.end()) own = it->second;
     }
-    ServiceEndpointsPtr joined = JoinEndpoints(*service, own, workloads);
     const std::string key = ServiceKey(*service);
-    if (previous != nullptr) {
-      const auto before = previous->by_service_.find(key);
-      if (before != previous->by_service_.end() &&
-          before->second->endpoints == joined->endpoints) {
-        joined = before->second;
-      }
-    }
-    by_service_.emplace(key, std::move(joined));
+    Inputs inputs{service, std::move(own), workloads.Select(service->meta.ns, service->selector)};
+    by_service_.emplace(key, Join(key, inputs, workloads, previous));
+    inputs_.emplace(key, std::move(inputs));
   }
   IndexAddresses();
   if (previous != nullptr) NoteChanges(*previous);
+}
+
+ServiceEndpointsPtr EndpointTable::Join(const std::string& key, const Inputs& inputs,
+                                        const WorkloadIndex& workloads,
+                                        const EndpointTable* previous) {
+  ServiceEndpointsPtr before;
+  if (previous != nullptr) {
+    const auto known = previous->inputs_.find(key);
+    if (known != previous->inputs_.end()) before = previous->by_service_.at(key);
+    // Lists look workloads up by address, so that their endpoints depend on all of them.
+    if (before != nullptr && inputs.lists.empty() && known->second.lists.empty() &&
+        known->second.service == inputs.service && known->second.selected == inputs.selected) {
+      return before;
+    }
+  }
+  ServiceEndpointsPtr joined =
+      JoinEndpoints(*inputs.service, inputs.lists, inputs.selected, workloads);
+  return before != nullptr && before->endpoints == joined->endpoints ? before : joined;
 }
 
 void EndpointTable::NoteChanges(const EndpointTable& previous) {
@@ -214,8 +226,8 @@ DestinationRulePtr RuleTable::FindRule(absl::string_view host, absl::string_view
            (rule.meta.ns == client_ns && LabelsMatch(rule.workload_selector, labels));
   };
   const auto pick = [&](const HostRules& place) -> DestinationRulePtr {
-    const auto it = std::find_if(place.begin(), place.end(),
-                                 [&](const auto& rule) { return usable(*rule); });
+    const auto it =
+        std::find_if(place.begin(), place.end(), [&](const auto& rule) { return usable(*rule); });
     return it == place.end() ? nullptr : *it;
   };
   const auto find_in = [&](absl::string_view ns) -> DestinationRulePtr {

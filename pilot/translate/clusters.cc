@@ -32,8 +32,7 @@ void SetMillis(uint32_t millis, google::protobuf::Duration* duration) {
 }
 
 void FillEndpoint(const Endpoint& endpoint, absl::string_view cluster_id, LbEndpoint* out) {
-  auto& address =
-      *out->mutable_endpoint()->mutable_address()->mutable_socket_address();
+  auto& address = *out->mutable_endpoint()->mutable_address()->mutable_socket_address();
   address.set_address(endpoint.address);
   address.set_port_value(endpoint.port);
   if (!endpoint.healthy) out->set_health_status(envoy::config::core::v3::UNHEALTHY);
@@ -157,9 +156,10 @@ Cluster InboundCluster(const InboundPort& port, const MeshSettings& mesh) {
     BindToInboundSource(&cluster);
   } else {
     cluster.set_type(Cluster::STATIC);
-    const ServiceEndpoints one{"", {Endpoint{.address = port.forward_address,
-                                             .port = port.forward_port,
-                                             .service_port = port.port}}};
+    const ServiceEndpoints one{"",
+                               {Endpoint{.address = port.forward_address,
+                                         .port = port.forward_port,
+                                         .service_port = port.port}}};
     FillAssignment(cluster.name(), one, port.port, {}, "", cluster.mutable_load_assignment());
   }
   EffectivePolicy policy;
@@ -182,8 +182,7 @@ Labels SubsetLabels(const DestinationRule* rule, absl::string_view name) {
 }
 
 bool ClustersHoldEndpoints(const Service& service) {
-  return service.resolution == Resolution::kDns ||
-         service.resolution == Resolution::kDnsRoundRobin;
+  return service.resolution == Resolution::kDns || service.resolution == Resolution::kDnsRoundRobin;
 }
 
 std::vector<ResourcePtr> BuildServiceClusters(const Service& service, const DestinationRule* rule,

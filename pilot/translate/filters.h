@@ -38,16 +38,17 @@ struct AccessLogSettings {
 
 // A connection manager with CORS, fault and router filters that takes the routes `route_name` from
 // RDS. `proxyless`: only what gRPC understands.
-void FillHttpManager(absl::string_view stat_prefix, const AccessLogSettings& log, bool proxyless,
-                     envoy::extensions::filters::network::http_connection_manager::v3::
-                         HttpConnectionManager* out);
-void UseRds(absl::string_view route_name,
-            envoy::extensions::filters::network::http_connection_manager::v3::
-                HttpConnectionManager* out);
+void FillHttpManager(
+    absl::string_view stat_prefix, const AccessLogSettings& log, bool proxyless,
+    envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager* out);
+void UseRds(
+    absl::string_view route_name,
+    envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager* out);
 
-void AddHttpFilter(const envoy::extensions::filters::network::http_connection_manager::v3::
-                       HttpConnectionManager& manager,
-                   envoy::config::listener::v3::FilterChain* chain);
+void AddHttpFilter(
+    const envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager&
+        manager,
+    envoy::config::listener::v3::FilterChain* chain);
 void AddTcpFilter(const envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy& proxy,
                   envoy::config::listener::v3::FilterChain* chain);
 // A TCP proxy to one cluster.

@@ -131,9 +131,9 @@ class GatewayRoutes {
 
  private:
   void AddHost(const BoundServer& bound, const std::string& host) {
-    VirtualHost built = BuildVirtualHost(
-        host, nullptr, bound.server->port().number(), scope_.RulesFor(host, bound.gateway),
-        bound.gateway, scope_, ProxyKind::kGateway);
+    VirtualHost built = BuildVirtualHost(host, nullptr, bound.server->port().number(),
+                                         scope_.RulesFor(host, bound.gateway), bound.gateway,
+                                         scope_, ProxyKind::kGateway);
     for (std::string& domain : GatewayDomains(host)) built.add_domains(std::move(domain));
     *out_.add_virtual_hosts() = std::move(built);
   }

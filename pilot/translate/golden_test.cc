@@ -55,8 +55,8 @@ std::vector<ProxyNode> NodesOf(const std::string& yaml) {
     node.ns = name.second;
     node.cluster_id = "Kubernetes";
     for (size_t i = 1; i < words.size(); ++i) {
-      node.labels.insert(std::pair<std::string, std::string>(
-          absl::StrSplit(words[i], absl::MaxSplits('=', 1))));
+      node.labels.insert(
+          std::pair<std::string, std::string>(absl::StrSplit(words[i], absl::MaxSplits('=', 1))));
     }
     nodes.push_back(std::move(node));
   }
@@ -68,8 +68,8 @@ std::string Dump(const SnapshotPtr& snapshot, const ProxyNode& node) {
   const std::unique_ptr<ProxyView> view = translator.NewView(node);
   view->Use(snapshot);
   std::string out;
-  for (const XdsType type : {XdsType::kCluster, XdsType::kEndpoint, XdsType::kListener,
-                             XdsType::kRoute}) {
+  for (const XdsType type :
+       {XdsType::kCluster, XdsType::kEndpoint, XdsType::kListener, XdsType::kRoute}) {
     for (const ResourcePtr& resource : view->Everything(type)) {
       google::protobuf::Any any;
       EXPECT_TRUE(any.ParseFromString(resource->any));

@@ -57,9 +57,10 @@ class InboundListenerBuilder {
       FillHttp(port, cluster, &chain);
     }
     if (!IsHttp(port.protocol)) {
-      AddTcpProxy(cluster, log_, &NewChain(absl::StrCat(kAnyAddress, "_", port.port,
-                                                        IsTcp(port.protocol) ? "" : "-tcp"),
-                                           port));
+      AddTcpProxy(
+          cluster, log_,
+          &NewChain(absl::StrCat(kAnyAddress, "_", port.port, IsTcp(port.protocol) ? "" : "-tcp"),
+                    port));
     }
   }
 

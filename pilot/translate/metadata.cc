@@ -82,10 +82,9 @@ std::string WorkloadMetadata(const Endpoint& endpoint, absl::string_view cluster
   const std::string canonical = FirstLabel(
       endpoint.labels, {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"},
       endpoint.workload);
-  const std::string revision =
-      FirstLabel(endpoint.labels,
-                 {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"},
-                 "latest");
+  const std::string revision = FirstLabel(
+      endpoint.labels,
+      {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"}, "latest");
   return absl::StrCat(endpoint.workload, ";", endpoint.ns, ";", canonical, ";", revision, ";",
                       cluster_id);
 }

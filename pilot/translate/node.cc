@@ -69,7 +69,8 @@ absl::StatusOr<ProxyNode> ParseNode(const envoy::config::core::v3::Node& node) {
   if (Text(metadata, "GENERATOR") == "grpc") result.kind = ProxyKind::kProxyless;
   if (result.ns.empty() || (result.addresses.empty() && result.kind == ProxyKind::kSidecar)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "node id \"", node.id(), "\" does not tell the proxy's address and namespace: expected "
+        "node id \"", node.id(),
+        "\" does not tell the proxy's address and namespace: expected "
         "sidecar~IP~NAME.NAMESPACE~NAMESPACE.svc.DOMAIN, or metadata INSTANCE_IPS and NAMESPACE"));
   }
   return result;

@@ -126,7 +126,7 @@ class TcpChains {
 
 // What listens at one address and port: HTTP by a route configuration, TCP by chains, or both.
 struct Place {
-  std::string route_name;              // empty: no HTTP
+  std::string route_name;               // empty: no HTTP
   std::vector<FilterChain> tcp_chains;  // empty: only HTTP
   bool sniffs = false;
 };

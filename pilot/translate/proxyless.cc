@@ -48,8 +48,8 @@ ResourcePtr BuildApiRoute(absl::string_view name, const Scope& scope) {
   auto& virtual_host = *configuration.add_virtual_hosts();
   virtual_host = BuildVirtualHost(host, service.get(), port, scope.RulesFor(host, "mesh"), "mesh",
                                   scope, ProxyKind::kProxyless);
-  for (std::string& domain : DomainsFor(host, service->addresses, port, scope.ns,
-                                        scope.snapshot->mesh->domain)) {
+  for (std::string& domain :
+       DomainsFor(host, service->addresses, port, scope.ns, scope.snapshot->mesh->domain)) {
     virtual_host.add_domains(std::move(domain));
   }
   return MakeResource(std::string(name), configuration);

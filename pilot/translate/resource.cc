@@ -95,11 +95,10 @@ ResourceSetPtr MakeResourceSet(std::vector<ResourcePtr> resources) {
   std::vector<ResourcePtr>& all = set->resources;
   std::stable_sort(all.begin(), all.end(),
                    [](const ResourcePtr& a, const ResourcePtr& b) { return a->name < b->name; });
-  all.erase(std::unique(all.begin(), all.end(),
-                        [](const ResourcePtr& a, const ResourcePtr& b) {
-                          return a->name == b->name;
-                        }),
-            all.end());
+  all.erase(
+      std::unique(all.begin(), all.end(),
+                  [](const ResourcePtr& a, const ResourcePtr& b) { return a->name == b->name; }),
+      all.end());
   for (const ResourcePtr& resource : all) {
     set->hash = HashBytes(resource->name, set->hash ^ resource->hash);
   }

@@ -25,7 +25,7 @@ bool ParseXdsTypeUrl(absl::string_view url, XdsType* type);
 
 struct Resource {
   std::string name;
-  std::string any;  // a serialised google.protobuf.Any
+  std::string any;    // a serialised google.protobuf.Any
   uint64_t hash = 0;  // of `any`
   // What the client must fetch anew when this resource changes: a cluster's EDS name, the route
   // configurations of a listener.

@@ -64,9 +64,8 @@ void SetRetryPolicy(const networking::HTTPRetry* retries, bool hashed,
   SetConditions(own ? absl::string_view(retries->retry_on()) : kDefaultConditions, &policy);
   policy.mutable_num_retries()->set_value(
       retries != nullptr ? static_cast<uint32_t>(retries->attempts()) : kDefaultRetries);
-  const bool ignore_previous =
-      retries == nullptr || !retries->has_retry_ignore_previous_hosts() ||
-      retries->retry_ignore_previous_hosts().value();
+  const bool ignore_previous = retries == nullptr || !retries->has_retry_ignore_previous_hosts() ||
+                               retries->retry_ignore_previous_hosts().value();
   if (ignore_previous && !hashed) PreferOtherHosts(&policy);
   if (retries == nullptr) return;
   if (retries->has_per_try_timeout()) {

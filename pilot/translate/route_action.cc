@@ -128,8 +128,8 @@ void SetTimeouts(const networking::HTTPRoute& route, ProxyKind kind, RouteAction
 }
 
 // Several destinations: one cluster by weight each. Those of weight 0 get nothing and are left out.
-void TranslateWeighted(const networking::HTTPRoute& route, const Scope& scope,
-                       uint32_t listen_port, RouteAction* out) {
+void TranslateWeighted(const networking::HTTPRoute& route, const Scope& scope, uint32_t listen_port,
+                       RouteAction* out) {
   for (const auto& target : route.route()) {
     if (target.weight() <= 0) continue;
     auto* weighted = out->mutable_weighted_clusters()->add_clusters();
@@ -141,8 +141,8 @@ void TranslateWeighted(const networking::HTTPRoute& route, const Scope& scope,
   }
 }
 
-void TranslateForward(const networking::HTTPRoute& route, const Scope& scope,
-                      uint32_t listen_port, ProxyKind kind, Route* out) {
+void TranslateForward(const networking::HTTPRoute& route, const Scope& scope, uint32_t listen_port,
+                      ProxyKind kind, Route* out) {
   RouteAction& action = *out->mutable_route();
   SetTimeouts(route, kind, &action);
   if (route.has_rewrite()) TranslateRewrite(route.rewrite(), &action);
@@ -166,8 +166,8 @@ void TranslateForward(const networking::HTTPRoute& route, const Scope& scope,
     if (with_weight > 1 ? target.weight() <= 0 : &target != only) continue;
     AddHashPolicy(PolicyFor(target.destination(), scope, listen_port), &action);
   }
-  SetRetryPolicy(route.has_retries() ? &route.retries() : nullptr,
-                 !action.hash_policy().empty(), &action);
+  SetRetryPolicy(route.has_retries() ? &route.retries() : nullptr, !action.hash_policy().empty(),
+                 &action);
   AddMirrors(route, scope, listen_port, &action);
 }
 
@@ -175,8 +175,8 @@ void TranslateForward(const networking::HTTPRoute& route, const Scope& scope,
 
 std::string DestinationCluster(const networking::Destination& destination, const Scope& scope,
                                uint32_t listen_port) {
-  return OutboundClusterName(DestinationPort(destination, scope, listen_port),
-                             destination.subset(), destination.host());
+  return OutboundClusterName(DestinationPort(destination, scope, listen_port), destination.subset(),
+                             destination.host());
 }
 
 void TranslateAction(const networking::HTTPRoute& route, const Scope& scope, uint32_t listen_port,

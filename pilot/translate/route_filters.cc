@@ -34,11 +34,23 @@ double FaultPercent(const Fault& fault, int32_t deprecated_percent) {
 
 // gRPC's status names and numbers; an unknown word is UNKNOWN (2), validation reports it.
 uint32_t GrpcStatusCode(const std::string& word) {
-  constexpr absl::string_view kNames[] = {
-      "OK",           "CANCELLED",           "UNKNOWN",  "INVALID_ARGUMENT", "DEADLINE_EXCEEDED",
-      "NOT_FOUND",    "ALREADY_EXISTS",      "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
-      "FAILED_PRECONDITION", "ABORTED",      "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
-      "UNAVAILABLE",  "DATA_LOSS",           "UNAUTHENTICATED"};
+  constexpr absl::string_view kNames[] = {"OK",
+                                          "CANCELLED",
+                                          "UNKNOWN",
+                                          "INVALID_ARGUMENT",
+                                          "DEADLINE_EXCEEDED",
+                                          "NOT_FOUND",
+                                          "ALREADY_EXISTS",
+                                          "PERMISSION_DENIED",
+                                          "RESOURCE_EXHAUSTED",
+                                          "FAILED_PRECONDITION",
+                                          "ABORTED",
+                                          "OUT_OF_RANGE",
+                                          "UNIMPLEMENTED",
+                                          "INTERNAL",
+                                          "UNAVAILABLE",
+                                          "DATA_LOSS",
+                                          "UNAUTHENTICATED"};
   uint32_t number = 0;
   if (absl::SimpleAtoi(word, &number)) return number;
   for (uint32_t code = 0; code < std::size(kNames); ++code) {

@@ -171,8 +171,9 @@ std::vector<std::string> DomainsFor(absl::string_view host,
 }
 
 void OrderRoutes(std::vector<Route>* routes) {
-  const auto first_all = std::stable_partition(
-      routes->begin(), routes->end(), [](const Route& route) { return !MatchesAll(route.match()); });
+  const auto first_all =
+      std::stable_partition(routes->begin(), routes->end(),
+                            [](const Route& route) { return !MatchesAll(route.match()); });
   if (first_all != routes->end()) routes->erase(first_all + 1, routes->end());
 }
 
@@ -220,8 +221,7 @@ ResourcePtr BuildOutboundRoute(absl::string_view name, const Scope& scope) {
   RouteConfiguration configuration;
   SetRouteDefaults(name, &configuration);
   const size_t colon = name.rfind(':');
-  const absl::string_view number =
-      colon == absl::string_view::npos ? name : name.substr(colon + 1);
+  const absl::string_view number = colon == absl::string_view::npos ? name : name.substr(colon + 1);
   uint32_t port = 0;
   if (!absl::SimpleAtoi(number, &port) || port == 0 || port > 65535) return nullptr;
   OutboundRouteBuilder builder(scope, port, &configuration);

@@ -28,10 +28,11 @@ std::vector<std::string> DomainsFor(absl::string_view host,
 
 // The virtual host of `host` on `port` by the rules `rules` (may be empty: straight to `service`).
 // Domains are left to the caller.
-envoy::config::route::v3::VirtualHost BuildVirtualHost(
-    const std::string& host, const Service* service, uint32_t port,
-    const std::vector<VirtualServicePtr>& rules, const std::string& gateway, const Scope& scope,
-    ProxyKind kind);
+envoy::config::route::v3::VirtualHost BuildVirtualHost(const std::string& host,
+                                                       const Service* service, uint32_t port,
+                                                       const std::vector<VirtualServicePtr>& rules,
+                                                       const std::string& gateway,
+                                                       const Scope& scope, ProxyKind kind);
 
 // The route configuration `name` of a sidecar: "PORT" for all HTTP services of a port, "HOST:PORT"
 // for one service whose protocol is sniffed. Null if the name has another form, or no such service

@@ -57,8 +57,7 @@ void ScopeClass::Use(const SnapshotPtr& snapshot) {
   absl::erase_if(service_clusters_,
                  [this](const auto& entry) { return !scope_->by_host.contains(entry.first); });
   absl::erase_if(assignments_, [this](const auto& entry) {
-    return entry.second.service == nullptr ||
-           !scope_->by_host.contains(entry.second.service->host);
+    return entry.second.service == nullptr || !scope_->by_host.contains(entry.second.service->host);
   });
 }
 
@@ -131,8 +130,8 @@ ResourcePtr ScopeClass::LoadAssignment(absl::string_view name) {
   Assignment& entry = assignments_[std::string(name)];
   if (entry.resource == nullptr || entry.service != service || entry.rule != rule ||
       entry.endpoints != endpoints) {
-    ResourcePtr resource = BuildLoadAssignment(
-        name, port, SubsetLabels(rule.get(), subset), *endpoints, cluster_id_);
+    ResourcePtr resource =
+        BuildLoadAssignment(name, port, SubsetLabels(rule.get(), subset), *endpoints, cluster_id_);
     entry = Assignment{service, std::move(rule), std::move(endpoints), std::move(resource)};
   }
   return entry.resource;

@@ -56,8 +56,7 @@ void ApplyConnectionPool(const ConnectionPoolSettings& pool, Cluster* cluster) {
   }
   if (tcp.has_connect_timeout()) *cluster->mutable_connect_timeout() = tcp.connect_timeout();
   if (!tcp.has_tcp_keepalive()) return;
-  auto& keepalive =
-      *cluster->mutable_upstream_connection_options()->mutable_tcp_keepalive();
+  auto& keepalive = *cluster->mutable_upstream_connection_options()->mutable_tcp_keepalive();
   const auto& wanted = tcp.tcp_keepalive();
   if (wanted.probes() > 0) keepalive.mutable_keepalive_probes()->set_value(wanted.probes());
   if (wanted.has_time()) {
@@ -130,15 +129,14 @@ void ApplyConsistentHash(const LoadBalancerSettings::ConsistentHashLB& hash, Clu
     }
     return;
   }
-  uint64_t size = hash.has_ring_hash() ? hash.ring_hash().minimum_ring_size()
-                                       : hash.minimum_ring_size();
+  uint64_t size =
+      hash.has_ring_hash() ? hash.ring_hash().minimum_ring_size() : hash.minimum_ring_size();
   if (size == 0) size = kDefaultRingSize;
   cluster->set_lb_policy(Cluster::RING_HASH);
   cluster->mutable_ring_hash_lb_config()->mutable_minimum_ring_size()->set_value(size);
 }
 
-void ApplyBalancer(const LoadBalancerSettings* wanted, const MeshSettings& mesh,
-                   Cluster* cluster) {
+void ApplyBalancer(const LoadBalancerSettings* wanted, const MeshSettings& mesh, Cluster* cluster) {
   // The original destination leaves nothing to choose.
   if (cluster->type() == Cluster::ORIGINAL_DST) return;
   cluster->set_lb_policy(EnvoyBalancer(mesh.default_balancer));
@@ -187,11 +185,10 @@ void ApplyHttp2Settings(const ConnectionPoolSettings::HTTPSettings& http,
 
 void SetUpstreamProtocol(const ConnectionPoolSettings::HTTPSettings& http, Protocol protocol,
                          HttpProtocolOptions* options) {
-  const bool upgrade =
-      http.h2_upgrade_policy() == ConnectionPoolSettings::HTTPSettings::UPGRADE;
+  const bool upgrade = http.h2_upgrade_policy() == ConnectionPoolSettings::HTTPSettings::UPGRADE;
   if (IsHttp2(protocol) || (protocol == Protocol::kHttp && upgrade)) {
-    ApplyHttp2Settings(
-        http, options->mutable_explicit_http_config()->mutable_http2_protocol_options());
+    ApplyHttp2Settings(http,
+                       options->mutable_explicit_http_config()->mutable_http2_protocol_options());
   } else if (IsSniffed(protocol) || http.use_client_protocol()) {
     auto& same = *options->mutable_use_downstream_protocol_config();
     same.mutable_http_protocol_options();

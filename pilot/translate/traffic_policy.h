@@ -35,8 +35,7 @@ struct EffectivePolicy {
 
 // The rule's policy, overridden field by field by the subset's; in each, a port's own settings
 // replace all others of that policy (Istio: they do not inherit). `rule` may be null.
-EffectivePolicy ResolvePolicy(const DestinationRule* rule, uint32_t port,
-                              absl::string_view subset);
+EffectivePolicy ResolvePolicy(const DestinationRule* rule, uint32_t port, absl::string_view subset);
 
 // Circuit breakers, balancer, outlier detection, time-outs and the protocol towards the upstream.
 void ApplyPolicy(const EffectivePolicy& policy, Protocol protocol, const MeshSettings& mesh,

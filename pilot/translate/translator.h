@@ -1,7 +1,7 @@
-// What each proxy gets of each snapshot. Proxies of one class (kind, namespace, Sidecar, labels that
-// rules ask for, access log) share one translation; what depends on the proxy alone (its own ports)
-// is made per proxy. Everything is made when first asked for, and kept while what it was made from
-// is the same.
+// What each proxy gets of each snapshot. Proxies of one class (kind, namespace, Sidecar, labels
+// that rules ask for, access log) share one translation; what depends on the proxy alone (its own
+// ports) is made per proxy. Everything is made when first asked for, and kept while what it was
+// made from is the same.
 //
 // Loop-owned, views included.
 #pragma once

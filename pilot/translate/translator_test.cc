@@ -43,9 +43,9 @@ spec: {host: web, subsets: [{name: a, labels: {v: a}}]}
 )";
 
 std::string Entry(const std::string& app, const std::string& address) {
-  return absl::StrCat("{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: ",
-                      app, address, "}, spec: {address: ", address, ", labels: {app: ", app,
-                      ", v: a}}}");
+  return absl::StrCat(
+      "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: ", app, address,
+      "}, spec: {address: ", address, ", labels: {app: ", app, ", v: a}}}");
 }
 
 ProxyNode Node(const std::string& name, const std::string& address, Labels labels = {}) {
