@@ -51,7 +51,7 @@ inline void Settle(Loop& loop) {
 //   /status/N      that status
 //   /hang          no answer
 //   /reset         resets the stream
-//   /half          begins an answer and resets
+//   /half          begins an answer ("some") and leaves it there
 // Everything else: 200 with the authority as the body.
 class Origin final : public http::ServerCodecEvents {
  public:
@@ -82,7 +82,6 @@ class Origin final : public http::ServerCodecEvents {
         SendHeaders(200, false);
         Buffer some("some");
         stream.SendData(some, false);
-        stream.Reset(http::ResetCause::kLocal);
         return;
       }
       if (end_stream) Answer();
@@ -127,7 +126,9 @@ class Origin final : public http::ServerCodecEvents {
         return Pump();
       }
       if (absl::ConsumePrefix(&rest, "/status/")) (void)absl::SimpleAtoi(rest, &status);
-      SendHeaders(status, false);
+      const bool bodiless = origin.last->method() == "HEAD" || status == 204;
+      SendHeaders(status, bodiless);
+      if (bodiless) return;
       Buffer body(authority);
       stream.SendData(body, true);
     }
