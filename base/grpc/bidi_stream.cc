@@ -21,8 +21,8 @@ http::Http2Limits Limits() {
   return limits;
 }
 
-// Connecting -> connected -> ended. Outlives its handle until the end of the turn, so that callbacks may
-// drop the handle.
+// Connecting -> connected -> ended. Outlives its handle until the end of the turn, so that
+// callbacks may drop the handle.
 class Call final : public Deferrable,
                    private http::StreamReceiver,
                    private http::ClientConnectionEvents {
@@ -98,12 +98,12 @@ class Call final : public Deferrable,
   // The one timer: first for connecting, then for keep-alive.
   void OnTimer() {
     if (!connected_) {
-      return End(absl::UnavailableError(absl::StrCat(
-          to_, ": not connected within ", ToMillis(options_.connect_timeout), " ms")));
+      return End(absl::UnavailableError(
+          absl::StrCat(to_, ": not connected within ", ToMillis(options_.connect_timeout), " ms")));
     }
     if (ping_sent_) {
-      return End(absl::UnavailableError(absl::StrCat(
-          to_, ": no answer to a PING within ", ToMillis(options_.keepalive_timeout), " ms")));
+      return End(absl::UnavailableError(absl::StrCat(to_, ": no answer to a PING within ",
+                                                     ToMillis(options_.keepalive_timeout), " ms")));
     }
     ping_sent_ = connection_->codec().SendPing();
     timer_->Arm(options_.keepalive_timeout);
@@ -121,8 +121,9 @@ class Call final : public Deferrable,
                               absl::StrCat(to_, ": HTTP ", headers->status())));
     }
     if (!IsGrpcContentType(headers->Get(http::HeaderId::kContentType))) {
-      return End(absl::UnknownError(absl::StrCat(to_, ": the answer is not gRPC but \"",
-                                                 headers->Get(http::HeaderId::kContentType), "\"")));
+      return End(
+          absl::UnknownError(absl::StrCat(to_, ": the answer is not gRPC but \"",
+                                          headers->Get(http::HeaderId::kContentType), "\"")));
     }
   }
 

@@ -36,8 +36,8 @@ class BidiEvents {
   virtual void OnConnected() {}
   // One message; valid during the call.
   virtual void OnMessage(absl::string_view message) = 0;
-  // The last call. OK: the server ended the stream in order. UNAVAILABLE with the system's words when
-  // the connection failed or was lost, else what the server or the framing said.
+  // The last call. OK: the server ended the stream in order. UNAVAILABLE with the system's words
+  // when the connection failed or was lost, else what the server or the framing said.
   virtual void OnEnded(absl::Status status) = 0;
 };
 

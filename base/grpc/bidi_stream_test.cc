@@ -52,7 +52,9 @@ class BidiStreamTest : public testing::Test {
     ASSERT_TRUE(condition());
   }
   void UntilRequest() {
-    Until([this] { return !events_.exchanges.empty() && events_.last().receiver.headers != nullptr; });
+    Until([this] {
+      return !events_.exchanges.empty() && events_.last().receiver.headers != nullptr;
+    });
   }
   RecordingServerEvents::Exchange& call() { return events_.last(); }
   void AnswerHeaders(int status = 200, const std::string& type = "application/grpc") {

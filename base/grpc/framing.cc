@@ -25,8 +25,8 @@ absl::StatusOr<bool> MessageReader::Next(Buffer* message) {
   const size_t size = static_cast<size_t>(prefix[1]) << 24 | static_cast<size_t>(prefix[2]) << 16 |
                       static_cast<size_t>(prefix[3]) << 8 | static_cast<size_t>(prefix[4]);
   if (size > message_bytes_max_) {
-    return absl::ResourceExhaustedError(absl::StrCat("a message of ", size, " bytes is larger than ",
-                                                     message_bytes_max_));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a message of ", size, " bytes is larger than ", message_bytes_max_));
   }
   if (pending_.size() - kMessagePrefixBytes < size) return false;
   pending_.Drain(kMessagePrefixBytes);

@@ -1,4 +1,5 @@
-// The length-prefixed messages inside a gRPC stream: one flag byte, four bytes of length, the message.
+// The length-prefixed messages inside a gRPC stream: one flag byte, four bytes of length, the
+// message.
 //
 // Loop-owned and sans-IO. Messages may be cut into DATA frames anywhere.
 #pragma once
@@ -23,8 +24,8 @@ class MessageReader {
   // Takes all of `in`.
   void Append(Buffer& in) { pending_.MoveFrom(in); }
   // True: `*message` holds the next one (what was in it is dropped). False: it has not arrived yet.
-  // Error: RESOURCE_EXHAUSTED (too large), UNIMPLEMENTED (compressed), INTERNAL (bad flag); after it
-  // nothing more can be read.
+  // Error: RESOURCE_EXHAUSTED (too large), UNIMPLEMENTED (compressed), INTERNAL (bad flag); after
+  // it nothing more can be read.
   absl::StatusOr<bool> Next(Buffer* message);
   // Whether the stream may end here.
   bool at_boundary() const { return pending_.empty(); }

@@ -1,4 +1,5 @@
-// gRPC's status over HTTP: codes, messages, time-outs (gRPC over HTTP/2, "Responses" and "Requests").
+// gRPC's status over HTTP: codes, messages, time-outs (gRPC over HTTP/2, "Responses" and
+// "Requests").
 //
 // Stateless. absl::StatusCode has gRPC's numbers.
 #pragma once
@@ -30,8 +31,8 @@ std::string EncodeMessage(absl::string_view message);
 // Lenient: a malformed escape stays as it is.
 std::string DecodeMessage(absl::string_view encoded);
 
-// The status that trailers (or headers that are all of the response) carry; nullopt when they have no
-// grpc-status. A grpc-status that is no number is UNKNOWN.
+// The status that trailers (or headers that are all of the response) carry; nullopt when they have
+// no grpc-status. A grpc-status that is no number is UNKNOWN.
 std::optional<absl::Status> StatusFromTrailers(const http::HeaderMap& trailers);
 
 // "15S", "100m" … (at most 8 digits and a unit of H M S m u n); nullopt when malformed.

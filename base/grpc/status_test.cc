@@ -72,7 +72,8 @@ TEST(GrpcStatusTest, Timeouts) {
   EXPECT_EQ(FormatTimeout(milliseconds(250)), "250000u");
   EXPECT_EQ(FormatTimeout(Duration(10)), "10n");
   EXPECT_EQ(FormatTimeout(Duration(-1)), "1n");
-  for (const Duration d : {Duration(1), Duration(123456789), Duration(seconds(86400)), Duration(minutes(600000))}) {
+  for (const Duration d :
+       {Duration(1), Duration(123456789), Duration(seconds(86400)), Duration(minutes(600000))}) {
     const std::string text = FormatTimeout(d);
     EXPECT_GE(*ParseTimeout(text), d) << text;
     EXPECT_LE(text.size(), 9u);

@@ -1,7 +1,8 @@
 // HTTP connection state without sockets: bytes in, events out, bytes to send appended to a buffer.
 //
-// Loop-owned. A driver owns the codec and the transport: it feeds Receive with what arrives, sends what
-// the codec has appended to the transport's output, and ends the connection when the codec says so.
+// Loop-owned. A driver owns the codec and the transport: it feeds Receive with what arrives, sends
+// what the codec has appended to the transport's output, and ends the connection when the codec
+// says so.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,10 @@ class CodecTransport {
   // The codec appends here; after each append it calls OutputReady (cheap, idempotent).
   virtual Buffer& output() = 0;
   virtual void OutputReady() = 0;
-  // Asks to be given Receive again from the loop (end of this turn) although nothing new has arrived,
-  // with whatever input there is, also none: a paused stream was resumed, a stream has ended and
-  // OnStreamFinished is due, the next pipelined request may be looked at. Idempotent within a turn.
+  // Asks to be given Receive again from the loop (end of this turn) although nothing new has
+  // arrived, with whatever input there is, also none: a paused stream was resumed, a stream has
+  // ended and OnStreamFinished is due, the next pipelined request may be looked at. Idempotent
+  // within a turn.
   virtual void ReceiveAgain() = 0;
   // Half-close after what is in output(): an HTTP/1 tunnel's sending direction has ended.
   virtual void CloseWrite() = 0;
@@ -33,12 +35,13 @@ struct Http1Limits {
   size_t headers_bytes_max = 60 * 1024;  // start line and all fields
   uint32_t headers_count_max = 100;
   size_t chunk_extension_bytes_max = 256;  // per message, all chunks together
-  bool accept_http10 = true;  // else 426
+  bool accept_http10 = true;               // else 426
   // OnWriteBlocked follows the transport's own watermarks (OnTransportBlocked).
 };
 
 struct Http2Limits {
-  uint32_t concurrent_streams_max = 1024;  // Istio's proxies: effectively unlimited by default; ours is a limit
+  uint32_t concurrent_streams_max =
+      1024;  // Istio's proxies: effectively unlimited by default; ours is a limit
   uint32_t stream_window_bytes = 256 * 1024;
   uint32_t connection_window_bytes = 1024 * 1024;
   uint32_t frame_bytes_max = 16 * 1024;
@@ -47,9 +50,9 @@ struct Http2Limits {
   uint32_t header_table_bytes = 4096;
   size_t write_high_bytes = 256 * 1024;  // per stream; OnWriteBlocked(true) above
   // Against floods; the connection ends with GOAWAY(ENHANCE_YOUR_CALM) when one is passed.
-  uint32_t queued_control_frames_max = 1000;        // PING and SETTINGS answers waiting to be sent
-  uint32_t continuation_frames_max = 32;            // per header block
-  uint32_t empty_data_frames_max = 100;             // in a row
+  uint32_t queued_control_frames_max = 1000;  // PING and SETTINGS answers waiting to be sent
+  uint32_t continuation_frames_max = 32;      // per header block
+  uint32_t empty_data_frames_max = 100;       // in a row
   // Streams that the peer reset before their response ended: more than this many above one for each
   // two streams completed (CVE-2023-44487).
   uint32_t rapid_resets_max = 200;
@@ -78,17 +81,18 @@ class ServerCodec {
  public:
   virtual ~ServerCodec() = default;
   // Takes what it can use of `in` (which may be empty: see ReceiveAgain); what it leaves must be
-  // offered again. After each call the driver looks at finished() and wants_input(). The end of input
-  // while a response is still due means that the client has gone, except in a tunnel, where it is a
-  // half-close. Error: the peer broke the
-  // protocol: the codec has already appended its answer (400/431/…, GOAWAY); the driver flushes and
-  // closes. The status message names what was wrong (for logs; never sent to the peer).
+  // offered again. After each call the driver looks at finished() and wants_input(). The end of
+  // input while a response is still due means that the client has gone, except in a tunnel, where
+  // it is a half-close. Error: the peer broke the protocol: the codec has already appended its
+  // answer (400/431/…, GOAWAY); the driver flushes and closes. The status message names what was
+  // wrong (for logs; never sent to the peer).
   virtual absl::Status Receive(Buffer& in, bool end_of_input) = 0;
-  // False while the codec can't use more bytes (HTTP/1: a request is being answered, or its stream is
-  // paused): the driver pauses reading.
+  // False while the codec can't use more bytes (HTTP/1: a request is being answered, or its stream
+  // is paused): the driver pauses reading.
   virtual bool wants_input() const = 0;
-  // The transport's output went above its high watermark (true), or below its low one, or became empty
-  // (false: each time; a codec that has held something back waits for exactly this). Idempotent.
+  // The transport's output went above its high watermark (true), or below its low one, or became
+  // empty (false: each time; a codec that has held something back waits for exactly this).
+  // Idempotent.
   virtual void OnTransportBlocked(bool blocked) = 0;
   // Begins an orderly end: HTTP/1 answers the current request with Connection: close; HTTP/2 sends
   // GOAWAY with the highest id first (notice), and FinishDrain() sends the final one.

@@ -1,8 +1,8 @@
-// What the fuzz targets of both codecs share: receivers that abort when a codec breaks its contract,
-// and behave as the input says.
+// What the fuzz targets of both codecs share: receivers that abort when a codec breaks its
+// contract, and behave as the input says.
 //
-// The first bytes of an input are choices (how bytes are cut, when receivers answer, pause or reset);
-// the rest is what the peer sends.
+// The first bytes of an input are choices (how bytes are cut, when receivers answer, pause or
+// reset); the rest is what the peer sends.
 #pragma once
 
 #include <algorithm>
@@ -20,12 +20,12 @@
 
 namespace meltemi::http {
 
-#define FUZZ_CHECK(condition)                                               \
-  do {                                                                      \
-    if (!(condition)) {                                                     \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-      abort();                                                              \
-    }                                                                       \
+#define FUZZ_CHECK(condition)                                         \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      abort();                                                        \
+    }                                                                 \
   } while (false)
 
 // Bytes that steer; zeros once they are used up.
@@ -78,7 +78,7 @@ class CheckedReceiver final : public StreamReceiver {
   bool ended = false;
   bool reset = false;
   bool finished = false;
-  bool gone = false;      // Reset was called: nothing may follow
+  bool gone = false;  // Reset was called: nothing may follow
   bool paused = false;
   bool answered = false;
 

@@ -1,5 +1,5 @@
-// The same stories over HTTP/1 and HTTP/2: a client codec and a server codec joined back to back, with
-// the bytes between them cut in pieces of every size.
+// The same stories over HTTP/1 and HTTP/2: a client codec and a server codec joined back to back,
+// with the bytes between them cut in pieces of every size.
 
 #include <string>
 #include <tuple>
@@ -175,7 +175,8 @@ TEST_P(ExchangeTest, AnEmptyBodyThatEndsLater) {
 }
 
 TEST_P(ExchangeTest, HeadAndNotModifiedHaveLengthsButNoBodies) {
-  for (const auto& [method, status] : std::vector<std::pair<std::string, int>>{{"HEAD", 200}, {"GET", 304}}) {
+  for (const auto& [method, status] :
+       std::vector<std::pair<std::string, int>>{{"HEAD", 200}, {"GET", 304}}) {
     RecordingReceiver response;
     Stream& stream = Open(&response);
     stream.SendHeaders(*Request(method), true);
@@ -205,7 +206,8 @@ TEST_P(ExchangeTest, NoContent) {
 TEST_P(ExchangeTest, InformationalResponsesArePassed) {
   RecordingReceiver response;
   Stream& stream = Open(&response);
-  stream.SendHeaders(*Request("POST", "/p", {{"expect", "100-continue"}, {"content-length", "2"}}), false);
+  stream.SendHeaders(*Request("POST", "/p", {{"expect", "100-continue"}, {"content-length", "2"}}),
+                     false);
   Run();
   EXPECT_EQ(last().receiver.headers->Get("expect"), "100-continue");
   last().stream->SendInformational(*Response(100));
@@ -260,14 +262,19 @@ TEST_P(ExchangeTest, HopByHopFieldsAreLeftOut) {
   RecordingReceiver response;
   Stream& stream = Open(&response);
   stream.SendHeaders(*Request("GET", "/p",
-                              {{"connection", "x"}, {"keep-alive", "1"}, {"proxy-connection", "y"},
-                               {"transfer-encoding", "chunked"}, {"te", "gzip"}, {"x-a", "b"}}),
+                              {{"connection", "x"},
+                               {"keep-alive", "1"},
+                               {"proxy-connection", "y"},
+                               {"transfer-encoding", "chunked"},
+                               {"te", "gzip"},
+                               {"x-a", "b"}}),
                      true);
   Run();
   const HeaderMap& request = *last().receiver.headers;
   ASSERT_EQ(request.size(), 1u);
   EXPECT_EQ(request.Get("x-a"), "b");
-  last().stream->SendHeaders(*Response(200, {{"connection", "close"}, {"keep-alive", "1"}, {"x-c", "d"}}), true);
+  last().stream->SendHeaders(
+      *Response(200, {{"connection", "close"}, {"keep-alive", "1"}, {"x-c", "d"}}), true);
   Run();
   EXPECT_EQ(response.headers->Get("x-c"), "d");
   EXPECT_FALSE(response.headers->Has(HeaderId::kKeepAlive));
@@ -283,7 +290,8 @@ TEST_P(ExchangeTest, AClientThatResetsIsHeard) {
   stream.Reset(ResetCause::kLocal);
   Run();
   EXPECT_TRUE(last().receiver.reset.has_value());
-  EXPECT_EQ(*last().receiver.reset, is_h2() ? ResetCause::kRemoteReset : ResetCause::kConnectionLost);
+  EXPECT_EQ(*last().receiver.reset,
+            is_h2() ? ResetCause::kRemoteReset : ResetCause::kConnectionLost);
   EXPECT_TRUE(last().finished);
   EXPECT_FALSE(response.reset.has_value()) << "who resets hears nothing";
   EXPECT_EQ(link_.client_events.finished, 1);
@@ -477,17 +485,19 @@ TEST_P(ExchangeTest, APausedClientStillGetsAWholeResponse) {
   EXPECT_EQ(link_.client_events.finished, 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, ExchangeTest,
-    testing::Combine(testing::Values(Protocol::kHttp11, Protocol::kHttp2),
-                     testing::Values(size_t{1}, size_t{2}, size_t{7}, size_t{1000}, SIZE_MAX)),
-    [](const testing::TestParamInfo<ExchangeTest::ParamType>& info) {
-      const size_t fragment = std::get<1>(info.param);
-      return absl::StrCat(std::get<0>(info.param) == Protocol::kHttp2 ? "H2" : "H1", "by",
-                          fragment == SIZE_MAX ? "All" : absl::StrCat(fragment));
-    });
+INSTANTIATE_TEST_SUITE_P(All, ExchangeTest,
+                         testing::Combine(testing::Values(Protocol::kHttp11, Protocol::kHttp2),
+                                          testing::Values(size_t{1}, size_t{2}, size_t{7},
+                                                          size_t{1000}, SIZE_MAX)),
+                         [](const testing::TestParamInfo<ExchangeTest::ParamType>& info) {
+                           const size_t fragment = std::get<1>(info.param);
+                           return absl::StrCat(
+                               std::get<0>(info.param) == Protocol::kHttp2 ? "H2" : "H1", "by",
+                               fragment == SIZE_MAX ? "All" : absl::StrCat(fragment));
+                         });
 
-// ---- Large bodies: only in large pieces ----------------------------------------------------------
+// ---- Large bodies: only in large pieces
+// ----------------------------------------------------------
 
 class LargeBodyTest : public testing::TestWithParam<Protocol> {};
 

@@ -6,17 +6,16 @@
 namespace meltemi::http {
 namespace {
 
-constexpr absl::string_view kNames[] = {
-    "",
+constexpr absl::string_view kNames[] = {"",
 #define X(id, name) name,
-    MELTEMI_HTTP_HEADERS(X)
+                                        MELTEMI_HTTP_HEADERS(X)
 #undef X
 };
 constexpr size_t kNamesCount = static_cast<size_t>(HeaderId::kCount);
 static_assert(sizeof(kNames) / sizeof(kNames[0]) == kNamesCount);
 
-// The length and four characters tell all names apart; `seed` (found below, while compiling) spreads
-// them over the slots without a collision.
+// The length and four characters tell all names apart; `seed` (found below, while compiling)
+// spreads them over the slots without a collision.
 constexpr size_t kSlots = 512;
 
 constexpr uint32_t HashOf(const char* name, size_t size, uint32_t seed) {
@@ -24,8 +23,8 @@ constexpr uint32_t HashOf(const char* name, size_t size, uint32_t seed) {
   const uint32_t middle = static_cast<uint8_t>(name[size / 2]);
   const uint32_t late = static_cast<uint8_t>(name[size * 3 / 4]);
   const uint32_t last = static_cast<uint8_t>(name[size - 1]);
-  const uint32_t key = (first | middle << 8 | late << 16 | last << 24) ^
-                       (static_cast<uint32_t>(size) * 0x9E3779B1u);
+  const uint32_t key =
+      (first | middle << 8 | late << 16 | last << 24) ^ (static_cast<uint32_t>(size) * 0x9E3779B1u);
   return (key * seed) >> 23;
 }
 

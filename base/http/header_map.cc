@@ -56,8 +56,8 @@ size_t HeaderMap::byte_size() const {
   const struct {
     size_t name_size;
     size_t value_size;
-  } pseudo[] = {{7, method_.size()},    {7, scheme_.size()},   {10, authority_.size()},
-                {5, path_.size()},      {9, protocol_.size()}, {7, status_ == 0 ? 0u : 3u}};
+  } pseudo[] = {{7, method_.size()}, {7, scheme_.size()},   {10, authority_.size()},
+                {5, path_.size()},   {9, protocol_.size()}, {7, status_ == 0 ? 0u : 3u}};
   for (const auto& field : pseudo) {
     if (field.value_size > 0) bytes += field.name_size + field.value_size + kEntryOverheadBytes;
   }

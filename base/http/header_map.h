@@ -1,8 +1,10 @@
-// The headers (or trailers) of one message: pseudo headers in slots of their own, the rest in order.
+// The headers (or trailers) of one message: pseudo headers in slots of their own, the rest in
+// order.
 //
 // Loop-owned. All names are lower case. Views handed out stay valid until the map is destroyed or
-// Clear()ed: bytes live in the map's arena and are never moved, also when an entry is replaced. Maps
-// are recycled through a free list of the thread (HeaderMap::New), so a request allocates nothing.
+// Clear()ed: bytes live in the map's arena and are never moved, also when an entry is replaced.
+// Maps are recycled through a free list of the thread (HeaderMap::New), so a request allocates
+// nothing.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +41,7 @@ class HeaderMap {
   absl::string_view method() const { return method_; }
   absl::string_view scheme() const { return scheme_; }
   absl::string_view authority() const { return authority_; }
-  absl::string_view path() const { return path_; }      // with query; "" for CONNECT
+  absl::string_view path() const { return path_; }          // with query; "" for CONNECT
   absl::string_view protocol() const { return protocol_; }  // RFC 8441 :protocol
   int status() const { return status_; }
   void set_method(absl::string_view v) { method_ = Copy(v); }
@@ -70,7 +72,8 @@ class HeaderMap {
   // :status), and "host" is the authority.
   absl::string_view Get(HeaderId id) const;
   absl::string_view Get(absl::string_view lower_name) const;
-  // All values joined with "," as one (RFC 9110 5.2); `scratch` is used only when there are several.
+  // All values joined with "," as one (RFC 9110 5.2); `scratch` is used only when there are
+  // several.
   // `*present` tells whether there was any. Finds pseudo headers as Get does.
   absl::string_view GetJoined(absl::string_view lower_name, std::string* scratch,
                               bool* present) const;

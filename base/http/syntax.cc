@@ -77,10 +77,10 @@ int PlainHostMask(__m128i bytes) {
   const __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
                                        _mm_cmpgt_epi8(_mm_set1_epi8('z' + 1), lower));
   // '-' 2d, '.' 2e, '/' 2f, then the digits: all of them but '/'.
-  const __m128i rest = _mm_andnot_si128(
-      _mm_cmpeq_epi8(bytes, _mm_set1_epi8('/')),
-      _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('-' - 1)),
-                    _mm_cmpgt_epi8(_mm_set1_epi8('9' + 1), bytes)));
+  const __m128i rest =
+      _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('/')),
+                       _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('-' - 1)),
+                                     _mm_cmpgt_epi8(_mm_set1_epi8('9' + 1), bytes)));
   return _mm_movemask_epi8(_mm_or_si128(letter, rest));
 }
 #endif

@@ -1,8 +1,8 @@
 // One client connection with its codec: for callers that need no pool.
 //
-// Loop-owned; delete it through Loop::DeferDelete. Streams may be opened at once: what they send waits
-// until the connection is up, and a connection that fails resets them (kConnectionLost) with the
-// system's words.
+// Loop-owned; delete it through Loop::DeferDelete. Streams may be opened at once: what they send
+// waits until the connection is up, and a connection that fails resets them (kConnectionLost) with
+// the system's words.
 #pragma once
 
 #include <memory>
@@ -50,7 +50,9 @@ class ClientConnection final : public Deferrable,
   void OnClosed(net::CloseCause cause, absl::string_view detail) override;
   void OnStreamFinished(Stream& stream) override {}
   void OnPeerDraining() override {}
-  void OnPong() override { if (!abandoned_) events_.OnPong(); }
+  void OnPong() override {
+    if (!abandoned_) events_.OnPong();
+  }
   void AfterCodec();
 
   ClientConnectionEvents& events_;

@@ -61,13 +61,15 @@ class Call final : public Deferrable, private StreamReceiver, private ClientConn
       return Fail(absl::ResourceExhaustedError(
           absl::StrCat("the answer of ", to_, " is larger than ", response_bytes_max_, " bytes")));
     }
-    data.ForEachRun([this](absl::string_view run) { response_.body.append(run.data(), run.size()); });
+    data.ForEachRun(
+        [this](absl::string_view run) { response_.body.append(run.data(), run.size()); });
     if (end_stream) Succeed();
   }
   void OnTrailers(HeaderMapPtr) override { Succeed(); }
   void OnReset(ResetCause cause, absl::string_view detail) override {
     stream_ = nullptr;
-    Fail(absl::UnavailableError(absl::StrCat(to_, ": ", detail.empty() ? ResetCauseName(cause) : detail)));
+    Fail(absl::UnavailableError(
+        absl::StrCat(to_, ": ", detail.empty() ? ResetCauseName(cause) : detail)));
   }
   void OnWriteBlocked(bool) override {}
 

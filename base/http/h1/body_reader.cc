@@ -17,8 +17,8 @@ int HexValue(char c) {
   return -1;
 }
 
-// Past the quoted string that begins at `at`; npos when it is not a whole one, or escapes something:
-// parsers differ in where such a string ends, and nobody sends one.
+// Past the quoted string that begins at `at`; npos when it is not a whole one, or escapes
+// something: parsers differ in where such a string ends, and nobody sends one.
 size_t EndOfQuoted(absl::string_view text, size_t at) {
   const size_t end = text.find_first_of("\"\\", at + 1);
   return end == absl::string_view::npos || text[end] == '\\' ? absl::string_view::npos : end + 1;
@@ -124,7 +124,8 @@ BodyReader::Result BodyReader::TakeSize(Buffer& in) {
   const size_t extension_begin = at;
   if (line[at] == ';') {
     while (at < line.size() && line[at] != '\r' && line[at] != '\n') ++at;
-    if (at - extension_begin > extension_left) return Fail(400, "the chunk extensions are too long");
+    if (at - extension_begin > extension_left)
+      return Fail(400, "the chunk extensions are too long");
     if (at == line.size()) return Result::kMore;
   }
   if (line[at] != '\r') return Fail(400, "the chunk size is not followed by CRLF");

@@ -1,7 +1,7 @@
 // Takes the body of one HTTP/1 message out of the bytes of its connection (RFC 9112 6 and 7).
 //
-// Sans-IO and loop-owned: bytes in, decoded bytes and trailers out; nothing is copied that is larger
-// than a chunk's head.
+// Sans-IO and loop-owned: bytes in, decoded bytes and trailers out; nothing is copied that is
+// larger than a chunk's head.
 #pragma once
 
 #include <cstdint>

@@ -194,8 +194,8 @@ class ClientConnection final : public ClientCodec, private Stream {
       if (receiver_ != nullptr) receiver_->OnInformational(std::move(headers));
       return true;
     }
-    const bool tunnel = (code == 101 && request_.wants_upgrade) ||
-                        (request_.is_connect && code < 300);
+    const bool tunnel =
+        (code == 101 && request_.wants_upgrade) || (request_.is_connect && code < 300);
     if (code == 101 && !(tunnel && info_.upgrade)) {
       return Fail("101 to a request that did not ask for an upgrade", status);
     }
@@ -311,8 +311,8 @@ class ClientConnection final : public ClientCodec, private Stream {
   bool Fail(ParseError error, absl::Status* status) {
     const bool limit = error.status == 431 || error.status == 414;
     ++(limit ? counters_.limit_errors : counters_.protocol_errors);
-    *status = limit ? absl::ResourceExhaustedError(error.what)
-                    : absl::InvalidArgumentError(error.what);
+    *status =
+        limit ? absl::ResourceExhaustedError(error.what) : absl::InvalidArgumentError(error.what);
     finished_ = true;
     read_ = Read::kStopped;
     EndExchange(limit ? ResetCause::kLimit : ResetCause::kProtocolError, error.what);

@@ -73,8 +73,9 @@ TEST(Http1ClientTest, FramesRequestBodies) {
   Stream& chunked = client.Send("PUT", false);
   Buffer more("abc");
   chunked.SendData(more, true);
-  EXPECT_EQ(client.Output(),
-            "PUT /p HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+  EXPECT_EQ(
+      client.Output(),
+      "PUT /p HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
 }
 
 struct ResponseCase {
@@ -120,18 +121,25 @@ INSTANTIATE_TEST_SUITE_P(
     All, Http1ClientResponseTest,
     testing::Values(
         ResponseCase{"length", "GET", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "ok", true},
-        ResponseCase{"no reason", "GET", "HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\nok", "ok", true},
+        ResponseCase{"no reason", "GET", "HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\nok", "ok",
+                     true},
         ResponseCase{"chunked", "GET",
-                     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "ok", true},
+                     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+                     "ok", true},
         ResponseCase{"until close", "GET", "HTTP/1.1 200 OK\r\n\r\nok", "ok", false},
         ResponseCase{"connection close", "GET",
-                     "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok", "ok", false},
-        ResponseCase{"HTTP 1 0", "GET", "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", "ok", false},
+                     "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok", "ok",
+                     false},
+        ResponseCase{"HTTP 1 0", "GET", "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", "ok",
+                     false},
         ResponseCase{"HTTP 1 0 kept", "GET",
-                     "HTTP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok", "ok", true},
+                     "HTTP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok",
+                     "ok", true},
         ResponseCase{"HEAD", "HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", "", true},
-        ResponseCase{"HEAD chunked", "HEAD", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "", true},
-        ResponseCase{"not modified", "GET", "HTTP/1.1 304 Not Modified\r\ncontent-length: 2\r\n\r\n", "", true},
+        ResponseCase{"HEAD chunked", "HEAD",
+                     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "", true},
+        ResponseCase{"not modified", "GET",
+                     "HTTP/1.1 304 Not Modified\r\ncontent-length: 2\r\n\r\n", "", true},
         ResponseCase{"no content", "GET", "HTTP/1.1 204 No Content\r\n\r\n", "", true},
         ResponseCase{"empty", "GET", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "", true}),
     [](const testing::TestParamInfo<ResponseCase>& info) { return CaseName(info.param.what); });
@@ -155,13 +163,15 @@ TEST_P(Http1ClientBadTest, ResetsTheStreamAndGivesUpTheConnection) {
 INSTANTIATE_TEST_SUITE_P(
     All, Http1ClientBadTest,
     testing::Values(
-        BadResponse{"not HTTP", "SSH-2.0-OpenSSH\r\n\r\n"}, BadResponse{"bare LF", "HTTP/1.1 200 OK\n\n"},
+        BadResponse{"not HTTP", "SSH-2.0-OpenSSH\r\n\r\n"},
+        BadResponse{"bare LF", "HTTP/1.1 200 OK\n\n"},
         BadResponse{"version", "HTTP/2.0 200 OK\r\n\r\n"},
         BadResponse{"status letters", "HTTP/1.1 2x0 OK\r\n\r\n"},
         BadResponse{"status too long", "HTTP/1.1 2000 OK\r\n\r\n"},
         BadResponse{"status below 100", "HTTP/1.1 099 OK\r\n\r\n"},
         BadResponse{"empty line first", "\r\nHTTP/1.1 200 OK\r\n\r\n"},
-        BadResponse{"two lengths", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n"},
+        BadResponse{"two lengths",
+                    "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n"},
         BadResponse{"both framings",
                     "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"},
         BadResponse{"chunked in 1 0", "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"},
@@ -174,8 +184,10 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Http1ClientTest, InformationalResponsesComeFirst) {
   Client client;
   client.Send("GET");
-  ASSERT_TRUE(client.Feed("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
-                          "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").ok());
+  ASSERT_TRUE(client
+                  .Feed("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+                        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                  .ok());
   ASSERT_EQ(client.receiver().informational.size(), 2u);
   EXPECT_EQ(client.receiver().informational[1]->Get("link"), "x");
   EXPECT_EQ(client.receiver().headers->status(), 200);
@@ -215,7 +227,8 @@ TEST(Http1ClientTest, ACloseWithinABodyIsALostConnection) {
   for (const char* head : {"content-length: 9", "transfer-encoding: chunked"}) {
     Client client;
     client.Send("GET");
-    ASSERT_TRUE(client.Feed(std::string("HTTP/1.1 200 OK\r\n") + head + "\r\n\r\n5\r\nab", true).ok());
+    ASSERT_TRUE(
+        client.Feed(std::string("HTTP/1.1 200 OK\r\n") + head + "\r\n\r\n5\r\nab", true).ok());
     EXPECT_EQ(client.receiver().reset, ResetCause::kConnectionLost) << head;
     EXPECT_FALSE(client.receiver().ended);
   }
@@ -239,7 +252,8 @@ TEST(Http1ClientTest, AnEarlyResponseEndsTheUseOfTheConnection) {
 
 TEST(Http1ClientTest, UpgradeOpensATunnel) {
   Client client;
-  Stream& stream = client.Send("GET", false, {{"upgrade", "websocket"}, {"sec-websocket-key", "k"}});
+  Stream& stream =
+      client.Send("GET", false, {{"upgrade", "websocket"}, {"sec-websocket-key", "k"}});
   EXPECT_EQ(client.Output(),
             "GET /p HTTP/1.1\r\nhost: a\r\nsec-websocket-key: k\r\nconnection: upgrade\r\n"
             "upgrade: websocket\r\n\r\n");
@@ -248,8 +262,10 @@ TEST(Http1ClientTest, UpgradeOpensATunnel) {
   EXPECT_EQ(client.Output(), "") << "nothing enters a tunnel that is not open";
   ASSERT_TRUE(client.Feed("").ok());
   EXPECT_TRUE(client.receiver().blocked);
-  ASSERT_TRUE(client.Feed("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
-                          "Upgrade: websocket\r\n\r\nhi").ok());
+  ASSERT_TRUE(client
+                  .Feed("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                        "Upgrade: websocket\r\n\r\nhi")
+                  .ok());
   EXPECT_EQ(client.receiver().headers->status(), 101);
   EXPECT_EQ(client.receiver().headers->Get("upgrade"), "websocket");
   EXPECT_EQ(client.receiver().body, "hi");
@@ -287,7 +303,8 @@ TEST(Http1ClientTest, ExtendedConnectBecomesAnUpgrade) {
   const std::string request = client.Output();
   EXPECT_EQ(request.substr(0, 20), "GET /chat HTTP/1.1\r\n");
   EXPECT_NE(request.find("upgrade: websocket\r\nsec-websocket-key: "), std::string::npos);
-  ASSERT_TRUE(client.Feed("HTTP/1.1 101 S\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").ok());
+  ASSERT_TRUE(
+      client.Feed("HTTP/1.1 101 S\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").ok());
   EXPECT_EQ(client.receiver().headers->status(), 200);
   EXPECT_EQ(client.receiver().headers->size(), 0u);
 }
@@ -307,8 +324,10 @@ TEST(Http1ClientTest, ATargetIsEscapedRatherThanSplit) {
 TEST(Http1ClientTest, ResponseTrailersAreKept) {
   Client client;
   client.Send("GET");
-  ASSERT_TRUE(client.Feed("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-                          "2\r\nok\r\n0\r\ngrpc-status: 5\r\n\r\n").ok());
+  ASSERT_TRUE(client
+                  .Feed("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+                        "2\r\nok\r\n0\r\ngrpc-status: 5\r\n\r\n")
+                  .ok());
   ASSERT_NE(client.receiver().trailers, nullptr);
   EXPECT_EQ(client.receiver().trailers->Get("grpc-status"), "5");
 }

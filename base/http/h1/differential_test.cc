@@ -1,5 +1,5 @@
-// Our parser beside llhttp in strict mode (the one of Node.js): whatever we accept, llhttp accepts too,
-// with the same method, target, fields and body. It may accept more.
+// Our parser beside llhttp in strict mode (the one of Node.js): whatever we accept, llhttp accepts
+// too, with the same method, target, fields and body. It may accept more.
 //
 // Inputs are typical messages and more than 100,000 seeded mutations of them.
 
@@ -34,7 +34,8 @@ struct Message {
   bool tunnel = false;
 };
 
-// ---- llhttp --------------------------------------------------------------------------------------
+// ---- llhttp
+// --------------------------------------------------------------------------------------
 
 class Llhttp {
  public:
@@ -109,7 +110,8 @@ class Llhttp {
   }
 
   // Where llhttp is stricter and nobody could read a second meaning: a tab beside a number or a
-  // Connection option, which RFC 9110 5.5 allows; more after a message that it takes for the last one.
+  // Connection option, which RFC 9110 5.5 allows; more after a message that it takes for the last
+  // one.
   bool is_stricter() const {
     return reason == "Invalid character in Content-Length" ||
            reason == "Data after `Connection: close`";
@@ -138,7 +140,8 @@ bool LlhttpKnowsMethod(const std::string& method) {
   return known.count(method) > 0;
 }
 
-// ---- Comparing -----------------------------------------------------------------------------------
+// ---- Comparing
+// -----------------------------------------------------------------------------------
 
 // What our codec takes out of the fields: they are compared only if we kept them.
 bool IsTakenOut(const std::string& name) {
@@ -158,8 +161,8 @@ Fields Comparable(const Fields& fields) {
   }
   Fields kept;
   for (const auto& field : fields) {
-    const bool protected_name = FindHeaderId(field.first) != HeaderId::kUnknown ||
-                                field.first == "authorization";
+    const bool protected_name =
+        FindHeaderId(field.first) != HeaderId::kUnknown || field.first == "authorization";
     if (IsTakenOut(field.first)) continue;
     if (nominated.count(field.first) > 0 && !protected_name) continue;
     kept.push_back(field);
@@ -222,7 +225,8 @@ void CompareRequests(const std::string& bytes) {
     ASSERT_TRUE(IsSameTarget(*ours.headers, theirs.target)) << Show(bytes);
     ASSERT_EQ(Comparable(theirs.fields), OurFields(*ours.headers)) << Show(bytes);
     ++g_accepted;
-    const bool tunnel = ours.headers->method() == "CONNECT" || ours.headers->Has(HeaderId::kUpgrade);
+    const bool tunnel =
+        ours.headers->method() == "CONNECT" || ours.headers->Has(HeaderId::kUpgrade);
     if (tunnel) return;
     ASSERT_EQ(theirs.body.substr(0, ours.body.size()), ours.body) << Show(bytes);
     if (!ours.ended) return;
@@ -261,16 +265,21 @@ void CompareResponses(const std::string& bytes, const std::string& method) {
   ASSERT_EQ(theirs.body, ours.body) << Show(bytes);
 }
 
-// ---- Inputs --------------------------------------------------------------------------------------
+// ---- Inputs
+// --------------------------------------------------------------------------------------
 
 const char* const kRequests[] = {
     "GET /a/b?c=d HTTP/1.1\r\nHost: example.com:80\r\nX-Y: z\r\nTE: trailers\r\n\r\n",
     "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /2 HTTP/1.1\r\nhost: a\r\n\r\n",
-    "POST /p HTTP/1.1\r\nhost: a\r\nContent-Length: 5\r\n\r\nhelloGET /2 HTTP/1.1\r\nhost: a\r\n\r\n",
-    "PUT /x HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"
+    "POST /p HTTP/1.1\r\nhost: a\r\nContent-Length: 5\r\n\r\nhelloGET /2 HTTP/1.1\r\nhost: "
+    "a\r\n\r\n",
+    "PUT /x HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: "
+    "chunked\r\n\r\n5;a=b\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"
     "GET /2 HTTP/1.1\r\nhost: a\r\n\r\n",
-    "PUT /x HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;q=\"r;s\"\r\nhello\r\n0\r\nx: y\r\n\r\n",
-    "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade, x-n\r\nupgrade: websocket\r\nx-n: 1\r\n\r\nbytes",
+    "PUT /x HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: "
+    "chunked\r\n\r\n5;q=\"r;s\"\r\nhello\r\n0\r\nx: y\r\n\r\n",
+    "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade, x-n\r\nupgrade: websocket\r\nx-n: "
+    "1\r\n\r\nbytes",
     "CONNECT b:443 HTTP/1.1\r\nhost: b:443\r\n\r\nbytes",
     "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\nDELETE http://b/c?d HTTP/1.1\r\nhost: a\r\n\r\n",
     "\r\nHEAD /h HTTP/1.1\r\nhost: [::1]:80\r\naccept: */*\r\nconnection: close\r\n\r\n",
@@ -279,7 +288,8 @@ const char* const kRequests[] = {
 
 const char* const kResponses[] = {
     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Y: z\r\n\r\nok",
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n3;x=y\r\nyes\r\n0\r\na: b\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n3;x=y\r\nyes\r\n0\r\na: "
+    "b\r\n\r\n",
     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
     "HTTP/1.1 204 No Content\r\nserver: x\r\n\r\n",
     "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n",
@@ -290,10 +300,44 @@ const char* const kResponses[] = {
 
 // What confuses parsers.
 const absl::string_view kPieces[] = {
-    "\r\n", "\n", "\r", " ", "\t", ":", ",", ";", "0", "5", "chunked", "content-length: 5\r\n",
-    "Content-Length: 0\r\n", "transfer-encoding: chunked\r\n", "Transfer-Encoding: gzip\r\n", "\r\n\r\n",
-    "0\r\n\r\n", "a: b\r\n", " a: b\r\n", "host: c\r\n", "connection: close\r\n", "HTTP/1.0", "HTTP/1.1",
-    absl::string_view("\0", 1), "\x0b", "\x7f", "\xff", "#", "?", "@", "[", "]", "\"", "\\", "=", "+", "-", "GET ",
+    "\r\n",
+    "\n",
+    "\r",
+    " ",
+    "\t",
+    ":",
+    ",",
+    ";",
+    "0",
+    "5",
+    "chunked",
+    "content-length: 5\r\n",
+    "Content-Length: 0\r\n",
+    "transfer-encoding: chunked\r\n",
+    "Transfer-Encoding: gzip\r\n",
+    "\r\n\r\n",
+    "0\r\n\r\n",
+    "a: b\r\n",
+    " a: b\r\n",
+    "host: c\r\n",
+    "connection: close\r\n",
+    "HTTP/1.0",
+    "HTTP/1.1",
+    absl::string_view("\0", 1),
+    "\x0b",
+    "\x7f",
+    "\xff",
+    "#",
+    "?",
+    "@",
+    "[",
+    "]",
+    "\"",
+    "\\",
+    "=",
+    "+",
+    "-",
+    "GET ",
     "upgrade: h2c\r\nconnection: upgrade\r\n",
 };
 

@@ -1,8 +1,8 @@
 // Fuzzes the HTTP/1 codecs: one target for both sides, picked by the first byte.
 //
-// Beyond not crashing: a codec keeps its contract with its receivers, and what a server codec accepts
-// is read as exactly the same one request after our client codec has written it again, so that no
-// request can be smuggled through us.
+// Beyond not crashing: a codec keeps its contract with its receivers, and what a server codec
+// accepts is read as exactly the same one request after our client codec has written it again, so
+// that no request can be smuggled through us.
 
 #include "base/http/codec_fuzz.h"
 
@@ -99,7 +99,8 @@ void FuzzClient(FuzzChoices choices, absl::string_view wire) {
     Stream& stream = codec->NewStream(&receiver);
     receiver.stream = &stream;
     HeaderMapPtr headers = RequestOf(request);
-    stream.SendHeaders(*headers, !(headers->method() == "CONNECT" || headers->Has(HeaderId::kUpgrade)));
+    stream.SendHeaders(*headers,
+                       !(headers->method() == "CONNECT" || headers->Has(HeaderId::kUpgrade)));
   };
   open();
   FeedPieces(*codec, transport, wire, piece, behaviour & 16, [&] {

@@ -55,8 +55,7 @@ class Scanner {
     ScanResult result = ScanResult::kIncomplete;
     while (at < size) {
       const size_t left = size - at;
-      uint32_t mask =
-          left >= 16 ? ControlMask16(data + at) : ControlMaskUpTo15(data + at, left);
+      uint32_t mask = left >= 16 ? ControlMask16(data + at) : ControlMaskUpTo15(data + at, left);
       const size_t base = at;
       at += std::min<size_t>(left, 16);
       bool waiting_for_lf = false;
@@ -105,15 +104,15 @@ class Scanner {
 
 // ---- Fields -------------------------------------------------------------------------------------
 
-// Puts the name at `at` in lower case, up to its colon. The line ends in CR, which no name holds, so
-// the search ends within the line. nullptr: not a name followed by a colon.
+// Puts the name at `at` in lower case, up to its colon. The line ends in CR, which no name holds,
+// so the search ends within the line. nullptr: not a name followed by a colon.
 char* LowerName(char* at) {
 #if defined(__SSE2__)
   const __m128i index = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   while (true) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    const auto colons = static_cast<uint32_t>(
-        _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(':'))));
+    const auto colons =
+        static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(':'))));
     const int count = colons != 0 ? __builtin_ctz(colons) : 16;
     const __m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
     const __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
@@ -162,11 +161,11 @@ ParseError SplitField(char* line, char* end, absl::string_view* name, absl::stri
 constexpr uint64_t IdBit(HeaderId id) { return uint64_t{1} << static_cast<uint8_t>(id); }
 
 // The fields that frame the message or belong to this hop alone.
-constexpr uint64_t kSpecialIds =
-    IdBit(HeaderId::kConnection) | IdBit(HeaderId::kContentLength) | IdBit(HeaderId::kHost) |
-    IdBit(HeaderId::kHttp2Settings) | IdBit(HeaderId::kKeepAlive) |
-    IdBit(HeaderId::kProxyConnection) | IdBit(HeaderId::kTe) |
-    IdBit(HeaderId::kTransferEncoding) | IdBit(HeaderId::kUpgrade);
+constexpr uint64_t kSpecialIds = IdBit(HeaderId::kConnection) | IdBit(HeaderId::kContentLength) |
+                                 IdBit(HeaderId::kHost) | IdBit(HeaderId::kHttp2Settings) |
+                                 IdBit(HeaderId::kKeepAlive) | IdBit(HeaderId::kProxyConnection) |
+                                 IdBit(HeaderId::kTe) | IdBit(HeaderId::kTransferEncoding) |
+                                 IdBit(HeaderId::kUpgrade);
 static_assert(HeaderId::kUpgrade < static_cast<HeaderId>(64));
 
 bool IsSpecial(HeaderId id) {
@@ -418,8 +417,7 @@ ParseError CheckHost(const FieldReader& fields, const MessageInfo& info,
     return BadRequest("no Host header");
   }
   const bool empty_allowed = info.protocol == Protocol::kHttp10;
-  const bool valid =
-      fields.host().empty() ? empty_allowed : IsValidAuthority(fields.host());
+  const bool valid = fields.host().empty() ? empty_allowed : IsValidAuthority(fields.host());
   if (fields.hosts() == 1 && !valid) return BadRequest("Host is not valid");
   headers->set_authority_view(target_authority.empty() ? fields.host() : target_authority);
   return {};
@@ -491,9 +489,8 @@ ParseError ParseRequestHead(absl::string_view head, const LineEnds& ends, Header
   if (headers->method() == "CONNECT" && info->body != BodyKind::kNone) {
     return BadRequest("CONNECT with a body");
   }
-  if (fields.wants_upgrade() && info->protocol == Protocol::kHttp11 &&
-      headers->method() == "GET" && info->body == BodyKind::kNone &&
-      !absl::EqualsIgnoreCase(fields.upgrade(), "h2c")) {
+  if (fields.wants_upgrade() && info->protocol == Protocol::kHttp11 && headers->method() == "GET" &&
+      info->body == BodyKind::kNone && !absl::EqualsIgnoreCase(fields.upgrade(), "h2c")) {
     info->upgrade = true;
     headers->AddView(HeaderId::kUpgrade, HeaderName(HeaderId::kUpgrade), fields.upgrade());
   }

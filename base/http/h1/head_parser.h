@@ -1,8 +1,8 @@
 // Parses the head of an HTTP/1 message (RFC 9112): strictly, in one copy, without allocating.
 //
-// Stateless but for HeadScan, which remembers how far an incomplete head has been looked at. The head
-// is copied once into the HeaderMap's arena; names are put in lower case there and all values are
-// views into it.
+// Stateless but for HeadScan, which remembers how far an incomplete head has been looked at. The
+// head is copied once into the HeaderMap's arena; names are put in lower case there and all values
+// are views into it.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +51,7 @@ ScanResult ScanHead(absl::string_view bytes, const HeadLimits& limits, HeadScan*
 
 enum class BodyKind : uint8_t {
   kNone,
-  kLength,      // content_length bytes
+  kLength,  // content_length bytes
   kChunked,
   kUntilClose,  // responses only
   kTunnel,      // after 101, or 2xx to CONNECT: bytes without framing
@@ -75,8 +75,8 @@ ParseError ParseRequestHead(absl::string_view head, const LineEnds& ends, Header
 // `info->body` is what the fields alone say: the caller knows the request's method.
 ParseError ParseResponseHead(absl::string_view head, const LineEnds& ends, HeaderMap* headers,
                              MessageInfo* info);
-// Trailer fields: those that route or authenticate a message are left out (RFC 9110 6.5.1); those that
-// frame it are an error.
+// Trailer fields: those that route or authenticate a message are left out (RFC 9110 6.5.1); those
+// that frame it are an error.
 ParseError ParseTrailers(absl::string_view section, const LineEnds& ends, HeaderMap* trailers);
 
 }  // namespace meltemi::http::h1

@@ -87,11 +87,10 @@ class Cursor {
 constexpr uint64_t IdBit(HeaderId id) { return uint64_t{1} << static_cast<uint8_t>(id); }
 
 // Never copied: written by what the codec knows, or for one hop alone.
-constexpr uint64_t kSkippedIds =
-    IdBit(HeaderId::kConnection) | IdBit(HeaderId::kContentLength) |
-    IdBit(HeaderId::kHttp2Settings) | IdBit(HeaderId::kKeepAlive) |
-    IdBit(HeaderId::kProxyConnection) | IdBit(HeaderId::kTransferEncoding) |
-    IdBit(HeaderId::kUpgrade);
+constexpr uint64_t kSkippedIds = IdBit(HeaderId::kConnection) | IdBit(HeaderId::kContentLength) |
+                                 IdBit(HeaderId::kHttp2Settings) | IdBit(HeaderId::kKeepAlive) |
+                                 IdBit(HeaderId::kProxyConnection) |
+                                 IdBit(HeaderId::kTransferEncoding) | IdBit(HeaderId::kUpgrade);
 static_assert(HeaderId::kUpgrade < static_cast<HeaderId>(64));
 
 bool IsSkipped(HeaderId id, uint64_t skipped) {
@@ -175,8 +174,7 @@ Framing RequestFraming(const HeaderMap& headers, const RequestHeadInfo& info, bo
   if (info.is_connect || info.wants_upgrade) {
     framing.kind = BodyKind::kTunnel;
   } else if (end_stream) {
-    framing.put_length =
-        BodyIsUsual(headers.method()) || headers.Has(HeaderId::kContentLength);
+    framing.put_length = BodyIsUsual(headers.method()) || headers.Has(HeaderId::kContentLength);
   } else if (KnownLength(headers, &framing.length)) {
     framing.kind = BodyKind::kLength;
     framing.put_length = true;
@@ -186,8 +184,7 @@ Framing RequestFraming(const HeaderMap& headers, const RequestHeadInfo& info, bo
   return framing;
 }
 
-Framing ResponseFraming(const HeaderMap& headers, const ResponseContext& context,
-                        bool end_stream) {
+Framing ResponseFraming(const HeaderMap& headers, const ResponseContext& context, bool end_stream) {
   Framing framing;
   const int status = headers.status();
   if ((status == 101 && context.to_upgrade) ||
@@ -205,8 +202,7 @@ Framing ResponseFraming(const HeaderMap& headers, const ResponseContext& context
     framing.length = 0;
     framing.put_length = true;
   } else {
-    framing.kind =
-        context.peer == Protocol::kHttp10 ? BodyKind::kUntilClose : BodyKind::kChunked;
+    framing.kind = context.peer == Protocol::kHttp10 ? BodyKind::kUntilClose : BodyKind::kChunked;
   }
   return framing;
 }
@@ -241,8 +237,8 @@ void PutRequest(const HeaderMap& headers, const RequestHeadInfo& info, const Fra
   PutFields(headers, skipped, cursor);
   if (info.wants_upgrade) {
     cursor.Line("connection: upgrade");
-    cursor.Field("upgrade", info.from_extended_connect ? headers.protocol()
-                                                       : headers.Get(HeaderId::kUpgrade));
+    cursor.Field("upgrade",
+                 info.from_extended_connect ? headers.protocol() : headers.Get(HeaderId::kUpgrade));
     if (info.own_websocket_key) cursor.Field("sec-websocket-key", kWebSocketKey);
   }
   PutFraming(framing, cursor);
@@ -343,9 +339,8 @@ RequestHeadInfo WriteRequestHead(const HeaderMap& headers, bool end_stream, Buff
   info.from_extended_connect = connect && !headers.protocol().empty();
   info.is_connect = connect && !info.from_extended_connect;
   info.is_head = headers.method() == "HEAD";
-  info.wants_upgrade = info.from_extended_connect ||
-                       (headers.Has(HeaderId::kUpgrade) && !end_stream &&
-                        headers.method() == "GET");
+  info.wants_upgrade = info.from_extended_connect || (headers.Has(HeaderId::kUpgrade) &&
+                                                      !end_stream && headers.method() == "GET");
   info.own_websocket_key = info.from_extended_connect &&
                            absl::EqualsIgnoreCase(headers.protocol(), "websocket") &&
                            headers.Find("sec-websocket-key") == nullptr;
@@ -380,8 +375,7 @@ void WriteInformational(const HeaderMap& headers, Buffer& out) {
 }
 
 void WriteErrorResponse(int status, Buffer& out) {
-  out.Append(absl::StrCat("HTTP/1.1 ", status, " ",
-                          absl::string_view(ReasonPhrase(status)),
+  out.Append(absl::StrCat("HTTP/1.1 ", status, " ", absl::string_view(ReasonPhrase(status)),
                           "\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
 }
 

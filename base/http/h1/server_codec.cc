@@ -43,8 +43,7 @@ class ServerConnection final : public ServerCodec, private Stream {
     if (open_ && paused_) return false;
     // Bytes that can't be used yet were left: more of them would only pile up. With none left, the
     // peer's end should still be noticed.
-    return !input_waits_ || read_ == Read::kHead || read_ == Read::kBody ||
-           read_ == Read::kTunnel;
+    return !input_waits_ || read_ == Read::kHead || read_ == Read::kBody || read_ == Read::kTunnel;
   }
 
   void OnTransportBlocked(bool blocked) override {
@@ -85,7 +84,8 @@ class ServerConnection final : public ServerCodec, private Stream {
     if (!open_ || headers_sent_) return;
     headers_sent_ = true;
     // An answer that is over before its request ends the connection: what comes is not read.
-    if (draining_ || !info_.keep_alive || (end_stream && RequestIsIncomplete())) close_after_ = true;
+    if (draining_ || !info_.keep_alive || (end_stream && RequestIsIncomplete()))
+      close_after_ = true;
     ResponseContext context;
     context.to_head = is_head_;
     context.to_connect = is_connect_;
@@ -223,9 +223,9 @@ class ServerConnection final : public ServerCodec, private Stream {
     writer_.Start(BodyKind::kNone, 0);
     body_.Start(info_.body, info_.content_length);
     const bool tunnel = is_connect_ || info_.upgrade;
-    read_ = tunnel                             ? Read::kTunnelPending
+    read_ = tunnel                          ? Read::kTunnelPending
             : info_.body == BodyKind::kNone ? Read::kComplete
-                                               : Read::kBody;
+                                            : Read::kBody;
     receiver_ = events_.OnNewStream(*this);
     if (receiver_ != nullptr) receiver_->OnHeaders(std::move(headers), read_ == Read::kComplete);
     if (transport_blocked_ && !finish_due_ && receiver_ != nullptr) receiver_->OnWriteBlocked(true);
@@ -288,8 +288,8 @@ class ServerConnection final : public ServerCodec, private Stream {
     }
     finished_ = true;
     read_ = Read::kStopped;
-    *status = limit ? absl::ResourceExhaustedError(error.what)
-                    : absl::InvalidArgumentError(error.what);
+    *status =
+        limit ? absl::ResourceExhaustedError(error.what) : absl::InvalidArgumentError(error.what);
     EndExchange(limit ? ResetCause::kLimit : ResetCause::kProtocolError, error.what);
     return false;
   }

@@ -16,7 +16,8 @@ std::string Get(const std::string& fields = "host: a\r\n") {
 // A server codec fed with raw bytes; answers every request with an empty 200 when told so.
 class Server {
  public:
-  explicit Server(const Http1Limits& limits = {}) : codec(NewHttp1ServerCodec(transport, events, limits)) {}
+  explicit Server(const Http1Limits& limits = {})
+      : codec(NewHttp1ServerCodec(transport, events, limits)) {}
 
   absl::Status Feed(const std::string& bytes, bool end_of_input = false) {
     in.Append(bytes);
@@ -82,7 +83,8 @@ TEST(Http1ServerTest, ParsesARequest) {
 TEST(Http1ServerTest, ParsesByteByByte) {
   Server server;
   const std::string request =
-      "\r\nPUT /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: Chunked\r\nx-a-rather-long-Header-Name: "
+      "\r\nPUT /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: "
+      "Chunked\r\nx-a-rather-long-Header-Name: "
       "v\r\n\r\n5;a=b;c=\"d e\"\r\nhello\r\n1\r\n!\r\n0\r\nx-sum: 7\r\nhost: b\r\n\r\n";
   ASSERT_TRUE(server.FeedByteByByte(request).ok());
   RecordingReceiver& r = server.receiver();
@@ -113,7 +115,8 @@ TEST_P(Http1ServerBadTest, IsRefusedAndNeverReachesAReceiver) {
     EXPECT_FALSE(server.codec->wants_input());
     const std::string output = server.Output();
     EXPECT_EQ(output.substr(0, 13), "HTTP/1.1 " + std::to_string(GetParam().status) + " ")
-        << status << "\n" << output;
+        << status << "\n"
+        << output;
     EXPECT_NE(output.find("connection: close\r\n"), std::string::npos);
     const CodecCounters& counters = server.codec->counters();
     EXPECT_EQ(counters.protocol_errors + counters.limit_errors, 1u);
@@ -128,17 +131,18 @@ std::string Many(int count) {
 
 const BadCase kBadCases[] = {
     {"repeated Content-Length", Get("host: a\r\ncontent-length: 5\r\ncontent-length: 5\r\n"), 400},
-    {"conflicting Content-Length", Get("host: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n"), 400},
+    {"conflicting Content-Length", Get("host: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n"),
+     400},
     {"Content-Length list", Get("host: a\r\ncontent-length: 5, 5\r\n"), 400},
     {"negative Content-Length", Get("host: a\r\ncontent-length: -5\r\n"), 400},
     {"signed Content-Length", Get("host: a\r\ncontent-length: +5\r\n"), 400},
     {"empty Content-Length", Get("host: a\r\ncontent-length:\r\n"), 400},
     {"hexadecimal Content-Length", Get("host: a\r\ncontent-length: 0x5\r\n"), 400},
     {"overflowing Content-Length", Get("host: a\r\ncontent-length: 9223372036854775808\r\n"), 400},
-    {"very long Content-Length", Get("host: a\r\ncontent-length: 00000000000000000000000005\r\n"), 400},
+    {"very long Content-Length", Get("host: a\r\ncontent-length: 00000000000000000000000005\r\n"),
+     400},
     {"blank within Content-Length", Get("host: a\r\ncontent-length: 5 5\r\n"), 400},
-    {"both framings",
-     Get("host: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n"), 400},
+    {"both framings", Get("host: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n"), 400},
     {"both framings, other order",
      Get("host: a\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n"), 400},
     {"chunked twice", Get("host: a\r\ntransfer-encoding: chunked, chunked\r\n"), 400},
@@ -149,12 +153,15 @@ const BadCase kBadCases[] = {
     {"unknown coding alone", Get("host: a\r\ntransfer-encoding: gzip\r\n"), 400},
     {"identity", Get("host: a\r\ntransfer-encoding: identity\r\n"), 400},
     {"empty Transfer-Encoding", Get("host: a\r\ntransfer-encoding:\r\n"), 400},
-    {"Transfer-Encoding with a vertical tab", Get("host: a\r\ntransfer-encoding: \x0b""chunked\r\n"), 400},
+    {"Transfer-Encoding with a vertical tab",
+     Get("host: a\r\ntransfer-encoding: \x0b"
+         "chunked\r\n"),
+     400},
     {"xchunked", Get("host: a\r\ntransfer-encoding: xchunked\r\n"), 400},
     {"quoted chunked", Get("host: a\r\ntransfer-encoding: \"chunked\"\r\n"), 400},
     {"chunked with a leading comma", Get("host: a\r\ntransfer-encoding: ,chunked\r\n"), 400},
-    {"chunked in HTTP/1.0",
-     "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", 400},
+    {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
+     400},
     {"bare LF after the request line", "GET / HTTP/1.1\nhost: a\r\n\r\n", 400},
     {"bare LF after a field", "GET / HTTP/1.1\r\nhost: a\n\r\n", 400},
     {"bare LF at the end", "GET / HTTP/1.1\r\nhost: a\r\n\n", 400},
@@ -234,8 +241,7 @@ TEST_P(Http1ServerBadBodyTest, EndsTheStreamAndTheConnection) {
     EXPECT_FALSE(server.receiver().ended);
     EXPECT_TRUE(server.events.last().finished);
     EXPECT_TRUE(server.codec->finished());
-    EXPECT_EQ(server.Output().substr(0, 13),
-              "HTTP/1.1 " + std::to_string(GetParam().status) + " ");
+    EXPECT_EQ(server.Output().substr(0, 13), "HTTP/1.1 " + std::to_string(GetParam().status) + " ");
   }
 }
 
@@ -279,8 +285,10 @@ TEST(Http1ServerTest, ChunkExtensionsOfAllChunksShareOneBound) {
   Http1Limits limits;
   limits.chunk_extension_bytes_max = 10;
   Server server(limits);
-  ASSERT_TRUE(server.Feed("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
-                          "1;aaaa\r\nx\r\n1;aaaa\r\nx\r\n").ok());
+  ASSERT_TRUE(server
+                  .Feed("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+                        "1;aaaa\r\nx\r\n1;aaaa\r\nx\r\n")
+                  .ok());
   EXPECT_FALSE(server.Feed("1;aaaa\r\nx\r\n").ok());
   EXPECT_EQ(server.receiver().body, "xx");
 }
@@ -295,8 +303,10 @@ TEST(Http1ServerTest, AbsoluteFormReplacesHost) {
 TEST(Http1ServerTest, AbsoluteFormWithoutAPathIsTheRoot) {
   Server server;
   server.AnswerAtOnce();
-  ASSERT_TRUE(server.Feed("GET http://b HTTP/1.1\r\nhost: a\r\n\r\n"
-                          "GET http://b?q HTTP/1.1\r\nhost: a\r\n\r\n").ok());
+  ASSERT_TRUE(server
+                  .Feed("GET http://b HTTP/1.1\r\nhost: a\r\n\r\n"
+                        "GET http://b?q HTTP/1.1\r\nhost: a\r\n\r\n")
+                  .ok());
   EXPECT_EQ(server.events.exchanges[0]->receiver.headers->path(), "/");
   EXPECT_EQ(server.events.exchanges[1]->receiver.headers->path(), "/?q");
 }
@@ -326,12 +336,14 @@ TEST(Http1ServerTest, HopByHopFieldsStayOnThisHop) {
   ASSERT_EQ(headers.size(), 3u);
   EXPECT_EQ(headers.Get("te"), "trailers");
   EXPECT_EQ(headers.Get("x-public"), "2");
-  EXPECT_EQ(headers.Get("authorization"), "me") << "no field that the mesh relies on can be taken away";
+  EXPECT_EQ(headers.Get("authorization"), "me")
+      << "no field that the mesh relies on can be taken away";
 }
 
 TEST(Http1ServerTest, AnswersPipelinedRequestsInOrder) {
   Server server;
-  ASSERT_TRUE(server.Feed("GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP/1.1\r\nhost: a\r\n\r\n").ok());
+  ASSERT_TRUE(
+      server.Feed("GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP/1.1\r\nhost: a\r\n\r\n").ok());
   ASSERT_EQ(server.events.exchanges.size(), 1u) << "the second one waits";
   EXPECT_FALSE(server.codec->wants_input());
   server.Answer(server.events.last(), 201);
@@ -366,7 +378,8 @@ TEST(Http1ServerTest, PipelineWaitsWhileTheTransportIsBlocked) {
 TEST(Http1ServerTest, BodiesAreFramedAsAnnounced) {
   Server server;
   ASSERT_TRUE(server.Feed(Get()).ok());
-  server.events.last().stream->SendHeaders(*Response(200, {{"content-length", "5"}, {"x", "y"}}), false);
+  server.events.last().stream->SendHeaders(*Response(200, {{"content-length", "5"}, {"x", "y"}}),
+                                           false);
   Buffer data("hello");
   server.events.last().stream->SendData(data, true);
   EXPECT_TRUE(data.empty());
@@ -436,7 +449,8 @@ TEST(Http1ServerTest, Http10ClosesUnlessAskedToStay) {
   server.AnswerAtOnce();
   ASSERT_TRUE(server.Feed("GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n").ok());
   EXPECT_EQ(server.events.last().stream->protocol(), Protocol::kHttp10);
-  EXPECT_EQ(server.Output(), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n");
+  EXPECT_EQ(server.Output(),
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n");
   ASSERT_TRUE(server.Feed("GET / HTTP/1.0\r\n\r\n").ok());
   EXPECT_EQ(server.Output(), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
   EXPECT_TRUE(server.codec->finished());
@@ -465,7 +479,9 @@ TEST(Http1ServerTest, Http10CanBeTurnedOff) {
 
 TEST(Http1ServerTest, ExpectReachesTheReceiverWhoSendsThe100) {
   Server server;
-  ASSERT_TRUE(server.Feed("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n").ok());
+  ASSERT_TRUE(
+      server.Feed("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+          .ok());
   EXPECT_EQ(server.receiver().headers->Get("expect"), "100-continue");
   EXPECT_EQ(server.Output(), "");
   server.events.last().stream->SendInformational(*Response(100));
@@ -584,8 +600,9 @@ TEST(Http1ServerTest, UpgradeOpensATunnelBothWays) {
   EXPECT_EQ(server.receiver().body, "") << "nothing passes before the answer";
   Stream& stream = *server.events.last().stream;
   stream.SendHeaders(*Response(101, {{"upgrade", "websocket"}}), false);
-  EXPECT_EQ(server.Output(),
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n");
+  EXPECT_EQ(
+      server.Output(),
+      "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n");
   ASSERT_TRUE(server.Again().ok());
   EXPECT_EQ(server.receiver().body, "early");
   Buffer data("down");
@@ -606,7 +623,8 @@ TEST(Http1ServerTest, UpgradeOpensATunnelBothWays) {
 
 TEST(Http1ServerTest, ARefusedUpgradeIsAnOrdinaryRequest) {
   Server server;
-  ASSERT_TRUE(server.Feed(Get("host: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n") + Get()).ok());
+  ASSERT_TRUE(
+      server.Feed(Get("host: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n") + Get()).ok());
   server.Answer(server.events.last(), 403);
   ASSERT_TRUE(server.Again().ok());
   EXPECT_EQ(server.Output(), "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
@@ -626,7 +644,9 @@ TEST(Http1ServerTest, ConnectOpensATunnel) {
 
 TEST(Http1ServerTest, ARefusedConnectClosesTheConnection) {
   Server server;
-  ASSERT_TRUE(server.Feed("CONNECT b:443 HTTP/1.1\r\nhost: b:443\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n").ok());
+  ASSERT_TRUE(
+      server.Feed("CONNECT b:443 HTTP/1.1\r\nhost: b:443\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n")
+          .ok());
   server.Answer(server.events.last(), 403);
   ASSERT_TRUE(server.Again().ok());
   EXPECT_EQ(server.events.exchanges.size(), 1u);
@@ -638,14 +658,16 @@ TEST(Http1ServerTest, AValueCanNeverBeginALineOfItsOwn) {
   ASSERT_TRUE(server.Feed(Get()).ok());
   server.events.last().stream->SendHeaders(
       *Response(200, {{"x-bad", "a\r\nset-cookie: evil"}, {"x-tab", "a\tb"}}), true);
-  EXPECT_EQ(server.Output(),
-            "HTTP/1.1 200 OK\r\nx-bad: a  set-cookie: evil\r\nx-tab: a\tb\r\ncontent-length: 0\r\n\r\n");
+  EXPECT_EQ(
+      server.Output(),
+      "HTTP/1.1 200 OK\r\nx-bad: a  set-cookie: evil\r\nx-tab: a\tb\r\ncontent-length: 0\r\n\r\n");
 }
 
 TEST(Http1ServerTest, LargeResponseHeadsAreWrittenWhole) {
   Server server;
   ASSERT_TRUE(server.Feed(Get()).ok());
-  server.events.last().stream->SendHeaders(*Response(200, {{"x-large", std::string(50000, 'l')}}), true);
+  server.events.last().stream->SendHeaders(*Response(200, {{"x-large", std::string(50000, 'l')}}),
+                                           true);
   EXPECT_EQ(server.Output(), "HTTP/1.1 200 OK\r\nx-large: " + std::string(50000, 'l') +
                                  "\r\ncontent-length: 0\r\n\r\n");
 }

@@ -20,7 +20,8 @@ absl::string_view ErrorName(uint32_t code) { return nghttp2_http2_strerror(code)
 
 }  // namespace
 
-// ---- Entry points --------------------------------------------------------------------------------
+// ---- Entry points
+// --------------------------------------------------------------------------------
 
 absl::Status Connection::Receive(Buffer& in, bool end_of_input) {
   if (finished_) return status_;
@@ -99,7 +100,8 @@ size_t Connection::Capacity() const {
   return allowed > streams_.size() ? allowed - streams_.size() : 0;
 }
 
-// ---- Called by streams ---------------------------------------------------------------------------
+// ---- Called by streams
+// ---------------------------------------------------------------------------
 
 void Connection::Touch() {
   dirty_ = true;
@@ -152,7 +154,8 @@ void Connection::Abandon(Http2Stream& stream, ResetCause cause) {
   Due(stream);
 }
 
-// ---- Called by nghttp2 while receiving -----------------------------------------------------------
+// ---- Called by nghttp2 while receiving
+// -----------------------------------------------------------
 
 void Connection::OnBeginFrame(const nghttp2_frame_hd& hd) {
   if (hd.type != NGHTTP2_CONTINUATION) {
@@ -168,8 +171,8 @@ void Connection::LimitPassed(const char* what) {
   fatal_is_limit_ = true;
 }
 
-// RFC 9113 5.1.1: opening a stream closes the idle ones below it for good. nghttp2 takes HEADERS for
-// one of those for a late frame of a forgotten stream.
+// RFC 9113 5.1.1: opening a stream closes the idle ones below it for good. nghttp2 takes HEADERS
+// for one of those for a late frame of a forgotten stream.
 void Connection::CheckStreamId(int32_t stream_id) {
   if (stream_id % 2 == 0) return;
   if (stream_id > last_peer_stream_id_) {
@@ -183,7 +186,8 @@ void Connection::CheckStreamId(int32_t stream_id) {
     return;
   }
   for (const auto& [first, last] : skipped_stream_ids_) {
-    if (stream_id >= first && stream_id <= last) fatal_ = "HEADERS for a stream id that was skipped";
+    if (stream_id >= first && stream_id <= last)
+      fatal_ = "HEADERS for a stream id that was skipped";
   }
 }
 
@@ -298,7 +302,8 @@ void Connection::OnResponse(Http2Stream& stream, bool end_stream) {
   HeaderMapPtr headers = std::move(stream.incoming_);
   const int status = headers->status();
   if (status < 100 || status == 101) {
-    return RefuseResponse(stream, ResetCause::kProtocolError, "a :status that HTTP/2 does not have");
+    return RefuseResponse(stream, ResetCause::kProtocolError,
+                          "a :status that HTTP/2 does not have");
   }
   if (status < 200) {
     if (stream.receiver_ != nullptr) stream.receiver_->OnInformational(std::move(headers));
@@ -374,7 +379,8 @@ void Connection::CheckQueues() {
   LimitPassed("too many frames wait to be sent");
 }
 
-// ---- Telling receivers ---------------------------------------------------------------------------
+// ---- Telling receivers
+// ---------------------------------------------------------------------------
 
 void Connection::Consume(Http2Stream& stream, size_t bytes) {
   if (bytes == 0) return;
@@ -440,7 +446,8 @@ void Connection::Finish(Http2Stream& stream) {
   if (!stream.closed_ && stream.id_ != 0) {
     nghttp2_session_set_stream_user_data(session_, stream.id_, nullptr);
   }
-  if (stream.is_due_) std::replace(due_.begin(), due_.end(), &stream, static_cast<Http2Stream*>(nullptr));
+  if (stream.is_due_)
+    std::replace(due_.begin(), due_.end(), &stream, static_cast<Http2Stream*>(nullptr));
   const size_t index = stream.index_;
   std::unique_ptr<Http2Stream> gone = std::move(streams_[index]);
   if (index + 1 != streams_.size()) {
@@ -518,7 +525,8 @@ void Connection::Pump() {
     const uint8_t* bytes = nullptr;
     const size_t before = output.size();
     const ssize_t count = nghttp2_session_mem_send(session_, &bytes);
-    if (count > 0) output.Append({reinterpret_cast<const char*>(bytes), static_cast<size_t>(count)});
+    if (count > 0)
+      output.Append({reinterpret_cast<const char*>(bytes), static_cast<size_t>(count)});
     if (output.size() != before) wrote = true;
     if (count <= 0) break;
   }

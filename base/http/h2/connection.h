@@ -1,5 +1,5 @@
-// One HTTP/2 connection (RFC 9113) over nghttp2, for either side: what the server codec and the client
-// codec share.
+// One HTTP/2 connection (RFC 9113) over nghttp2, for either side: what the server codec and the
+// client codec share.
 //
 // Sans-IO and loop-owned. Nothing is written and no receiver is called from within a call into a
 // stream: such calls only submit to nghttp2 and ask the transport for ReceiveAgain; Receive and the
@@ -22,8 +22,8 @@ namespace meltemi::http::h2 {
 
 class Connection;
 
-// Receiving: headers -> data … -> (trailers) -> recv_ended. Sending likewise. `closed` is nghttp2's view:
-// it has forgotten the stream; ours lives on until its receiver has heard everything.
+// Receiving: headers -> data … -> (trailers) -> recv_ended. Sending likewise. `closed` is nghttp2's
+// view: it has forgotten the stream; ours lives on until its receiver has heard everything.
 class Http2Stream final : public Stream {
  public:
   Http2Stream(Connection& connection, int32_t id) : connection_(connection), id_(id) {}
@@ -43,16 +43,16 @@ class Http2Stream final : public Stream {
   friend class Connection;
 
   Connection& connection_;
-  int32_t id_;  // 0 on a client until the request's headers were submitted
+  int32_t id_;        // 0 on a client until the request's headers were submitted
   size_t index_ = 0;  // in the connection's list
   StreamReceiver* receiver_ = nullptr;
 
   // Receiving.
-  HeaderMapPtr incoming_;       // the block that is being received
+  HeaderMapPtr incoming_;  // the block that is being received
   size_t incoming_bytes_ = 0;
-  bool over_limit_ = false;     // … is larger than allowed
+  bool over_limit_ = false;  // … is larger than allowed
   bool headers_received_ = false;
-  bool recv_ended_ = false;     // END_STREAM has arrived
+  bool recv_ended_ = false;  // END_STREAM has arrived
   bool end_delivered_ = false;
   bool paused_ = false;
   Buffer recv_buffer_;
@@ -61,9 +61,9 @@ class Http2Stream final : public Stream {
 
   // Sending.
   bool headers_sent_ = false;
-  bool send_ended_ = false;      // by the user
-  bool send_complete_ = false;   // END_STREAM has been written
-  bool deferred_ = false;        // nghttp2 waits for ResumeData
+  bool send_ended_ = false;     // by the user
+  bool send_complete_ = false;  // END_STREAM has been written
+  bool deferred_ = false;       // nghttp2 waits for ResumeData
   bool told_blocked_ = false;
   bool drop_sends_ = false;
   std::string upgrade_as_connect_;  // the HTTP/1 Upgrade that was sent as an extended CONNECT
@@ -73,10 +73,10 @@ class Http2Stream final : public Stream {
 
   // Ending.
   bool is_due_ = false;
-  bool abandoned_ = false;       // its user has called Reset
+  bool abandoned_ = false;  // its user has called Reset
   bool closed_ = false;
-  bool finish_ = false;          // nobody waits for anything more
-  bool announced_ = false;       // its user knows of it and is told of its end
+  bool finish_ = false;     // nobody waits for anything more
+  bool announced_ = false;  // its user knows of it and is told of its end
   bool remote_reset_ = false;
   bool refused_ = false;
   uint32_t close_code_ = 0;
@@ -125,8 +125,8 @@ class Connection final {
   bool is_server() const { return side_ == Side::kServer; }
 
   // --- Called by streams
-  void Touch();                     // something was submitted
-  void Due(Http2Stream& stream);    // look at it soon
+  void Touch();                   // something was submitted
+  void Due(Http2Stream& stream);  // look at it soon
   void SubmitHeaders(Http2Stream& stream, const HeaderMap& headers, bool end_stream);
   void SubmitInformational(Http2Stream& stream, const HeaderMap& headers);
   void ResumeData(Http2Stream& stream);
@@ -189,9 +189,9 @@ class Connection final {
   absl::Status status_;
   std::string last_error_;  // nghttp2's own words
   bool in_call_ = false;
-  bool dirty_ = false;      // nghttp2 has something to write
+  bool dirty_ = false;  // nghttp2 has something to write
   bool transport_blocked_ = false;
-  bool held_ = false;       // nghttp2 may have more, once the transport has room again
+  bool held_ = false;  // nghttp2 may have more, once the transport has room again
   bool goaway_received_ = false;
   bool error_goaway_sent_ = false;
   // What ends the connection, found within a callback of nghttp2; nullptr: nothing.

@@ -1,7 +1,7 @@
 // Between HeaderMap and the name/value pairs of nghttp2.
 //
-// Stateless. What nghttp2 has validated (RFC 9113 8) is taken over; what it leaves open (characters of
-// path and authority, Host beside :authority, cookie crumbs) is settled here.
+// Stateless. What nghttp2 has validated (RFC 9113 8) is taken over; what it leaves open (characters
+// of path and authority, Host beside :authority, cookie crumbs) is settled here.
 #pragma once
 
 #include <nghttp2/nghttp2.h>

@@ -1,5 +1,5 @@
-// Fuzzes the HTTP/2 codecs: one target for both sides, picked by the first byte. The preface is given;
-// the rest of the input is frames.
+// Fuzzes the HTTP/2 codecs: one target for both sides, picked by the first byte. The preface is
+// given; the rest of the input is frames.
 
 #include "base/http/codec_fuzz.h"
 

@@ -1,5 +1,5 @@
-// What only HTTP/2 has: frames made by hand against the codecs. Conformance at large is h2spec's part
-// (test/conformance/h2spec); these are limits, floods, and the rules of our own.
+// What only HTTP/2 has: frames made by hand against the codecs. Conformance at large is h2spec's
+// part (test/conformance/h2spec); these are limits, floods, and the rules of our own.
 
 #include <string>
 #include <utility>
@@ -13,14 +13,21 @@ namespace meltemi::http {
 namespace {
 
 enum FrameType : uint8_t {
-  kData = 0, kHeaders = 1, kRstStream = 3, kSettings = 4, kPing = 6, kGoaway = 7,
-  kWindowUpdate = 8, kContinuation = 9,
+  kData = 0,
+  kHeaders = 1,
+  kRstStream = 3,
+  kSettings = 4,
+  kPing = 6,
+  kGoaway = 7,
+  kWindowUpdate = 8,
+  kContinuation = 9,
 };
 constexpr uint8_t kEndStream = 1, kAck = 1, kEndHeaders = 4;
 constexpr uint32_t kNoError = 0, kProtocolError = 1, kRefusedStream = 7, kEnhanceYourCalm = 11;
 
 std::string Be32(uint32_t v) {
-  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8), static_cast<char>(v)};
+  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8),
+          static_cast<char>(v)};
 }
 
 std::string Frame(uint8_t type, uint8_t flags, uint32_t stream, const std::string& payload) {
@@ -55,7 +62,8 @@ Fields With(Fields fields, const Fields& more) {
   fields.insert(fields.end(), more.begin(), more.end());
   return fields;
 }
-std::string HeadersFrame(uint32_t stream, const Fields& fields, uint8_t flags = kEndStream | kEndHeaders) {
+std::string HeadersFrame(uint32_t stream, const Fields& fields,
+                         uint8_t flags = kEndStream | kEndHeaders) {
   return Frame(kHeaders, flags, stream, Hpack(fields));
 }
 std::string Preface() { return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, ""); }
@@ -76,7 +84,9 @@ struct Seen {
 std::vector<Seen> Parse(std::string bytes) {
   std::vector<Seen> frames;
   while (bytes.size() >= 9) {
-    const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(bytes[i])); };
+    const auto byte = [&](size_t i) {
+      return static_cast<uint32_t>(static_cast<uint8_t>(bytes[i]));
+    };
     const size_t size = byte(0) << 16 | byte(1) << 8 | byte(2);
     Seen frame{static_cast<uint8_t>(byte(3)), static_cast<uint8_t>(byte(4)),
                byte(5) << 24 | byte(6) << 16 | byte(7) << 8 | byte(8), bytes.substr(9, size)};
@@ -121,13 +131,19 @@ HeaderMapPtr Response(int status) {
   return headers;
 }
 
-// ---- Requests ------------------------------------------------------------------------------------
+// ---- Requests
+// ------------------------------------------------------------------------------------
 
 TEST(Http2ServerTest, JoinsCookieCrumbsAndTakesHostForAuthority) {
   Server server;
   ASSERT_TRUE(server
-                  .Feed(HeadersFrame(1, {{":method", "GET"}, {":scheme", "http"}, {":path", "/"},
-                                         {"host", "b.example"}, {"cookie", "a=1"}, {"x", "y"}, {"cookie", "b=2"}}))
+                  .Feed(HeadersFrame(1, {{":method", "GET"},
+                                         {":scheme", "http"},
+                                         {":path", "/"},
+                                         {"host", "b.example"},
+                                         {"cookie", "a=1"},
+                                         {"x", "y"},
+                                         {"cookie", "b=2"}}))
                   .ok());
   const HeaderMap& headers = *server.receiver().headers;
   EXPECT_EQ(headers.authority(), "b.example");
@@ -158,12 +174,15 @@ TEST_P(Http2BadRequestTest, IsResetAndNeverReachesAReceiver) {
 }
 
 const BadRequest kBadRequests[] = {
-    {"path without slash", {{":method", "GET"}, {":scheme", "x"}, {":path", "a"}, {":authority", "a"}}},
+    {"path without slash",
+     {{":method", "GET"}, {":scheme", "x"}, {":path", "a"}, {":authority", "a"}}},
     {"path with fragment", Get("/a#b")},
     {"path with blank", Get("/a b")},
     {"path not ASCII", Get("/\xc3\xa9")},
-    {"authority with path", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a/b"}}},
-    {"authority with user", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "u@a"}}},
+    {"authority with path",
+     {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a/b"}}},
+    {"authority with user",
+     {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "u@a"}}},
     {"host differs", With(Get(), {{"host", "b"}})},
     {"no path", {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}}},
     {"no method", {{":scheme", "http"}, {":path", "/"}, {":authority", "a"}}},
@@ -199,7 +218,8 @@ TEST(Http2ServerTest, HeadersOverTheLimitAreAnsweredWith431) {
     limits.headers_bytes_max = 4000;
     Server server(limits);
     Fields fields = Get();
-    for (int i = 0; i < (count ? 101 : 20); ++i) fields.push_back({"x", std::string(count ? 1 : 300, 'x')});
+    for (int i = 0; i < (count ? 101 : 20); ++i)
+      fields.push_back({"x", std::string(count ? 1 : 300, 'x')});
     if (count) limits.headers_bytes_max = 60000;
     ASSERT_TRUE(server.Feed(HeadersFrame(1, fields, kEndHeaders)).ok());
     EXPECT_TRUE(server.events.exchanges.empty());
@@ -219,7 +239,8 @@ TEST(Http2ServerTest, StreamsOverTheLimitAreRefused) {
   Http2Limits limits;
   limits.concurrent_streams_max = 2;
   Server server(limits);
-  ASSERT_TRUE(server.Feed(HeadersFrame(1, Get()) + HeadersFrame(3, Get()) + HeadersFrame(5, Get())).ok());
+  ASSERT_TRUE(
+      server.Feed(HeadersFrame(1, Get()) + HeadersFrame(3, Get()) + HeadersFrame(5, Get())).ok());
   EXPECT_EQ(server.events.exchanges.size(), 2u);
   const Seen reset = server.Find(kRstStream);
   EXPECT_EQ(reset.stream, 5u);
@@ -262,7 +283,8 @@ TEST(Http2ServerTest, TrailersAfterSentDataNeedNoEmptyFrame) {
   EXPECT_TRUE(server.events.last().finished);
 }
 
-// ---- Flow control --------------------------------------------------------------------------------
+// ---- Flow control
+// --------------------------------------------------------------------------------
 
 TEST(Http2ServerTest, APausedStreamHoldsAtMostItsWindow) {
   Http2Limits limits;
@@ -286,7 +308,8 @@ TEST(Http2ServerTest, CreditComesBackAsTheReceiverReads) {
   Server server(limits);
   ASSERT_TRUE(server.Feed(HeadersFrame(1, Get(), kEndHeaders)).ok());
   server.events.last().stream->PauseReading(true);
-  for (int i = 0; i < 4; ++i) ASSERT_TRUE(server.Feed(Frame(kData, 0, 1, std::string(16000, 'x'))).ok());
+  for (int i = 0; i < 4; ++i)
+    ASSERT_TRUE(server.Feed(Frame(kData, 0, 1, std::string(16000, 'x'))).ok());
   server.Frames();
   server.events.last().stream->PauseReading(false);
   ASSERT_TRUE(server.Again().ok());
@@ -300,7 +323,8 @@ TEST(Http2ServerTest, DataOfAResetStreamGivesTheConnectionItsCreditBack) {
   Server server(limits);
   ASSERT_TRUE(server.Feed(HeadersFrame(1, Get(), kEndHeaders)).ok());
   server.events.last().stream->PauseReading(true);
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(server.Feed(Frame(kData, 0, 1, std::string(16000, 'x'))).ok());
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(server.Feed(Frame(kData, 0, 1, std::string(16000, 'x'))).ok());
   server.Frames();
   server.events.last().stream->Reset(ResetCause::kLocal);
   ASSERT_TRUE(server.Again().ok());
@@ -323,7 +347,10 @@ TEST(Http2ServerTest, ASlowReaderBlocksItsSender) {
   ASSERT_TRUE(server.Again().ok());
   EXPECT_TRUE(server.receiver().blocked) << "the peer's window is 64 KiB";
   EXPECT_GT(stream.unsent_bytes(), 300u * 1024);
-  ASSERT_TRUE(server.Feed(Frame(kWindowUpdate, 0, 0, Be32(1 << 20)) + Frame(kWindowUpdate, 0, 1, Be32(1 << 20))).ok());
+  ASSERT_TRUE(server
+                  .Feed(Frame(kWindowUpdate, 0, 0, Be32(1 << 20)) +
+                        Frame(kWindowUpdate, 0, 1, Be32(1 << 20)))
+                  .ok());
   // Bounded per turn: the transport says when there is room again.
   server.transport.TakeOutput();
   server.codec->OnTransportBlocked(false);
@@ -343,7 +370,8 @@ TEST(Http2ServerTest, NothingIsWrittenWhileTheTransportIsBlocked) {
   EXPECT_TRUE(server.events.last().finished);
 }
 
-// ---- Floods --------------------------------------------------------------------------------------
+// ---- Floods
+// --------------------------------------------------------------------------------------
 
 void ExpectCalm(Server& server, const absl::Status& status) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
@@ -398,7 +426,8 @@ TEST(Http2FloodTest, WindowUpdatesThatForceUsToReset) {
   Server server;
   absl::Status status;
   for (uint32_t id = 1; id < 2000 && status.ok(); id += 2) {
-    status = server.Feed(HeadersFrame(id, Get(), kEndHeaders) + Frame(kWindowUpdate, 0, id, Be32(0x7fffffff)));
+    status = server.Feed(HeadersFrame(id, Get(), kEndHeaders) +
+                         Frame(kWindowUpdate, 0, id, Be32(0x7fffffff)));
   }
   ExpectCalm(server, status);
 }
@@ -415,7 +444,8 @@ TEST(Http2FloodTest, AFewContinuationsAreFine) {
   Server server;
   ASSERT_TRUE(server.Feed(HeadersFrame(1, Get(), 0)).ok());
   for (int i = 0; i < 20; ++i) {
-    ASSERT_TRUE(server.Feed(Frame(kContinuation, i == 19 ? kEndHeaders : 0, 1, Hpack({{"x", "y"}}))).ok());
+    ASSERT_TRUE(
+        server.Feed(Frame(kContinuation, i == 19 ? kEndHeaders : 0, 1, Hpack({{"x", "y"}}))).ok());
   }
   EXPECT_EQ(server.events.exchanges.size(), 1u);
 }
@@ -458,7 +488,8 @@ TEST(Http2ServerTest, AProtocolErrorResetsEveryStream) {
   EXPECT_TRUE(server.codec->finished());
 }
 
-// ---- GOAWAY --------------------------------------------------------------------------------------
+// ---- GOAWAY
+// --------------------------------------------------------------------------------------
 
 TEST(Http2ServerTest, DrainTellsTwiceAndEnds) {
   Server server;
@@ -481,7 +512,8 @@ TEST(Http2ServerTest, DrainTellsTwiceAndEnds) {
 // A client codec whose server is played by hand.
 class Client {
  public:
-  explicit Client(uint32_t max_streams = 100) : codec(NewHttp2ClientCodec(transport, events, Http2Limits())) {
+  explicit Client(uint32_t max_streams = 100)
+      : codec(NewHttp2ClientCodec(transport, events, Http2Limits())) {
     EXPECT_TRUE(Feed(Frame(kSettings, 0, 0, std::string("\0\3", 2) + Be32(max_streams))).ok());
   }
   absl::Status Feed(const std::string& bytes) {
@@ -555,7 +587,10 @@ TEST(Http2ClientTest, StatusesThatHttp2DoesNotHaveAreProtocolErrors) {
   for (const char* status : {"000", "099", "101"}) {
     Client client;
     client.Send();
-    ASSERT_TRUE(client.Feed(HeadersFrame(1, {{":status", status}}, kEndHeaders) + Frame(kData, kEndStream, 1, "x")).ok());
+    ASSERT_TRUE(client
+                    .Feed(HeadersFrame(1, {{":status", status}}, kEndHeaders) +
+                          Frame(kData, kEndStream, 1, "x"))
+                    .ok());
     EXPECT_EQ(client.receivers[0]->reset, ResetCause::kProtocolError) << status;
     EXPECT_EQ(client.receivers[0]->body, "");
     EXPECT_EQ(client.events.finished, 1);
@@ -573,8 +608,10 @@ TEST(Http2ClientTest, AResetAfterAWholeResponseDoesNotLoseIt) {
   stream.SendHeaders(*headers, false);
   ASSERT_TRUE(client.Feed("").ok());
   stream.PauseReading(true);
-  ASSERT_TRUE(client.Feed(HeadersFrame(1, {{":status", "200"}}, kEndHeaders) + Frame(kData, kEndStream, 1, "all") +
-                          Frame(kRstStream, 0, 1, Be32(0))).ok());
+  ASSERT_TRUE(client
+                  .Feed(HeadersFrame(1, {{":status", "200"}}, kEndHeaders) +
+                        Frame(kData, kEndStream, 1, "all") + Frame(kRstStream, 0, 1, Be32(0)))
+                  .ok());
   EXPECT_FALSE(client.receivers[0]->reset.has_value());
   stream.PauseReading(false);
   ASSERT_TRUE(client.Feed("").ok());

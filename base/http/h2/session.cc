@@ -140,15 +140,18 @@ Connection::Connection(Side side, CodecTransport& transport, ConnectionEvents& e
 Connection::~Connection() { nghttp2_session_del(session_); }
 
 // Ends nghttp2's processing of input once a limit has been passed.
-int Connection::CallbackResult() const { return fatal_ != nullptr ? NGHTTP2_ERR_CALLBACK_FAILURE : 0; }
+int Connection::CallbackResult() const {
+  return fatal_ != nullptr ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
 
-// ---- Submitting ----------------------------------------------------------------------------------
+// ---- Submitting
+// ----------------------------------------------------------------------------------
 
 void Connection::SubmitInformational(Http2Stream& stream, const HeaderMap& headers) {
   char status_text[3];
   const NvList list = ResponseFields(headers, status_text);
-  nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id_, nullptr, list.data(),
-                         list.size(), nullptr);
+  nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id_, nullptr, list.data(), list.size(),
+                         nullptr);
   Touch();
 }
 
@@ -206,7 +209,8 @@ void Connection::SubmitTrailers(Http2Stream& stream, const HeaderMap& trailers) 
   Touch();
 }
 
-// ---- Sending -------------------------------------------------------------------------------------
+// ---- Sending
+// -------------------------------------------------------------------------------------
 
 ssize_t Connection::ReadData(int32_t stream_id, size_t length, uint32_t* flags) {
   Http2Stream* const stream = Find(stream_id);

@@ -125,7 +125,8 @@ class ServerConnection final : public Deferrable,
     if (answered_too_large_) return;
     if (body_.size() + data.size() > options_.body_bytes_max) {
       answered_too_large_ = true;
-      return Send({413, absl::StrCat("The body is larger than ", options_.body_bytes_max, " bytes.\n")});
+      return Send(
+          {413, absl::StrCat("The body is larger than ", options_.body_bytes_max, " bytes.\n")});
     }
     data.ForEachRun([this](absl::string_view run) { body_.append(run.data(), run.size()); });
     if (end_stream) Answer();
@@ -241,7 +242,8 @@ class Server final : public DebugServer {
     if (exact != routes_.end()) return &exact->second;
     Entry* longest = nullptr;
     for (auto& [prefix, entry] : routes_) {
-      const bool below = prefix.size() > 1 && prefix.back() == '/' && absl::StartsWith(path, prefix);
+      const bool below =
+          prefix.size() > 1 && prefix.back() == '/' && absl::StartsWith(path, prefix);
       if (below) longest = &entry;  // in order: the longest comes last
     }
     return longest;

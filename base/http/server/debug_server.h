@@ -1,7 +1,7 @@
 // The small HTTP/1.1 server behind the admin and debug pages of every binary.
 //
-// Loop-owned: listener, connections and handlers run on the loop that it is given. Handlers answer at
-// once. It serves operators and scrapers, so it is bounded rather than fast.
+// Loop-owned: listener, connections and handlers run on the loop that it is given. Handlers answer
+// at once. It serves operators and scrapers, so it is bounded rather than fast.
 #pragma once
 
 #include <memory>
@@ -56,8 +56,8 @@ class DebugServer {
   };
 
   virtual ~DebugServer() = default;
-  // `path` is matched exactly; one that ends in "/" (but "/" itself) serves everything below it. "/"
-  // lists all paths with `help` unless it is given a handler. Last one wins.
+  // `path` is matched exactly; one that ends in "/" (but "/" itself) serves everything below it.
+  // "/" lists all paths with `help` unless it is given a handler. Last one wins.
   virtual void Route(absl::string_view path, Methods methods, absl::string_view help,
                      Handler handler) = 0;
   // With the port that the kernel chose where 0 was asked for.

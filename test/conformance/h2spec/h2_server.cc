@@ -1,5 +1,5 @@
-// The codec under h2spec, and nothing else: answers every request with 200 and a few bytes. Prints its
-// port and serves until its standard input ends.
+// The codec under h2spec, and nothing else: answers every request with 200 and a few bytes. Prints
+// its port and serves until its standard input ends.
 
 #include <cstdio>
 #include <memory>
@@ -49,8 +49,8 @@ int Run() {
   SystemClock clock;
   std::unique_ptr<Loop> loop = NewEventLoop(clock);
   Answerer answerer;
-  auto server = std::make_unique<TestServer>(*loop, net::Address::Loopback4(0), Protocol::kHttp2,
-                                             answerer);
+  auto server =
+      std::make_unique<TestServer>(*loop, net::Address::Loopback4(0), Protocol::kHttp2, answerer);
   if (!server->status().ok()) {
     fprintf(stderr, "cannot listen: %s\n", server->status().ToString().c_str());
     return 1;

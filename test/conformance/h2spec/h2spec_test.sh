@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# h2spec, strict cases included, against an HTTP/2 server: h2spec_test.sh FETCH NAME SERVER [ARGUMENT…]. SERVER
-# prints its port on its first line and serves until its standard input ends. Prints TAP, one line per case.
+# h2spec, strict cases included, against an HTTP/2 server:
+# h2spec_test.sh FETCH NAME SERVER [ARGUMENT…]. SERVER prints its port on its first line, serves
+# until its standard input ends. Prints TAP, one line per case.
 set -euo pipefail
 readonly FETCH="$1" NAME="$2"
 shift 2
@@ -19,7 +20,7 @@ mkfifo "$ROOM/stdin"
 server=$!
 exec 3>"$ROOM/stdin"
 # The server prints its port once it listens; tail ends with the first line, or with the server.
-if ! read -r port < <(tail --pid=$server -f -n +1 "$ROOM/port"); then
+if ! read -r port < <(tail --pid=$server -f -n +1 "$ROOM/port" 3>&-); then
   echo "1..1"
   echo "not ok 1 - the server for h2spec did not start: $(tail -n 1 "$ROOM/server.err")"
   exit 1
@@ -30,7 +31,7 @@ exec 3>&-
 server_status=0
 wait "$server" || server_status=$?
 
-# One element per line: <testsuite name="…">, <testcase … classname="…"> and, within it, what failed.
+# One element per line: <testsuite name="…">, <testcase … classname="…">, within it what failed.
 awk -v name="$NAME" -v server_status="$server_status" '
   function attribute(line, key) {
     if (!match(line, key "=\"[^\"]*\"")) return ""

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# meltemi-proxy in front of the codec's server, both over HTTP/2 with prior knowledge: proxy_server.sh PROXY
-# H2_SERVER. Prints its port and serves until its standard input ends; fails when the proxy has died by then.
+# meltemi-proxy in front of the codec's server, both over HTTP/2 with prior knowledge:
+# proxy_server.sh PROXY H2_SERVER. Prints its port and serves until its standard input ends; fails
+# when the proxy has died by then.
 set -euo pipefail
 readonly PROXY="$1" H2_SERVER="$2"
 readonly ROOM="$(mktemp -d "${TEST_TMPDIR:-/tmp}/proxy.XXXXXX")"
+readonly TYPES=type.googleapis.com/envoy.extensions
 
 # first_line FILE PID : waits for the first line of a file that a process writes.
 first_line() {
   local line
-  read -r line < <(tail --pid="$2" -f -n +1 "$1") && echo "$line"
+  read -r line < <(tail --pid="$2" -f -n +1 "$1" 4>&-) && echo "$line"
 }
 
 mkfifo "$ROOM/upstream.stdin"
@@ -28,7 +30,7 @@ static_resources:
     - filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          "@type": $TYPES.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: web
           codec_type: HTTP2
           route_config:
@@ -42,14 +44,14 @@ static_resources:
           http_filters:
           - name: envoy.filters.http.router
             typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+              "@type": $TYPES.filters.http.router.v3.Router
   clusters:
   - name: upstream
     type: STATIC
     connect_timeout: 5s
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        "@type": $TYPES.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http2_protocol_options: {}}
     load_assignment:
       cluster_name: upstream
@@ -62,16 +64,19 @@ proxy=$!
 # The log says where the admin pages are, and these where the listener is.
 admin_port=""
 while read -r line; do
-  [[ $line =~ admin\ on\ 127\.0\.0\.1:([0-9]+) ]] && admin_port="${BASH_REMATCH[1]}" && break
-done < <(tail --pid=$proxy -f -n +1 "$ROOM/proxy.log")
+  [[ $line =~ admin\ on\ 127\.0\.0\.1:([0-9]+) ]] && admin_port="${BASH_REMATCH[1]}"
+  [[ $line == *"ready after"* ]] && break
+done < <(tail --pid=$proxy -f -n +1 "$ROOM/proxy.log" 4>&-)
 if [[ -z $admin_port ]]; then
   cat "$ROOM/proxy.log" >&2
   exit 1
 fi
 exec 5<>"/dev/tcp/127.0.0.1/$admin_port"
 printf 'GET /listeners HTTP/1.0\r\n\r\n' >&5
-awk -F: '/^web::/ { print $NF; exit }' <&5
+port="$(awk -F: '/^web::/ { print $NF }' <&5)"
 exec 5>&-
+[[ -n $port ]] || exit 1
+echo "$port"
 
 cat >/dev/null
 kill -0 $proxy || {
