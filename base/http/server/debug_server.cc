@@ -139,7 +139,7 @@ class ServerConnection final : public Deferrable,
     headers->Add(HeaderId::kContentType, response.content_type);
     headers->Add("cache-control", "no-cache, max-age=0");
     headers->Add("x-content-type-options", "nosniff");
-    for (const auto& [name, value] : response.fields) headers->Add(name, value);
+    for (const auto& [name, value] : response.fields) headers->Set(name, value);
     headers->Add(HeaderId::kContentLength, absl::StrCat(response.body.size()));
     stream_->SendHeaders(*headers, response.body.empty());
     if (response.body.empty()) return;

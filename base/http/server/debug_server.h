@@ -35,7 +35,7 @@ struct DebugResponse {
   int status = 200;
   std::string body;
   std::string content_type = "text/plain; charset=utf-8";
-  // Sent after the ones above.
+  // More of them; a name that the server sets by itself is replaced.
   std::vector<std::pair<std::string, std::string>> fields = {};
 };
 

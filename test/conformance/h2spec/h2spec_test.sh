@@ -16,6 +16,7 @@ skip() {
 h2spec="$(bash "$FETCH" h2spec 2>"$ROOM/fetch.err")" || skip "$(tail -n 1 "$ROOM/fetch.err")"
 
 mkfifo "$ROOM/stdin"
+touch "$ROOM/port"
 "$@" <"$ROOM/stdin" >"$ROOM/port" 2>"$ROOM/server.err" &
 server=$!
 exec 3>"$ROOM/stdin"
@@ -31,7 +32,7 @@ exec 3>&-
 server_status=0
 wait "$server" || server_status=$?
 
-# One element per line: <testsuite name="…">, <testcase … classname="…">, within it what failed.
+# One element per line: <testsuite name="…">, <testcase … classname="…">; in it what failed.
 awk -v name="$NAME" -v server_status="$server_status" '
   function attribute(line, key) {
     if (!match(line, key "=\"[^\"]*\"")) return ""

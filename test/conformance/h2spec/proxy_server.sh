@@ -14,6 +14,7 @@ first_line() {
 }
 
 mkfifo "$ROOM/upstream.stdin"
+touch "$ROOM/upstream.port" "$ROOM/proxy.log"
 "$H2_SERVER" <"$ROOM/upstream.stdin" >"$ROOM/upstream.port" &
 upstream=$!
 exec 4>"$ROOM/upstream.stdin"
