@@ -75,9 +75,9 @@ class FilterTest : public ::testing::Test {
       t_.config->filters.push_back({script->name, std::make_shared<ScriptedConfig>(*script)});
     }
   }
-  StreamHarness t_;
   std::vector<std::string> events_;
   Script a_{.name = "a"}, b_{.name = "b"};
+  StreamHarness t_;  // last: streams that it ends still use the scripts
 };
 
 TEST_F(FilterTest, DownInOrderAndUpInReverse) {
