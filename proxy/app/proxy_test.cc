@@ -60,8 +60,9 @@ constexpr char kRdsRoutes[] = "rds: {route_config_name: \"80\", config_source: {
 // The linker keeps what is named: the decoder finds extensions by their registered types.
 void LinkExtensions() {
   namespace filters = envoy::extensions::filters;
-  filters::http::router::v3::Router::default_instance();
-  filters::network::http_connection_manager::v3::HttpConnectionManager::default_instance();
+  google::protobuf::LinkMessageReflection<filters::http::router::v3::Router>();
+  google::protobuf::LinkMessageReflection<
+      filters::network::http_connection_manager::v3::HttpConnectionManager>();
 }
 
 std::string ListenerText(const char* routes) {

@@ -138,6 +138,12 @@ TEST_F(FormatTest, NothingReceivedIsNothingPrinted) {
   EXPECT_EQ(Print("[%REQ(A)%]", /*omit_empty=*/true), "[]");
 }
 
+TEST_F(FormatTest, TheCodeOfAResponseThatHasNotGoneOutYet) {
+  info_.response_code = 0;
+  response_->set_status(418);
+  EXPECT_EQ(Print("%RESPONSE_CODE%"), "418");
+}
+
 TEST_F(FormatTest, MistakesAreNamed) {
   EXPECT_EQ(ErrorOf("%NO_SUCH_THING%"), "command %NO_SUCH_THING%: unknown or not supported");
   EXPECT_EQ(ErrorOf("%DYNAMIC_METADATA(a:b)%"),

@@ -212,6 +212,12 @@ ValueKind Downstream(const FormatCommand& command, const StreamInfo& info, std::
   }
 }
 
+// Header changes are made before the response's headers go out, when the record has no code yet.
+int ResponseCode(const FormatInput& input) {
+  if (input.info->response_code != 0 || input.response == nullptr) return input.info->response_code;
+  return input.response->status();
+}
+
 ValueKind Interval(const FormatCommand& command, const StreamInfo& info, std::string* out) {
   constexpr int64_t kMs = 1'000'000;
   switch (command.kind) {
@@ -248,7 +254,7 @@ ValueKind AppendValue(const FormatCommand& command, const FormatInput& input, st
       // The moment of the log line is the end of the stream.
       return Time(command, info.start_wall + (info.end - info.start), out);
     case CommandKind::kResponseCode:
-      return Number(info.response_code, out);
+      return Number(ResponseCode(input), out);
     case CommandKind::kResponseCodeDetails:
       return Text(info.response_code_details, SIZE_MAX, out);
     case CommandKind::kResponseFlags:

@@ -126,6 +126,10 @@ void Stream::SendLocal(LocalAnswer answer) {
   exchange_.Cancel(StreamError::kLocalReset);
   mirrors_.clear();
   response_ = std::move(answer.headers);
+  // As in Envoy, what a forwarding route does to responses it does to our own answers too.
+  if (route_ != nullptr && route_->action == Route::Action::kForward) {
+    ApplyResponseChanges(*route_, picked_, *request_, *response_, info_);
+  }
   SendHeadersDown(answer.body.empty());
   if (answer.body.empty() || downstream_ == nullptr) return;
   info_.bytes_sent += answer.body.size();

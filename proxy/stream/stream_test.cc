@@ -141,6 +141,17 @@ TEST_F(StreamTest, FailuresOfTheHostAreAnsweredWithFlagAndBody) {
   }
 }
 
+TEST_F(StreamTest, OurOwnAnswersCarryTheRoutesResponseHeadersToo) {
+  Route& route = t_.AddRoute("/", "missing");
+  route.own_response_ops.add.push_back({.name = "x-route", .literal = "yes"});
+  route.response_ops = {&route.own_response_ops};
+  TestClient client = t_.Connect();
+  client.Send(kGet);
+  const std::string answer = client.Received();
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(answer, HasSubstr("x-route: yes\r\n"));
+}
+
 TEST_F(StreamTest, RequestBodyAndTrailersPass) {
   TestClient client = t_.Connect();
   client.Send("POST /p HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");

@@ -1,7 +1,7 @@
 // The tutorial's flaskapp: GET /env/NAME answers with the value of the environment variable NAME.
 //
-// An ordinary program on libevent's HTTP server that knows nothing of the mesh. Each request is logged to
-// stdout: method, path, Host, and the header "lab" that the canary goes by.
+// An ordinary program on libevent's HTTP server that knows nothing of the mesh. Each request is
+// logged to stdout: method, path, Host, and the header "lab" that the canary goes by.
 
 #include <event2/buffer.h>
 #include <event2/event.h>

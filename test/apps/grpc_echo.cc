@@ -106,7 +106,8 @@ int Stream(Echo::Stub& stub, int count) {
 
 int Main(int argc, char** argv) {
   if (argc < 4) {
-    std::fprintf(stderr, "usage: grpc_echo serve PORT NAME | unary TARGET COUNT | stream TARGET COUNT\n");
+    std::fprintf(stderr,
+                 "usage: grpc_echo serve PORT NAME | unary TARGET COUNT | stream TARGET COUNT\n");
     return 2;
   }
   const std::string verb = argv[1];

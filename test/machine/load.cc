@@ -11,7 +11,8 @@
 namespace meltemi::machine {
 
 std::string LoadResult::Text() const {
-  return absl::StrCat(requests, " requests, ", non_2xx, " not 2xx, ", socket_errors, " socket errors");
+  return absl::StrCat(requests, " requests, ", non_2xx, " not 2xx, ", socket_errors,
+                      " socket errors");
 }
 
 LoadResult ParseWrk(const std::string& output) {
@@ -39,8 +40,8 @@ LoadResult ParseWrk(const std::string& output) {
 
 LoadResult RunWrk(const Pod& pod, const std::string& url, int connections, int threads,
                   std::chrono::seconds duration) {
-  return ParseWrk(pod.Exec({"wrk", "-c", absl::StrCat(connections), "-t", absl::StrCat(threads), "-d",
-                            absl::StrCat(duration.count(), "s"), url},
+  return ParseWrk(pod.Exec({"wrk", "-c", absl::StrCat(connections), "-t", absl::StrCat(threads),
+                            "-d", absl::StrCat(duration.count(), "s"), url},
                            duration + std::chrono::seconds(30))
                       .output);
 }
@@ -48,11 +49,12 @@ LoadResult RunWrk(const Pod& pod, const std::string& url, int connections, int t
 Load Load::Start(Pod& pod, const std::string& url, int connections) {
   const std::string log = pod.LogPath("load");
   WriteFile(log, "");
-  auto process = Process::Start({.argv = {"wrk", "-c", absl::StrCat(connections), "-t", "1", "-d", "300s", url},
-                                 .network_namespace = pod.network().fd(),
-                                 .hosts_file = pod.hosts_file(),
-                                 .resolv_file = pod.resolv_file(),
-                                 .output_path = log});
+  auto process = Process::Start(
+      {.argv = {"wrk", "-c", absl::StrCat(connections), "-t", "1", "-d", "300s", url},
+       .network_namespace = pod.network().fd(),
+       .hosts_file = pod.hosts_file(),
+       .resolv_file = pod.resolv_file(),
+       .output_path = log});
   return Load(process.ok() ? std::move(*process) : Process());
 }
 

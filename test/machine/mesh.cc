@@ -57,12 +57,14 @@ absl::StatusOr<std::unique_ptr<Mesh>> Mesh::Start(const Programs& programs,
 }
 
 absl::Status Mesh::StartPilot() {
-  const auto started = node_->Start("pilot", {programs_.pilot, "--config", config_folder_, "--access-log-file", "/dev/stdout"});
+  const auto started = node_->Start(
+      "pilot", {programs_.pilot, "--config", config_folder_, "--access-log-file", "/dev/stdout"});
   if (!started.ok()) return started.status();
   const bool ready = Eventually(
       [this] {
         return !node_->process("pilot")->running() ||
-               node_->Exec({"curl", "-sf", "-m", "5", absl::StrCat("http://127.0.0.1:", kPilotDebugPort, "/ready")})
+               node_->Exec({"curl", "-sf", "-m", "5",
+                            absl::StrCat("http://127.0.0.1:", kPilotDebugPort, "/ready")})
                        .exit_status == 0;
       },
       seconds(30));
@@ -76,7 +78,9 @@ void Mesh::Apply(const std::string& name, const std::string& yaml) {
   WriteFile(absl::StrCat(config_folder_, "/", name, ".yaml"), yaml);
 }
 
-void Mesh::ApplyFile(const std::string& name, const std::string& path) { Apply(name, ReadFile(path)); }
+void Mesh::ApplyFile(const std::string& name, const std::string& path) {
+  Apply(name, ReadFile(path));
+}
 
 void Mesh::Delete(const std::string& name) {
   unlink(absl::StrCat(config_folder_, "/", name, ".yaml").c_str());
@@ -84,11 +88,12 @@ void Mesh::Delete(const std::string& name) {
 
 void Mesh::AddService(const std::string& name, const std::string& cluster_ip,
                       const std::string& port_name, int port, int target_port) {
-  Apply(absl::StrCat("service-", name),
-        absl::StrFormat("apiVersion: v1\nkind: Service\nmetadata:\n  name: %s\n  namespace: default\n"
-                        "spec:\n  clusterIP: %s\n  selector:\n    app: %s\n"
-                        "  ports:\n    - name: %s\n      port: %d\n      targetPort: %d\n",
-                        name, cluster_ip, name, port_name, port, target_port));
+  Apply(
+      absl::StrCat("service-", name),
+      absl::StrFormat("apiVersion: v1\nkind: Service\nmetadata:\n  name: %s\n  namespace: default\n"
+                      "spec:\n  clusterIP: %s\n  selector:\n    app: %s\n"
+                      "  ports:\n    - name: %s\n      port: %d\n      targetPort: %d\n",
+                      name, cluster_ip, name, port_name, port, target_port));
   node_->SetHost(cluster_ip, {name, absl::StrCat(name, ".default"),
                               absl::StrCat(name, ".default.svc.cluster.local")});
 }
@@ -114,13 +119,14 @@ std::vector<std::string> Mesh::SidecarCommand(const Pod& pod, const PodSpec& spe
                                     .labels = spec.labels,
                                     .xds_ip = node_->ip(),
                                     .xds_port = kXdsPort}));
-    return {programs_.envoy, "-c", path, "--concurrency", absl::StrCat(spec.concurrency),
-            "--use-dynamic-base-id", "-l", "warning"};
+    return {
+        programs_.envoy,         "-c", path,     "--concurrency", absl::StrCat(spec.concurrency),
+        "--use-dynamic-base-id", "-l", "warning"};
   }
   std::vector<std::string> argv = {
-      programs_.proxy, "sidecar",     "--xds-address", absl::StrCat(node_->ip(), ":", kXdsPort),
-      "--namespace",   "default",     "--workload",    spec.name,
-      "--ip",          pod.ip(),      "--concurrency", absl::StrCat(spec.concurrency)};
+      programs_.proxy, "sidecar", "--xds-address", absl::StrCat(node_->ip(), ":", kXdsPort),
+      "--namespace",   "default", "--workload",    spec.name,
+      "--ip",          pod.ip(),  "--concurrency", absl::StrCat(spec.concurrency)};
   for (const auto& [key, value] : spec.labels) {
     argv.push_back("--labels");
     argv.push_back(absl::StrCat(key, "=", value));
@@ -130,7 +136,8 @@ std::vector<std::string> Mesh::SidecarCommand(const Pod& pod, const PodSpec& spe
 }
 
 absl::Status Mesh::StartSidecar(Pod& pod, const PodSpec& spec) {
-  if (absl::Status status = pod.network().Run({programs_.proxy, "intercept", "apply"}); !status.ok()) {
+  if (absl::Status status = pod.network().Run({programs_.proxy, "intercept", "apply"});
+      !status.ok()) {
     return status;
   }
   const auto started = pod.Start("sidecar", SidecarCommand(pod, spec), {}, kProxyUid);
@@ -167,7 +174,8 @@ int64_t Mesh::Stat(const Pod& pod, const std::string& name_part) const {
   for (absl::string_view line : absl::StrSplit(Admin(pod, "/stats"), '\n')) {
     const size_t colon = line.rfind(": ");
     int64_t value = 0;
-    if (colon == absl::string_view::npos || !absl::StrContains(line.substr(0, colon), name_part)) continue;
+    if (colon == absl::string_view::npos || !absl::StrContains(line.substr(0, colon), name_part))
+      continue;
     if (absl::SimpleAtoi(line.substr(colon + 2), &value)) total += value;
   }
   return total;
@@ -180,11 +188,10 @@ int64_t Mesh::SidecarPeakMemoryKb(Pod& pod) const {
 }
 
 absl::Status Mesh::Settle(std::chrono::milliseconds timeout) {
-  const Finished finished =
-      node_->Exec({programs_.cli, "proxy-status", "--pilot", absl::StrCat("127.0.0.1:", kPilotDebugPort),
-                   "--wait", absl::StrCat(timeout.count(), "ms"), "--proxies",
-                   absl::StrCat(sidecars_)},
-                  timeout + seconds(10));
+  const Finished finished = node_->Exec(
+      {programs_.cli, "proxy-status", "--pilot", absl::StrCat("127.0.0.1:", kPilotDebugPort),
+       "--wait", absl::StrCat(timeout.count(), "ms"), "--proxies", absl::StrCat(sidecars_)},
+      timeout + seconds(10));
   if (finished.exit_status == 0) return absl::OkStatus();
   return absl::DeadlineExceededError(finished.output);
 }

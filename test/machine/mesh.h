@@ -1,5 +1,5 @@
-// The mesh on a Node: pilot with a watched folder of manifests, and a sidecar with its redirect rules in
-// each pod.
+// The mesh on a Node: pilot with a watched folder of manifests, and a sidecar with its redirect
+// rules in each pod.
 #pragma once
 
 #include <chrono>
@@ -24,12 +24,13 @@ struct PodSpec {
   std::map<std::string, std::string> labels;  // app, version …
   enum class Sidecar : uint8_t { kNone, kMeltemi, kEnvoy } sidecar = Sidecar::kMeltemi;
   int concurrency = 1;
-  std::vector<std::string> proxy_args;        // beside those every sidecar gets
+  std::vector<std::string> proxy_args;  // beside those every sidecar gets
 };
 
 class Mesh {
  public:
-  // Starts the node and pilot and waits until pilot is ready. `folder` takes logs and configuration.
+  // Starts the node and pilot and waits until pilot is ready. `folder` takes logs and
+  // configuration.
   static absl::StatusOr<std::unique_ptr<Mesh>> Start(const Programs& programs,
                                                      const std::string& folder);
 
@@ -41,21 +42,24 @@ class Mesh {
   // A Service with one port; names resolve to its ClusterIP in all pods.
   void AddService(const std::string& name, const std::string& cluster_ip,
                   const std::string& port_name, int port, int target_port);
-  // The pod, its WorkloadEntry, its redirect rules and its sidecar; returns once the sidecar is ready.
+  // The pod, its WorkloadEntry, its redirect rules and its sidecar; returns once the sidecar is
+  // ready.
   absl::StatusOr<Pod*> AddPod(const PodSpec& spec);
   // Takes the pod's WorkloadEntry away: no new requests reach it.
   void RemoveWorkload(const std::string& name);
   // SIGTERM to the pod's sidecar, as when a pod is terminated; its exit status.
   int TerminateSidecar(Pod& pod);
 
-  // Waits until every sidecar is connected and has acknowledged everything that lies in the folder now.
+  // Waits until every sidecar is connected and has acknowledged everything that lies in the folder
+  // now.
   absl::Status Settle(std::chrono::milliseconds timeout = std::chrono::seconds(30));
 
   absl::Status StartPilot();
   void KillPilot();
   // GET from the admin port of a pod's sidecar.
   std::string Admin(const Pod& pod, const std::string& path) const;
-  // The value of a line `name: value` of /stats, 0 when absent; `name` is matched as a part of the line.
+  // The value of a line `name: value` of /stats, 0 when absent; `name` is matched as a part of the
+  // line.
   int64_t Stat(const Pod& pod, const std::string& name_part) const;
   // Resident memory of a pod's sidecar in kB, now and at its highest.
   int64_t SidecarMemoryKb(Pod& pod) const;

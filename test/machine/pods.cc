@@ -26,8 +26,8 @@ constexpr std::chrono::milliseconds kCommandTimeout = std::chrono::seconds(20);
 std::string HostsPath(const std::string& folder) { return absl::StrCat(folder, "/hosts"); }
 std::string ResolvPath(const std::string& folder) { return absl::StrCat(folder, "/resolv.conf"); }
 
-absl::StatusOr<Process*> StartIn(std::map<std::string, Process>& processes, const std::string& label,
-                                 const ProcessOptions& options) {
+absl::StatusOr<Process*> StartIn(std::map<std::string, Process>& processes,
+                                 const std::string& label, const ProcessOptions& options) {
   absl::StatusOr<Process> process = Process::Start(options);
   if (!process.ok()) return process.status();
   Process& slot = processes[label];
@@ -52,7 +52,8 @@ absl::StatusOr<Namespace> Namespace::Make() {
   made.holder_ = std::move(*holder);
   const std::string own = absl::StrCat("/proc/", getpid(), "/ns/net");
   const std::string theirs = absl::StrCat("/proc/", made.holder_.pid(), "/ns/net");
-  struct stat mine{}, its{};
+  struct stat mine {
+  }, its{};
   stat(own.c_str(), &mine);
   const bool unshared = Eventually(
       [&] {
@@ -66,7 +67,8 @@ absl::StatusOr<Namespace> Namespace::Make() {
   }
   made.fd_ = std::make_unique<Fd>();
   made.fd_->value = open(theirs.c_str(), O_RDONLY | O_CLOEXEC);
-  if (made.fd_->value < 0) return absl::UnavailableError(absl::StrCat(theirs, ": ", std::strerror(errno)));
+  if (made.fd_->value < 0)
+    return absl::UnavailableError(absl::StrCat(theirs, ": ", std::strerror(errno)));
   if (absl::Status up = made.Run({"ip", "link", "set", "lo", "up"}); !up.ok()) return up;
   return made;
 }
@@ -115,11 +117,11 @@ std::string Pod::resolv_file() const { return ResolvPath(folder_); }
 void Pod::Stop(const std::string& label) { processes_.erase(label); }
 
 bool Pod::Listening(int port) const {
-  // /proc/<pid>/net shows the namespace of that process; the local port is in hexadecimal, 0A is LISTEN.
+  // /proc/<pid>/net shows the namespace of that process; the local port is in hexadecimal, 0A is
+  // LISTEN.
   const std::string wanted = absl::StrFormat(":%04X", port);
   for (const char* table : {"tcp", "tcp6"}) {
-    const std::string text =
-        ReadFile(absl::StrCat("/proc/", network_.holder(), "/net/", table));
+    const std::string text = ReadFile(absl::StrCat("/proc/", network_.holder(), "/net/", table));
     for (absl::string_view line : absl::StrSplit(text, '\n')) {
       const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
       if (fields.size() > 3 && absl::EndsWith(fields[1], wanted) && fields[3] == "0A") return true;
@@ -174,8 +176,7 @@ absl::StatusOr<Pod*> Node::AddPod(const std::string& name) {
   for (const auto& command : in_pod) {
     if (absl::Status status = network->Run(command); !status.ok()) return status;
   }
-  pods_.push_back(
-      std::unique_ptr<Pod>(new Pod(name, ip, std::move(*network), folder_)));
+  pods_.push_back(std::unique_ptr<Pod>(new Pod(name, ip, std::move(*network), folder_)));
   return pods_.back().get();
 }
 
@@ -186,7 +187,8 @@ void Node::SetHost(const std::string& ip, const std::vector<std::string>& names)
 
 void Node::WriteHosts() const {
   std::string text;
-  for (const auto& [ip, names] : hosts_) absl::StrAppend(&text, ip, " ", absl::StrJoin(names, " "), "\n");
+  for (const auto& [ip, names] : hosts_)
+    absl::StrAppend(&text, ip, " ", absl::StrJoin(names, " "), "\n");
   WriteFile(HostsPath(folder_), text);
 }
 

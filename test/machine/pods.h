@@ -1,7 +1,8 @@
-// Pods without a cluster: network namespaces on a bridge, all of it gone with the process that made it.
+// Pods without a cluster: network namespaces on a bridge, all of it gone with the process that made
+// it.
 //
-// Namespaces have no name: each is held by a child that waits to die with its parent, so that nothing of
-// them is left on the machine even when the test is killed.
+// Namespaces have no name: each is held by a child that waits to die with its parent, so that
+// nothing of them is left on the machine even when the test is killed.
 #pragma once
 
 #include <chrono>
@@ -44,7 +45,8 @@ class Pod {
   const std::string& ip() const { return ip_; }
   const Namespace& network() const { return network_; }
 
-  // Starts a program that stays (an application, the sidecar); its output is <folder>/<pod>.<label>.log.
+  // Starts a program that stays (an application, the sidecar); its output is
+  // <folder>/<pod>.<label>.log.
   absl::StatusOr<Process*> Start(const std::string& label, std::vector<std::string> argv,
                                  std::vector<std::string> env = {}, uid_t uid = 0);
   // Runs a command to its end, as `kubectl exec` would.
@@ -56,13 +58,16 @@ class Pod {
   std::string hosts_file() const;
   std::string resolv_file() const;
   void Stop(const std::string& label);
-  // True once something accepts connections on the port (looked at from inside the pod, not connecting).
+  // True once something accepts connections on the port (looked at from inside the pod, not
+  // connecting).
   bool Listening(int port) const;
 
  private:
   friend class Node;
   Pod(std::string name, std::string ip, Namespace network, std::string folder)
-      : name_(std::move(name)), ip_(std::move(ip)), network_(std::move(network)),
+      : name_(std::move(name)),
+        ip_(std::move(ip)),
+        network_(std::move(network)),
         folder_(std::move(folder)) {}
   std::string name_, ip_;
   Namespace network_;
@@ -102,7 +107,8 @@ class Node {
   std::vector<std::unique_ptr<Pod>> pods_;
 };
 
-// Why namespaces can't be made here, in one sentence with the command that mends it; "" when they can.
+// Why namespaces can't be made here, in one sentence with the command that mends it; "" when they
+// can.
 std::string WhyNoNamespaces();
 
 }  // namespace meltemi::machine

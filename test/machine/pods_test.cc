@@ -1,7 +1,7 @@
 #include "test/machine/pods.h"
 
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

@@ -54,6 +54,9 @@ void EnterNamespaces(const ProcessOptions& options) {
 [[noreturn]] void BecomeChild(const ProcessOptions& options, char* const* argv, char* const* env,
                               int program_fd, int output_fd, pid_t parent) {
   setpgid(0, 0);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
   dup2(output_fd, STDOUT_FILENO);
   dup2(output_fd, STDERR_FILENO);
   const int null = open("/dev/null", O_RDONLY);
@@ -73,7 +76,8 @@ void EnterNamespaces(const ProcessOptions& options) {
 
 std::string FindProgram(const std::string& name) {
   if (name.find('/') != std::string::npos) return name;
-  for (const char* folder : {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}) {
+  for (const char* folder :
+       {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}) {
     const std::string path = absl::StrCat(folder, "/", name);
     if (access(path.c_str(), X_OK) == 0) return path;
   }
@@ -177,8 +181,8 @@ void Process::Kill() {
 Finished RunToEnd(ProcessOptions options, std::chrono::milliseconds timeout) {
   static std::atomic<int> sequence{0};
   const char* folder = getenv("TEST_TMPDIR");
-  options.output_path = absl::StrCat(folder == nullptr ? "/tmp" : folder, "/meltemi-run-", getpid(),
-                                     "-", sequence++);
+  options.output_path =
+      absl::StrCat(folder == nullptr ? "/tmp" : folder, "/meltemi-run-", getpid(), "-", sequence++);
   Finished finished;
   absl::StatusOr<Process> process = Process::Start(options);
   if (!process.ok()) {

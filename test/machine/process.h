@@ -15,14 +15,14 @@
 namespace meltemi::machine {
 
 struct ProcessOptions {
-  std::vector<std::string> argv;     // argv[0] is looked up in PATH
-  std::vector<std::string> env;      // "NAME=value", beside PATH, HOME and LANG
-  int network_namespace = -1;        // descriptor of one; -1: the test's own
+  std::vector<std::string> argv;  // argv[0] is looked up in PATH
+  std::vector<std::string> env;   // "NAME=value", beside PATH, HOME and LANG
+  int network_namespace = -1;     // descriptor of one; -1: the test's own
   // Bound over /etc/hosts and /etc/resolv.conf in a mount namespace of its own; both or neither.
   std::string hosts_file, resolv_file;
   uid_t uid = 0;
   gid_t gid = 0;
-  std::string output_path;           // stdout and stderr; "" throws them away
+  std::string output_path;  // stdout and stderr; "" throws them away
 };
 
 // Killed, with what it started in its process group, when the object or the test ends.
@@ -33,8 +33,8 @@ class Process {
   Process& operator=(Process&& other) noexcept;
   ~Process() { Kill(); }
 
-  // Error: what could not be done, with the system's reason. A program that can't be executed is told by
-  // its exit status 127.
+  // Error: what could not be done, with the system's reason. A program that can't be executed is
+  // told by its exit status 127.
   static absl::StatusOr<Process> Start(const ProcessOptions& options);
 
   pid_t pid() const { return pid_; }
@@ -57,14 +57,14 @@ class Process {
 };
 
 struct Finished {
-  int exit_status = -1;   // -1: timed out
-  std::string output;     // stdout and stderr
+  int exit_status = -1;  // -1: timed out
+  std::string output;    // stdout and stderr
 };
 // Runs to the end and returns what it printed.
 Finished RunToEnd(ProcessOptions options, std::chrono::milliseconds timeout);
 
-// Polls `done` every few milliseconds until it is true; false after `timeout`. For effects outside of this
-// process that nothing announces.
+// Polls `done` every few milliseconds until it is true; false after `timeout`. For effects outside
+// of this process that nothing announces.
 template <typename F>
 bool Eventually(F&& done, std::chrono::milliseconds timeout);
 

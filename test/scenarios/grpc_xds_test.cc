@@ -1,4 +1,5 @@
-// gRPC C++'s own xds:/// client takes its configuration from our control plane: no sidecar at its side.
+// gRPC C++'s own xds:/// client takes its configuration from our control plane: no sidecar at its
+// side.
 
 #include <chrono>
 #include <map>
@@ -76,11 +77,11 @@ class GrpcXdsTest : public testing::Test {
            "node": {"id": "sidecar~%s~client.default~default.svc.cluster.local",
                     "metadata": {"GENERATOR": "grpc", "NAMESPACE": "default"}}})",
         mesh_->node().ip(), client_->ip());
-    const machine::Finished finished = machine::RunToEnd(
-        {.argv = {echo_, "unary", kTarget, absl::StrCat(count)},
-         .env = {absl::StrCat("GRPC_XDS_BOOTSTRAP_CONFIG=", bootstrap)},
-         .network_namespace = client_->network().fd()},
-        seconds(60));
+    const machine::Finished finished =
+        machine::RunToEnd({.argv = {echo_, "unary", kTarget, absl::StrCat(count)},
+                           .env = {absl::StrCat("GRPC_XDS_BOOTSTRAP_CONFIG=", bootstrap)},
+                           .network_namespace = client_->network().fd()},
+                          seconds(60));
     std::map<std::string, int> counts;
     for (absl::string_view line : absl::StrSplit(finished.output, '\n')) {
       const std::vector<std::string> words = absl::StrSplit(line, ' ');

@@ -50,7 +50,9 @@ std::string FetchPeer(const std::string& name, std::string* why_not) {
   return "";
 }
 
-std::string WorkspaceFile(const std::string& path) { return RealPath(absl::StrCat(Root(), "/", path)); }
+std::string WorkspaceFile(const std::string& path) {
+  return RealPath(absl::StrCat(Root(), "/", path));
+}
 
 std::string UserTutorialFolder() {
   // A file of the sources leads to the checkout, also from the runfiles' links.
@@ -63,7 +65,8 @@ std::string UserTutorialFolder() {
 }
 
 std::string FreshFolder(const std::string& name) {
-  std::string path = absl::StrCat(EnvOr("TEST_TMPDIR", EnvOr("TMPDIR", "/tmp")), "/", name, "-XXXXXX");
+  std::string path =
+      absl::StrCat(EnvOr("TEST_TMPDIR", EnvOr("TMPDIR", "/tmp")), "/", name, "-XXXXXX");
   if (mkdtemp(path.data()) == nullptr) return "";
   chmod(path.c_str(), 0755);  // sidecars run as another user
   return path;

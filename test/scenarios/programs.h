@@ -1,4 +1,5 @@
-// Where the built programs and the manifests are: in MELTEMI_BIN for the demo, in the runfiles for tests.
+// Where the built programs and the manifests are: in MELTEMI_BIN for the demo, in the runfiles for
+// tests.
 #pragma once
 
 #include <string>
@@ -8,7 +9,8 @@
 namespace meltemi::scenarios {
 
 machine::Programs BuiltPrograms();
-// A peer by its name in test/interop/peers/fetch.sh (fetched at the first call): its path; or "" and why.
+// A peer by its name in test/interop/peers/fetch.sh (fetched at the first call): its path; or ""
+// and why.
 std::string FetchPeer(const std::string& name, std::string* why_not);
 // The path of a file of the workspace that is among this target's data.
 std::string WorkspaceFile(const std::string& path);

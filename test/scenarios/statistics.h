@@ -3,11 +3,12 @@
 
 namespace meltemi::scenarios {
 
-// Two-sided exact binomial test: the probability of a count at least as unlikely as `hits` of `trials`
-// when each hits with probability `share`.
+// Two-sided exact binomial test: the probability of a count at least as unlikely as `hits` of
+// `trials` when each hits with probability `share`.
 double BinomialPValue(int hits, int trials, double share);
 
-// Passes when the count is not so unlikely that it would be seen in fewer than one of a thousand runs.
+// Passes when the count is not so unlikely that it would be seen in fewer than one of a thousand
+// runs.
 inline bool FitsShare(int hits, int trials, double share) {
   return BinomialPValue(hits, trials, share) > 0.001;
 }

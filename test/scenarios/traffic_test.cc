@@ -84,7 +84,8 @@ class TrafficTest : public testing::Test {
   void AddFlaskapp() {
     mesh_->AddService("flaskapp", "10.96.0.10", "http", 80, 80);
     for (const char* version : {"v1", "v2"}) {
-      Pod* pod = AddPod(absl::StrCat("flaskapp-", version), {{"app", "flaskapp"}, {"version", version}});
+      Pod* pod =
+          AddPod(absl::StrCat("flaskapp-", version), {{"app", "flaskapp"}, {"version", version}});
       StartApp(pod, {mesh_->programs().flaskapp, "80"}, {absl::StrCat("version=", version)});
       (version[1] == '1' ? v1_ : v2_) = pod;
     }
@@ -171,7 +172,8 @@ TEST_F(TrafficTest, AClosedApplicationPortIs503WithUF) {
   Settle();
   v1_->Stop("app");
   EXPECT_EQ(Curl({"-o", "/dev/null", "-w", "%{http_code}", kFlaskappUrl}), "503");
-  EXPECT_TRUE(Eventually([&] { return absl::StrContains(mesh_->AccessLog(*v1_), " 503 UF "); }, seconds(10)))
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(mesh_->AccessLog(*v1_), " 503 UF "); },
+                         seconds(10)))
       << mesh_->AccessLog(*v1_);
 }
 
@@ -194,7 +196,9 @@ TEST_F(TrafficTest, GrpcUnaryAndStreamingPassTwoSidecars) {
   // One connection of the client; its calls are balanced over both servers.
   const Finished unary = sleep_->Exec({echo, "unary", "echo:7000", "200"});
   EXPECT_TRUE(absl::StrContains(unary.output, "failed 0")) << unary.output;
-  EXPECT_TRUE(absl::StrContains(unary.output, "echo-a") && absl::StrContains(unary.output, "echo-b")) << unary.output;
+  EXPECT_TRUE(absl::StrContains(unary.output, "echo-a") &&
+              absl::StrContains(unary.output, "echo-b"))
+      << unary.output;
   const Finished stream = sleep_->Exec({echo, "stream", "echo:7000", "300"});
   EXPECT_TRUE(absl::StrContains(stream.output, "echoed 300 status 0")) << stream.output;
 }
@@ -207,9 +211,9 @@ TEST_F(TrafficTest, AGigabyteEachWayNeedsLittleMemory) {
   machine::WriteFile(file, "");
   ASSERT_EQ(truncate(file.c_str(), kGigabyte), 0);
   const std::string config = absl::StrCat(folder, "/nginx.conf");
-  machine::WriteFile(config,
-                     absl::StrCat("daemon off; pid ", folder, "/pid; error_log stderr; events {}\n",
-                                  "http { access_log off; server { listen 80; root ", folder, "; } }\n"));
+  machine::WriteFile(
+      config, absl::StrCat("daemon off; pid ", folder, "/pid; error_log stderr; events {}\n",
+                           "http { access_log off; server { listen 80; root ", folder, "; } }\n"));
   mesh_->AddService("bulk", "10.96.0.22", "http", 80, 80);
   Pod* bulk = AddPod("bulk", {{"app", "bulk"}});
   StartApp(bulk, {"nginx", "-p", folder, "-c", config, "-g", "user root;"});
@@ -223,8 +227,9 @@ TEST_F(TrafficTest, AGigabyteEachWayNeedsLittleMemory) {
   std::vector<int64_t> before_kb;
   for (Pod* pod : pods) before_kb.push_back(mesh_->SidecarMemoryKb(*pod));
 
-  EXPECT_EQ(Curl({"-o", "/dev/null", "-w", "%{http_code} %{size_download}", "http://bulk/gigabyte"}),
-            absl::StrCat("200 ", kGigabyte));
+  EXPECT_EQ(
+      Curl({"-o", "/dev/null", "-w", "%{http_code} %{size_download}", "http://bulk/gigabyte"}),
+      absl::StrCat("200 ", kGigabyte));
   EXPECT_EQ(Curl({"-T", file, "http://sink/"}), absl::StrCat(kGigabyte));
 
   for (size_t i = 0; i < pods.size(); ++i) {

@@ -34,8 +34,8 @@ struct Timed {
   double took_s = 0;
 };
 Timed Fetch(const Pod& pod, const std::string& url) {
-  const Finished got = pod.Exec({"curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}",
-                                 "-m", "30", url});
+  const Finished got = pod.Exec(
+      {"curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}", "-m", "30", url});
   const std::vector<std::string> words = absl::StrSplit(got.output, ' ');
   Timed timed;
   if (words.size() == 2) {
@@ -95,26 +95,36 @@ absl::Status Tutorial::AddWorkloads(machine::PodSpec::Sidecar sidecar) {
   mesh_->AddService("httpbin", "10.96.0.11", "http", 8000, 80);
   mesh_->AddService("sleep", "10.96.0.12", "ssh", 80, 80);
   const std::vector<std::tuple<Pod**, std::string, std::string>> pods = {
-      {&v1_, "flaskapp", "v1"}, {&v2_, "flaskapp", "v2"}, {&httpbin_, "httpbin", "v1"}, {&sleep_, "sleep", ""}};
+      {&v1_, "flaskapp", "v1"},
+      {&v2_, "flaskapp", "v2"},
+      {&httpbin_, "httpbin", "v1"},
+      {&sleep_, "sleep", ""}};
   for (const auto& [slot, app, version] : pods) {
-    machine::PodSpec spec{.name = version.empty() || app == "httpbin" ? app : absl::StrCat(app, "-", version),
-                          .labels = {{"app", app}},
-                          .sidecar = sidecar};
+    machine::PodSpec spec{
+        .name = version.empty() || app == "httpbin" ? app : absl::StrCat(app, "-", version),
+        .labels = {{"app", app}},
+        .sidecar = sidecar};
     if (!version.empty()) spec.labels["version"] = version;
     absl::StatusOr<Pod*> pod = mesh_->AddPod(spec);
     if (!pod.ok()) return pod.status();
     *slot = *pod;
     if (app == "flaskapp") {
-      const auto started = (*pod)->Start("app", {mesh_->programs().flaskapp, "80"}, {absl::StrCat("version=", version)});
+      const auto started = (*pod)->Start("app", {mesh_->programs().flaskapp, "80"},
+                                         {absl::StrCat("version=", version)});
       if (!started.ok()) return started.status();
     }
   }
-  const auto started = httpbin_->Start("app", {"gunicorn", "--bind", "0.0.0.0:80", "--worker-class", "gthread",
-                                               "--threads", "8", "--access-logfile", "-", "httpbin:app"});
+  const auto started =
+      httpbin_->Start("app", {"gunicorn", "--bind", "0.0.0.0:80", "--worker-class", "gthread",
+                              "--threads", "8", "--access-logfile", "-", "httpbin:app"});
   if (!started.ok()) return started.status();
+  // The pod that questions are asked from: its application does nothing.
+  if (const auto idle = sleep_->Start("app", {"sleep", "infinity"}); !idle.ok())
+    return idle.status();
   for (Pod* pod : {v1_, v2_, httpbin_}) {
     if (!Eventually([pod] { return pod->Listening(80); }, seconds(60))) {
-      return absl::UnavailableError(absl::StrCat(pod->name(), " does not listen on port 80: ", pod->Log("app")));
+      return absl::UnavailableError(
+          absl::StrCat(pod->name(), " does not listen on port 80: ", pod->Log("app")));
     }
   }
   return mesh_->Settle();
@@ -122,7 +132,8 @@ absl::Status Tutorial::AddWorkloads(machine::PodSpec::Sidecar sidecar) {
 
 std::string Tutorial::ApplyAndSettle(const std::string& name, const std::string& file,
                                      const std::string& addition) {
-  const std::string path = absl::StartsWith(file, "/") ? file : absl::StrCat(manifests_.folder, "/", file);
+  const std::string path =
+      absl::StartsWith(file, "/") ? file : absl::StrCat(manifests_.folder, "/", file);
   mesh_->Apply(name, absl::StrCat(machine::ReadFile(path), addition));
   return std::string(mesh_->Settle().message());
 }
@@ -134,8 +145,8 @@ std::string Tutorial::Counts::Text() const {
 }
 
 Tutorial::Counts Tutorial::Ask(int count, const std::string& header) {
-  std::vector<std::string> argv = {"curl", "-s", "-w", "\\n", "-m", "60",
-                                   absl::StrCat(kVersionUrl, "?n=[1-", count, "]")};
+  std::vector<std::string> argv = {
+      "curl", "-s", "-w", "\\n", "-m", "60", absl::StrCat(kVersionUrl, "?n=[1-", count, "]")};
   if (!header.empty()) argv.insert(argv.end(), {"-H", header});
   const Finished got = sleep_->Exec(argv, seconds(90));
   Counts counts;
@@ -187,9 +198,10 @@ std::vector<Row> Tutorial::BlueGreen() {
   trouble += ApplyAndSettle("flaskapp-vs", manifests_.bluegreen);
   const Counts second = Ask(100);
   const machine::LoadResult result = load.Stop();
-  return {{"11 blue-green", "100 requests, route before subsets", first.Text(), first.v1 == 100 && trouble.empty()},
-          {"11 blue-green", "100 requests, subsets before route", absl::StrCat(second.Text(), trouble),
-           second.v1 == 100 && trouble.empty()},
+  return {{"11 blue-green", "100 requests, route before subsets", first.Text(),
+           first.v1 == 100 && trouble.empty()},
+          {"11 blue-green", "100 requests, subsets before route",
+           absl::StrCat(second.Text(), trouble), second.v1 == 100 && trouble.empty()},
           {"11 blue-green", "load during four switches: none fails", result.Text(),
            result.requests > 100 && result.failed() == 0}};
 }
@@ -212,7 +224,8 @@ std::vector<Row> Tutorial::Canary() {
   const Counts canary = Ask(50, "lab: canary");
   const Counts none = Ask(50);
   const Counts other = Ask(50, "lab: other");
-  return {{"13 canary", "50 requests with lab: canary go to v2", canary.Text(), canary.v2 == 50 && trouble.empty()},
+  return {{"13 canary", "50 requests with lab: canary go to v2", canary.Text(),
+           canary.v2 == 50 && trouble.empty()},
           {"13 canary", "50 without it go to v1", none.Text(), none.v1 == 50},
           {"13 canary", "50 with lab: other go to v1", other.Text(), other.v1 == 50}};
 }
@@ -228,9 +241,10 @@ std::vector<Row> Tutorial::Mirror() {
   const Counts rest = Ask(50);
   const int v2_more = Lines(*v2_, "GET") - v2_before;
   const int copies_later = Lines(*v1_, shadow) - before;
-  return {{"14 mirror", "50 canary requests are answered by v2", canary.Text(), canary.v2 == 50 && trouble.empty()},
-          {"14 mirror", "v1's log shows 50 copies, Host ends in -shadow", absl::StrCat(copies, " copies"),
-           arrived && copies == 50},
+  return {{"14 mirror", "50 canary requests are answered by v2", canary.Text(),
+           canary.v2 == 50 && trouble.empty()},
+          {"14 mirror", "v1's log shows 50 copies, Host ends in -shadow",
+           absl::StrCat(copies, " copies"), arrived && copies == 50},
           {"14 mirror", "50 other requests reach v1 alone",
            absl::StrCat(rest.Text(), "; v2 saw ", v2_more, ", new copies ", copies_later - copies),
            rest.v1 == 50 && v2_more == 0 && copies_later == copies}};
@@ -239,24 +253,28 @@ std::vector<Row> Tutorial::Mirror() {
 std::vector<Row> Tutorial::CircuitBreaker() {
   std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.httpbin);
   const Timed get = Fetch(*sleep_, "http://httpbin:8000/get");
-  const machine::LoadResult before = machine::RunWrk(*sleep_, "http://httpbin:8000/ip", 3, 3, seconds(4));
+  const machine::LoadResult before =
+      machine::RunWrk(*sleep_, "http://httpbin:8000/ip", 3, 3, seconds(4));
   trouble += ApplyAndSettle("httpbin-dr", manifests_.circuit_breaker);
   const std::string overflow = "upstream_rq_pending_overflow";
   const int64_t overflow_before = mesh_->Stat(*sleep_, overflow);
   const int flags_before = CountLines(mesh_->AccessLog(*sleep_), " UO ");
-  const machine::LoadResult after = machine::RunWrk(*sleep_, "http://httpbin:8000/ip", 3, 3, seconds(4));
+  const machine::LoadResult after =
+      machine::RunWrk(*sleep_, "http://httpbin:8000/ip", 3, 3, seconds(4));
   const int64_t overflows = mesh_->Stat(*sleep_, overflow) - overflow_before;
   const int flags = CountLines(mesh_->AccessLog(*sleep_), " UO ") - flags_before;
   mesh_->Delete("httpbin-dr");
   trouble += std::string(mesh_->Settle().message());
-  return {{"15 circuit breaker", "/get", absl::StrCat("status ", get.status), get.status == 200},
-          {"15 circuit breaker", "wrk -c 3 -t 3 without the rule: all 200", before.Text(),
-           before.requests > 0 && before.failed() == 0},
-          {"15 circuit breaker", "with it: some 503, the rest 200", absl::StrCat(after.Text(), trouble),
-           after.non_2xx > 0 && after.non_2xx < after.requests && after.socket_errors == 0 && trouble.empty()},
-          {"15 circuit breaker", "the overflow counter grows, the log says UO",
-           absl::StrCat("counter +", overflows, ", ", flags, " log lines with UO"),
-           overflows >= after.non_2xx && flags >= after.non_2xx}};
+  return {
+      {"15 circuit breaker", "/get", absl::StrCat("status ", get.status), get.status == 200},
+      {"15 circuit breaker", "wrk -c 3 -t 3 without the rule: all 200", before.Text(),
+       before.requests > 0 && before.failed() == 0},
+      {"15 circuit breaker", "with it: some 503, the rest 200", absl::StrCat(after.Text(), trouble),
+       after.non_2xx > 0 && after.non_2xx < after.requests && after.socket_errors == 0 &&
+           trouble.empty()},
+      {"15 circuit breaker", "the overflow counter grows, the log says UO",
+       absl::StrCat("counter +", overflows, ", ", flags, " log lines with UO"),
+       overflows >= after.non_2xx && flags >= after.non_2xx}};
 }
 
 std::vector<Row> Tutorial::Retries() {
@@ -272,22 +290,25 @@ std::vector<Row> Tutorial::Retries() {
 }
 
 std::vector<Row> Tutorial::Timeout() {
-  const std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.timeout, manifests_.timeout_addition);
+  const std::string trouble =
+      ApplyAndSettle("httpbin-vs", manifests_.timeout, manifests_.timeout_addition);
   const Timed in_time = Fetch(*sleep_, "http://httpbin:8000/delay/2");
   const Timed late = Fetch(*sleep_, "http://httpbin:8000/delay/5");
-  return {{"17 time-out", "/delay/2 with timeout: 3s", absl::StrFormat("status %d after %.2f s", in_time.status, in_time.took_s),
+  return {{"17 time-out", "/delay/2 with timeout: 3s",
+           absl::StrFormat("status %d after %.2f s", in_time.status, in_time.took_s),
            in_time.status == 200 && in_time.took_s >= 2 && in_time.took_s < 3},
-          {"17 time-out", "/delay/5", absl::StrFormat("status %d after %.2f s%s", late.status, late.took_s, trouble),
+          {"17 time-out", "/delay/5",
+           absl::StrFormat("status %d after %.2f s%s", late.status, late.took_s, trouble),
            late.status == 504 && late.took_s >= 2.9 && late.took_s < 4 && trouble.empty()}};
 }
 
 std::vector<Row> Tutorial::Faults() {
   const std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.faults);
   constexpr int kRequests = 200;
-  const Finished got =
-      sleep_->Exec({"curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}\\n", "-Z",
-                    "--parallel-max", "10", absl::StrCat("http://httpbin:8000/headers?n=[1-", kRequests, "]")},
-                   seconds(120));
+  const Finished got = sleep_->Exec(
+      {"curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}\\n", "-Z",
+       "--parallel-max", "10", absl::StrCat("http://httpbin:8000/headers?n=[1-", kRequests, "]")},
+      seconds(120));
   int delayed = 0, aborted = 0, answered = 0;
   for (absl::string_view line : absl::StrSplit(got.output, '\n')) {
     const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
@@ -299,7 +320,8 @@ std::vector<Row> Tutorial::Faults() {
   }
   mesh_->Delete("httpbin-vs");
   const std::string settled(mesh_->Settle().message());
-  return {{"18 faults", "200 requests: half wait 400 ms", absl::StrCat(delayed, " of ", answered, " waited", trouble),
+  return {{"18 faults", "200 requests: half wait 400 ms",
+           absl::StrCat(delayed, " of ", answered, " waited", trouble),
            answered == kRequests && FitsShare(delayed, kRequests, 0.5) && trouble.empty()},
           {"18 faults", "a fifth is answered 418", absl::StrCat(aborted, " of ", answered, settled),
            FitsShare(aborted, kRequests, 0.2)}};

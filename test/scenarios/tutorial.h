@@ -1,5 +1,5 @@
-// The mesh half of the tutorial, step by step: each step asks, measures from outside, and says what it saw.
-// The demo prints the rows; tutorial_test asserts that each passed.
+// The mesh half of the tutorial, step by step: each step asks, measures from outside, and says what
+// it saw. The demo prints the rows; tutorial_test asserts that each passed.
 #pragma once
 
 #include <functional>
@@ -23,8 +23,8 @@ struct Row {
 struct Manifests {
   std::string folder;
   // File names of our own examples/tutorial, or of the user's tutorial.
-  std::string destination_rule, bluegreen, weights, canary, mirror, httpbin, circuit_breaker, retries,
-      timeout, faults;
+  std::string destination_rule, bluegreen, weights, canary, mirror, httpbin, circuit_breaker,
+      retries, timeout, faults;
   // The user's time-out manifest lacks the time-out, and there is no faults manifest: what is to be
   // added to the route.
   std::string timeout_addition;
@@ -35,8 +35,8 @@ struct Manifests {
 
 class Tutorial {
  public:
-  // Starts the mesh with flaskapp v1 and v2, httpbin and sleep, whose sidecars are of the given kind.
-  // `say` gets a line of progress.
+  // Starts the mesh with flaskapp v1 and v2, httpbin and sleep, whose sidecars are of the given
+  // kind. `say` gets a line of progress.
   static absl::StatusOr<std::unique_ptr<Tutorial>> Start(
       const machine::Programs& programs, const std::string& folder, const Manifests& manifests,
       machine::PodSpec::Sidecar sidecar, std::function<void(const std::string&)> say);

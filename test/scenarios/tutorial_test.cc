@@ -1,5 +1,5 @@
-// Every row of the tutorial's mesh half as a test: with our own manifests, with the user's where they lie
-// beside the checkout, and with the real Envoy as the sidecar of every pod.
+// Every row of the tutorial's mesh half as a test: with our own manifests, with the user's where
+// they lie beside the checkout, and with the real Envoy as the sidecar of every pod.
 
 #include "test/scenarios/tutorial.h"
 
@@ -89,7 +89,8 @@ std::vector<Case> Cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Steps, TutorialTest, testing::ValuesIn(Cases()), [](const auto& info) {
-  return kSettingNames[static_cast<int>(info.param.setting)] + Tutorial::Steps()[info.param.step].name;
+  return kSettingNames[static_cast<int>(info.param.setting)] +
+         Tutorial::Steps()[info.param.step].name;
 });
 
 }  // namespace

@@ -17,12 +17,13 @@ namespace {
 // The linker keeps what is named: the decoder finds extensions by their registered types.
 void LinkExtensions() {
   namespace extensions = envoy::extensions;
-  extensions::access_loggers::stream::v3::StdoutAccessLog::default_instance();
-  extensions::filters::http::router::v3::Router::default_instance();
-  extensions::filters::network::http_connection_manager::v3::HttpConnectionManager::
-      default_instance();
-  extensions::filters::network::tcp_proxy::v3::TcpProxy::default_instance();
-  extensions::upstreams::http::v3::HttpProtocolOptions::default_instance();
+  google::protobuf::LinkMessageReflection<
+      extensions::access_loggers::stream::v3::StdoutAccessLog>();
+  google::protobuf::LinkMessageReflection<extensions::filters::http::router::v3::Router>();
+  google::protobuf::LinkMessageReflection<
+      extensions::filters::network::http_connection_manager::v3::HttpConnectionManager>();
+  google::protobuf::LinkMessageReflection<extensions::filters::network::tcp_proxy::v3::TcpProxy>();
+  google::protobuf::LinkMessageReflection<extensions::upstreams::http::v3::HttpProtocolOptions>();
 }
 
 std::string Error(const std::string& text) {

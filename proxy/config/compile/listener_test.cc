@@ -16,6 +16,7 @@
 #include "google/protobuf/text_format.h"
 #include "proxy/config/compile/context.h"
 #include "proxy/observe/log_sink.h"
+#include "proxy/route/route.h"
 
 namespace meltemi::proxy {
 namespace {
