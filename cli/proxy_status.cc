@@ -104,9 +104,9 @@ int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max, int64_t 
     }
     if (absl::Now() > end) {
       PrintError(absl::StrCat("still waiting after ", absl::FormatDuration(wait_max), " for ",
-                              connected < proxies_min
-                                  ? absl::StrCat(proxies_min - connected, " more proxies to connect")
-                                  : Joined(*page, "waiting")));
+                              connected < proxies_min ? absl::StrCat(proxies_min - connected,
+                                                                     " more proxies to connect")
+                                                      : Joined(*page, "waiting")));
       return 1;
     }
     absl::SleepFor(absl::Milliseconds(5));

@@ -11,7 +11,8 @@
 namespace meltemi {
 namespace {
 
-// Pieces below this size are copied behind the tail's bytes instead of linking a nearly empty block.
+// Pieces below this size are copied behind the tail's bytes instead of linking a nearly empty
+// block.
 constexpr size_t kCopyInsteadOfLinkBytes = 512;
 // Full-size blocks that a thread keeps for reuse: 64 × 16 KiB = 1 MiB at most.
 constexpr size_t kFreeBlocksMax = 64;
@@ -95,7 +96,8 @@ Buffer::Block* Buffer::PopBlock() {
 
 char* Buffer::Reserve(size_t bytes_min, size_t* room) {
   DCHECK(bytes_min <= kBlockBytes);
-  if (tail_ == nullptr || tail_->capacity - tail_->end < bytes_min) PushBlock(NewBlock(kBlockBytes));
+  if (tail_ == nullptr || tail_->capacity - tail_->end < bytes_min)
+    PushBlock(NewBlock(kBlockBytes));
   *room = tail_->capacity - tail_->end;
   return tail_->data() + tail_->end;
 }

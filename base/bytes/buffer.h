@@ -53,8 +53,9 @@ class Buffer {
   std::string ToString() const;
   bool operator==(absl::string_view other) const;
 
-  // Room at the back: at least `bytes_min` (<= kBlockBytes) contiguous bytes; `room` tells how many.
-  // Commit(n) makes the first n of them part of the queue. Nothing else may happen in between.
+  // Room at the back: at least `bytes_min` (<= kBlockBytes) contiguous bytes; `room` tells how
+  // many. Commit(n) makes the first n of them part of the queue. Nothing else may happen in
+  // between.
   char* Reserve(size_t bytes_min, size_t* room);
   void Commit(size_t count);
 

@@ -16,9 +16,7 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-inline int64_t ToMillis(Duration d) {
-  return std::chrono::duration_cast<milliseconds>(d).count();
-}
+inline int64_t ToMillis(Duration d) { return std::chrono::duration_cast<milliseconds>(d).count(); }
 
 // Thread-safe.
 class Clock {

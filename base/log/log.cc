@@ -91,7 +91,8 @@ void Write(Level level, absl::string_view component, absl::string_view message, 
       absl::StrFormat("%s %-7s %s: %s (%s:%d)\n",
                       absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()),
                       LevelWord(level), component, message, BaseName(file), line);
-  // One write per line keeps lines of several threads apart. A full or closed stderr loses the line.
+  // One write per line keeps lines of several threads apart. A full or closed stderr loses the
+  // line.
   (void)!write(STDERR_FILENO, text.data(), text.size());
 }
 

@@ -35,9 +35,7 @@ TEST(Log, LinesCarryTimeLevelComponentAndPlace) {
   EXPECT_NE(line.find("warning net: port 80 is taken (log_test.cc:"), std::string::npos) << line;
 }
 
-TEST(LogDeath, ChecksNameTheirCondition) {
-  EXPECT_DEATH(CHECK(1 == 2), "CHECK failed: 1 == 2");
-}
+TEST(LogDeath, ChecksNameTheirCondition) { EXPECT_DEATH(CHECK(1 == 2), "CHECK failed: 1 == 2"); }
 
 TEST(Log, BugsAreCountedAndShownOncePerPlace) {
   testing::internal::CaptureStderr();

@@ -79,8 +79,7 @@ class EventLoop final : public Loop {
   }
   std::unique_ptr<FdWatch> WatchFd(int fd, FdTrigger trigger, uint8_t events,
                                    FdCallback on_event) override {
-    const short flags =
-        static_cast<short>(EV_PERSIST | (trigger == FdTrigger::kEdge ? EV_ET : 0));
+    const short flags = static_cast<short>(EV_PERSIST | (trigger == FdTrigger::kEdge ? EV_ET : 0));
     return std::make_unique<EventFdWatch>(*this, base_, fd, flags, events, std::move(on_event));
   }
   std::unique_ptr<FdWatch> WatchSignal(int signal_number, Callback on_signal) override {

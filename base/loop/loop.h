@@ -43,7 +43,8 @@ enum class FdTrigger : uint8_t {
   kLevel,  // told each turn while it holds: for listeners, UDP, pipes, libraries' descriptors
 };
 
-// Watches one descriptor (not owned). Destroying ends the watch: do it before closing the descriptor.
+// Watches one descriptor (not owned). Destroying ends the watch: do it before closing the
+// descriptor.
 class FdWatch {
  public:
   virtual ~FdWatch() = default;

@@ -56,8 +56,9 @@ std::unique_ptr<FdWatch> FakeLoop::WatchFd(int fd, FdTrigger, uint8_t events, Fd
 
 std::unique_ptr<FdWatch> FakeLoop::WatchSignal(int signal_number, Callback on_signal) {
   // Negative keys keep signals apart from descriptors.
-  return std::make_unique<Watch>(*this, -signal_number, kFdReadable,
-                                 [callback = std::move(on_signal)](uint8_t) mutable { callback(); });
+  return std::make_unique<Watch>(
+      *this, -signal_number, kFdReadable,
+      [callback = std::move(on_signal)](uint8_t) mutable { callback(); });
 }
 
 bool FakeLoop::busy() const {

@@ -1,5 +1,5 @@
-// A loop without descriptors under a clock that the test moves: timers, posted work, turn-end tasks and
-// deferred deletion behave as in the real one.
+// A loop without descriptors under a clock that the test moves: timers, posted work, turn-end tasks
+// and deferred deletion behave as in the real one.
 #pragma once
 
 #include <map>

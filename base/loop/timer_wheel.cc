@@ -8,7 +8,8 @@
 
 namespace meltemi {
 
-// States: unlinked and disarmed; linked and armed; linked and disarmed (dropped when its slot comes).
+// States: unlinked and disarmed; linked and armed; linked and disarmed (dropped when its slot
+// comes).
 class TimerWheel::Entry final : public Timer, public TimerWheel::Node {
  public:
   Entry(TimerWheel& wheel, const Loop& loop, Loop::Callback on_fire)
@@ -19,7 +20,8 @@ class TimerWheel::Entry final : public Timer, public TimerWheel::Node {
   }
 
   void Arm(Duration after) override {
-    deadline_ = std::max(TickAfter(loop_.Now() + std::max(after, Duration::zero())), wheel_.tick_ + 1);
+    deadline_ =
+        std::max(TickAfter(loop_.Now() + std::max(after, Duration::zero())), wheel_.tick_ + 1);
     armed_ = true;
     if (linked()) {
       if (scheduled_ <= deadline_) return;
@@ -157,7 +159,8 @@ MonotonicTime TimerWheel::NextWake() const {
     const int shift = kSlotBits * level;
     const uint64_t current = tick_ >> shift;
     // Slots after the current one, in the order in which they come round.
-    const uint64_t ring = std::rotr(occupied_[level], static_cast<int>((current + 1) & (kSlots - 1)));
+    const uint64_t ring =
+        std::rotr(occupied_[level], static_cast<int>((current + 1) & (kSlots - 1)));
     const uint64_t steps = static_cast<uint64_t>(std::countr_zero(ring)) + 1;
     best = std::min(best, (current + steps) << shift);
   }

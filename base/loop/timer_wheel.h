@@ -1,5 +1,5 @@
-// A hierarchical timing wheel (Varghese, Lauck 1987) with lazy entries: arming an entry that is already
-// in an earlier slot only notes the new deadline; the slot moves it on when it comes round.
+// A hierarchical timing wheel (Varghese, Lauck 1987) with lazy entries: arming an entry that is
+// already in an earlier slot only notes the new deadline; the slot moves it on when it comes round.
 #pragma once
 
 #include <array>
@@ -23,8 +23,8 @@ class TimerWheel {
 
   // Fires what is due at `now`, in order of ticks.
   void Advance(MonotonicTime now);
-  // A time at which Advance must be called again, not later than the first deadline; max() when there
-  // is nothing to wait for.
+  // A time at which Advance must be called again, not later than the first deadline; max() when
+  // there is nothing to wait for.
   MonotonicTime NextWake() const;
 
  private:
@@ -38,8 +38,8 @@ class TimerWheel {
   };
   class Entry;
 
-  static uint64_t TickOf(MonotonicTime t);       // rounded down
-  static uint64_t TickAfter(MonotonicTime t);    // rounded up
+  static uint64_t TickOf(MonotonicTime t);     // rounded down
+  static uint64_t TickAfter(MonotonicTime t);  // rounded up
   void Insert(Entry* entry);
   void Remove(Entry* entry);
   void RunSlot(int level, uint64_t slot);

@@ -24,8 +24,8 @@ class TurnEndList {
     sentinel_.prev_->next_ = task;
     sentinel_.prev_ = task;
   }
-  // Runs tasks, also those added meanwhile, but no more than `runs_max`: what then is left waits for
-  // the next turn, so that tasks which add each other can't starve the descriptors.
+  // Runs tasks, also those added meanwhile, but no more than `runs_max`: what then is left waits
+  // for the next turn, so that tasks which add each other can't starve the descriptors.
   void Run(int runs_max = 4096) {
     while (!empty() && runs_max-- > 0) {
       TurnEndTask* task = sentinel_.next_;

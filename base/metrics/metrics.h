@@ -1,7 +1,8 @@
-// Counters, gauges and histograms: written by one thread without locks, summed over threads when read.
+// Counters, gauges and histograms: written by one thread without locks, summed over threads when
+// read.
 //
-// Each worker owns a Shard; the Registry knows all shards. A Scope holds the metrics of one thing that
-// comes and goes (a cluster, a listener): destroying it takes them out of later renderings.
+// Each worker owns a Shard; the Registry knows all shards. A Scope holds the metrics of one thing
+// that comes and goes (a cluster, a listener): destroying it takes them out of later renderings.
 #pragma once
 
 #include <array>
@@ -24,7 +25,9 @@ namespace meltemi::metrics {
 // Written by its shard's thread alone; read by any.
 class Counter {
  public:
-  void Add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void Add(uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
   void Inc() { Add(1); }
   uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
@@ -34,7 +37,9 @@ class Counter {
 
 class Gauge {
  public:
-  void Add(int64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void Add(int64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
   void Inc() { Add(1); }
   void Dec() { Add(-1); }
   void Set(int64_t n) { value_.store(n, std::memory_order_relaxed); }
@@ -54,7 +59,7 @@ class Histogram {
   double sum() const { return sum_.load(std::memory_order_relaxed); }
 
  private:
-  absl::Span<const double> upper_bounds_;  // static storage
+  absl::Span<const double> upper_bounds_;             // static storage
   std::unique_ptr<std::atomic<uint64_t>[]> buckets_;  // one more than bounds: +Inf
   std::atomic<double> sum_{0};
 };
@@ -68,8 +73,8 @@ using Labels = std::vector<std::pair<std::string, std::string>>;
 class Shard;
 
 // The metrics of one thing on one shard. Creating and destroying takes the shard's mutex; so get
-// metrics at configuration time or cache the pointers. Pointers live as long as the scope. The scope
-// must not outlive its shard.
+// metrics at configuration time or cache the pointers. Pointers live as long as the scope. The
+// scope must not outlive its shard.
 class Scope {
  public:
   Scope(Shard& shard, Labels labels);
@@ -119,9 +124,10 @@ class Registry {
   // `# HELP` of a family; without one the name stands in its place.
   void Describe(absl::string_view name, absl::string_view help);
 
-  // Sums over shards, sorted by name and labels. `name_filter`: keep only names for which it is true;
-  // empty: all.
-  std::string RenderPrometheus(const std::function<bool(absl::string_view)>& name_filter = {}) const;
+  // Sums over shards, sorted by name and labels. `name_filter`: keep only names for which it is
+  // true; empty: all.
+  std::string RenderPrometheus(
+      const std::function<bool(absl::string_view)>& name_filter = {}) const;
   // "name{labels}: value" lines, for /stats.
   std::string RenderText(const std::function<bool(absl::string_view)>& name_filter = {}) const;
   // The sum of a counter or gauge over shards and over all label sets that contain `labels`.

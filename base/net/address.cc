@@ -38,9 +38,9 @@ absl::StatusOr<Address> Address::Parse(absl::string_view text) {
     absl::ConsumePrefix(&rest, "//");
     Address address;
     if (rest.empty() || rest.size() >= sizeof(address.storage_.un.sun_path)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", text, "\": a Unix socket path has 1 to ",
-                       sizeof(address.storage_.un.sun_path) - 1, " bytes"));
+      return absl::InvalidArgumentError(absl::StrCat("\"", text, "\": a Unix socket path has 1 to ",
+                                                     sizeof(address.storage_.un.sun_path) - 1,
+                                                     " bytes"));
     }
     address.storage_.un.sun_family = AF_UNIX;
     std::memcpy(address.storage_.un.sun_path, rest.data(), rest.size());
@@ -62,8 +62,7 @@ absl::StatusOr<Address> Address::Parse(absl::string_view text) {
 
 Address Address::FromSockaddr(const sockaddr* address, socklen_t length) {
   Address result;
-  std::memcpy(&result.storage_, address,
-              std::min<size_t>(length, sizeof(result.storage_)));
+  std::memcpy(&result.storage_, address, std::min<size_t>(length, sizeof(result.storage_)));
   // A v4 peer of a dual-stack socket is a v4 address.
   if (result.family() == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&result.storage_.v6.sin6_addr)) {
     Address v4;
@@ -171,11 +170,10 @@ absl::StatusOr<Cidr> Cidr::Parse(absl::string_view text) {
 bool Cidr::Contains(const Address& address) const {
   if (address.family() != base_.family()) return false;
   const auto bytes = [](const Address& a) {
-    return a.family() == AF_INET
-               ? reinterpret_cast<const uint8_t*>(
-                     &reinterpret_cast<const sockaddr_in*>(a.raw())->sin_addr)
-               : reinterpret_cast<const uint8_t*>(
-                     &reinterpret_cast<const sockaddr_in6*>(a.raw())->sin6_addr);
+    return a.family() == AF_INET ? reinterpret_cast<const uint8_t*>(
+                                       &reinterpret_cast<const sockaddr_in*>(a.raw())->sin_addr)
+                                 : reinterpret_cast<const uint8_t*>(
+                                       &reinterpret_cast<const sockaddr_in6*>(a.raw())->sin6_addr);
   };
   const uint8_t* mine = bytes(base_);
   const uint8_t* theirs = bytes(address);

@@ -28,10 +28,10 @@ class Address {
   int family() const { return storage_.base.sa_family; }
   bool is_ip() const { return family() == AF_INET || family() == AF_INET6; }
   bool is_loopback() const;
-  uint16_t port() const;      // 0 when not IP
+  uint16_t port() const;  // 0 when not IP
   void set_port(uint16_t port);
-  std::string ip() const;     // "" when not IP
-  std::string path() const;   // "" when not Unix
+  std::string ip() const;    // "" when not IP
+  std::string path() const;  // "" when not Unix
   // "1.2.3.4:80", "[::1]:80", "unix:/path"; "unset".
   std::string ToString() const;
 

@@ -35,8 +35,8 @@ Address LocalAddress(int fd) {
 
 // States:   kConnecting --> kOpen --> kFlushing --> kLingering --> kClosed
 //                 \___________ \______________________________________^
-// kFlushing: Close() was called and output remains. kLingering: FIN is sent, the rest of what the peer
-// sends is thrown away. From every state an error leads to kClosed.
+// kFlushing: Close() was called and output remains. kLingering: FIN is sent, the rest of what the
+// peer sends is thrown away. From every state an error leads to kClosed.
 class SocketConnection final : public Connection {
  public:
   enum class State : uint8_t { kConnecting, kOpen, kFlushing, kLingering, kClosed };
@@ -114,12 +114,12 @@ class SocketConnection final : public Connection {
   int connect_error_ = 0;
   int read_error_ = 0;
   bool paused_ = false;
-  bool readable_ = false;        // the kernel may hold more bytes or the end
-  bool peer_closing_ = false;    // the kernel said that the end is near: read until it is seen
-  bool eof_ = false;             // the end has been read
+  bool readable_ = false;      // the kernel may hold more bytes or the end
+  bool peer_closing_ = false;  // the kernel said that the end is near: read until it is seen
+  bool eof_ = false;           // the end has been read
   bool eof_delivered_ = false;
   bool writable_ = false;
-  bool write_blocked_ = false;   // the handler was told
+  bool write_blocked_ = false;  // the handler was told
   bool write_shut_wanted_ = false;
   bool write_shut_ = false;
 };
@@ -161,8 +161,7 @@ void SocketConnection::PauseReading(bool paused) {
   if (paused_ == paused) return;
   paused_ = paused;
   // Events come from the loop, so what waits is delivered in a later phase.
-  if (!paused && watch_ != nullptr &&
-      (readable_ || !input_.empty() || (eof_ && !eof_delivered_))) {
+  if (!paused && watch_ != nullptr && (readable_ || !input_.empty() || (eof_ && !eof_delivered_))) {
     watch_->Activate(kFdReadable);
   }
 }
@@ -198,8 +197,8 @@ bool SocketConnection::ReadSome() {
 
 void SocketConnection::Read() {
   if (paused_) {
-    // Only a reset is looked for (libevent tells of it as readable and writable): the bytes stay where
-    // they are.
+    // Only a reset is looked for (libevent tells of it as readable and writable): the bytes stay
+    // where they are.
     int error = 0;
     socklen_t length = sizeof(error);
     if (getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0) {

@@ -1,8 +1,8 @@
 // One byte-stream connection: reads and writes on a loop without blocking, with limits.
 //
 // Loop-owned. A Connection never calls its handler from inside a call that the handler's side makes
-// into it (Close, FlushSoon, PauseReading …): events come from the loop. The owner deletes it through
-// Loop::DeferDelete, never directly from a handler callback.
+// into it (Close, FlushSoon, PauseReading …): events come from the loop. The owner deletes it
+// through Loop::DeferDelete, never directly from a handler callback.
 #pragma once
 
 #include <cstdint>
@@ -29,11 +29,12 @@ class ConnectionHandler {
   virtual ~ConnectionHandler() = default;
   // A client connection is established. Not called for accepted ones.
   virtual void OnConnected() {}
-  // New bytes, or the peer's end of stream (end_of_stream stays true from then on). Take what you can
-  // use out of `in`; what is left stays there and is offered again with what comes next. When you
-  // leave bytes because you can't go on, PauseReading(true), or `in` is read up to the limit.
+  // New bytes, or the peer's end of stream (end_of_stream stays true from then on). Take what you
+  // can use out of `in`; what is left stays there and is offered again with what comes next. When
+  // you leave bytes because you can't go on, PauseReading(true), or `in` is read up to the limit.
   virtual void OnRead(Buffer& in, bool end_of_stream) = 0;
-  // `blocked`: the output buffer has passed its high watermark; false: it is below the low one again.
+  // `blocked`: the output buffer has passed its high watermark; false: it is below the low one
+  // again.
   virtual void OnWriteBlocked(bool blocked) {}
   // The output buffer has become empty after having had something to write.
   virtual void OnDrained() {}
@@ -75,8 +76,8 @@ class Connection : public Deferrable {
   // Half-close: FIN after what is in output(). Reading goes on.
   virtual void CloseWrite() = 0;
   // Flushes output() (bounded by `flush_timeout`), then closes; OnClosed(kLocalClosed) follows from
-  // the loop. Reading stops at once; what still arrives meanwhile is read and thrown away (bounded),
-  // so that the peer sees our last bytes and not a reset.
+  // the loop. Reading stops at once; what still arrives meanwhile is read and thrown away
+  // (bounded), so that the peer sees our last bytes and not a reset.
   virtual void Close(Duration flush_timeout) = 0;
   // Closes at once with a reset (RST); no OnClosed follows.
   virtual void Abort() = 0;
@@ -93,8 +94,8 @@ class Connection : public Deferrable {
 // Takes over `fd` (accepted, non-blocking is set here; TCP_NODELAY too).
 std::unique_ptr<Connection> NewServerConnection(Loop& loop, int fd, const Address& remote,
                                                 const ConnectionLimits& limits);
-// Begins to connect; success or failure is told by OnConnected or OnClosed(kConnectFailed), also when
-// the failure is immediate. `source` may be unset. Connect time-outs are the caller's.
+// Begins to connect; success or failure is told by OnConnected or OnClosed(kConnectFailed), also
+// when the failure is immediate. `source` may be unset. Connect time-outs are the caller's.
 std::unique_ptr<Connection> NewClientConnection(Loop& loop, const Address& to,
                                                 const Address& source,
                                                 const ConnectionLimits& limits);

@@ -11,9 +11,9 @@ namespace meltemi::net {
 
 // What of a FakeConnection outlives it, so that a test can look after the owner has deleted it.
 struct FakePeer {
-  Buffer sent;              // everything that the code under test has flushed
+  Buffer sent;  // everything that the code under test has flushed
   bool write_closed = false;
-  bool closed = false;      // Close() or Abort() was called, or it was deleted
+  bool closed = false;  // Close() or Abort() was called, or it was deleted
   bool aborted = false;
   // false: output stays where it is, as with a peer that reads nothing.
   bool accepts = true;
@@ -24,7 +24,10 @@ class FakeConnection final : public Connection {
  public:
   FakeConnection(Loop& loop, std::shared_ptr<FakePeer> peer, bool connected,
                  const ConnectionLimits& limits = {})
-      : loop_(loop), peer_(std::move(peer)), connected_(connected), limits_(limits),
+      : loop_(loop),
+        peer_(std::move(peer)),
+        connected_(connected),
+        limits_(limits),
         turn_end_(*this) {}
   ~FakeConnection() override { peer_->closed = true; }
 

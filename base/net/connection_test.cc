@@ -39,10 +39,11 @@ struct Peer final : ConnectionHandler {
 class ConnectionTest : public testing::Test {
  protected:
   ConnectionTest() : loop_(NewEventLoop(clock_)) {
-    listener_ = std::move(*Listen(*loop_, Address::Loopback4(0), {}, [this](int fd, const Address& from) {
-      server_ = NewServerConnection(*loop_, fd, from, limits_);
-      server_->SetHandler(&at_server_);
-    }));
+    listener_ =
+        std::move(*Listen(*loop_, Address::Loopback4(0), {}, [this](int fd, const Address& from) {
+          server_ = NewServerConnection(*loop_, fd, from, limits_);
+          server_->SetHandler(&at_server_);
+        }));
     client_ = NewClientConnection(*loop_, listener_->address(), Address(), limits_);
     client_->SetHandler(&at_client_);
   }
@@ -59,7 +60,8 @@ class ConnectionTest : public testing::Test {
 
   SystemClock clock_;
   std::unique_ptr<Loop> loop_;
-  ConnectionLimits limits_{.read_buffer_bytes_max = 64 * 1024, .write_buffer_bytes_high = 128 * 1024};
+  ConnectionLimits limits_{.read_buffer_bytes_max = 64 * 1024,
+                           .write_buffer_bytes_high = 128 * 1024};
   Peer at_client_, at_server_;
   std::unique_ptr<Connection> server_, client_;
   std::unique_ptr<Listener> listener_;
@@ -88,7 +90,8 @@ TEST_F(ConnectionTest, WhatIsWrittenBeforeConnectingIsSentAfterwards) {
 
 TEST_F(ConnectionTest, RefusedConnectsTellWhy) {
   const Address nobody = [this] {
-    auto doomed = std::move(*Listen(*loop_, Address::Loopback4(0), {}, [](int fd, const Address&) { close(fd); }));
+    auto doomed = std::move(
+        *Listen(*loop_, Address::Loopback4(0), {}, [](int fd, const Address&) { close(fd); }));
     return doomed->address();
   }();
   Peer handler;
@@ -101,7 +104,8 @@ TEST_F(ConnectionTest, RefusedConnectsTellWhy) {
 
 TEST_F(ConnectionTest, ImmediateFailureIsToldFromTheLoop) {
   Peer handler;
-  auto connection = NewClientConnection(*loop_, *Address::Parse("unix:/nowhere/at/all"), Address(), limits_);
+  auto connection =
+      NewClientConnection(*loop_, *Address::Parse("unix:/nowhere/at/all"), Address(), limits_);
   connection->SetHandler(&handler);
   EXPECT_FALSE(handler.closed);
   Until([&] { return handler.closed; });
@@ -205,8 +209,10 @@ TEST_F(ConnectionTest, AnAnswerBeforeTheResetIsStillRead) {
 TEST(Listen, SaysWhoseFaultItIs) {
   SystemClock clock;
   auto loop = NewEventLoop(clock);
-  auto first = std::move(*Listen(*loop, Address::Loopback4(0), {}, [](int fd, const Address&) { close(fd); }));
-  const auto second = Listen(*loop, first->address(), {}, [](int fd, const Address&) { close(fd); });
+  auto first = std::move(
+      *Listen(*loop, Address::Loopback4(0), {}, [](int fd, const Address&) { close(fd); }));
+  const auto second =
+      Listen(*loop, first->address(), {}, [](int fd, const Address&) { close(fd); });
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_NE(second.status().message().find(first->address().ToString()), absl::string_view::npos);

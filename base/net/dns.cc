@@ -56,8 +56,8 @@ class CaresQuery final : public DnsQuery {
   Ticket* ticket = nullptr;
 };
 
-// Drives c-ares from the loop: it tells which descriptors it waits for, we tell it when they are ready
-// and when time has passed.
+// Drives c-ares from the loop: it tells which descriptors it waits for, we tell it when they are
+// ready and when time has passed.
 class CaresResolver final : public DnsResolver {
  public:
   explicit CaresResolver(Loop& loop) : loop_(loop) {
@@ -181,8 +181,8 @@ class CaresResolver final : public DnsResolver {
   }
 
   void Watch(ares_socket_t fd, bool readable, bool writable) {
-    const uint8_t events = static_cast<uint8_t>((readable ? kFdReadable : 0) |
-                                                (writable ? kFdWritable : 0));
+    const uint8_t events =
+        static_cast<uint8_t>((readable ? kFdReadable : 0) | (writable ? kFdWritable : 0));
     if (events == 0) {
       watches_.erase(fd);
       return;

@@ -40,8 +40,8 @@ class TinyDnsServer {
     unsigned char packet[512];
     sockaddr_in from;
     socklen_t length = sizeof(from);
-    const ssize_t size = recvfrom(fd_, packet, sizeof(packet), 0,
-                                  reinterpret_cast<sockaddr*>(&from), &length);
+    const ssize_t size =
+        recvfrom(fd_, packet, sizeof(packet), 0, reinterpret_cast<sockaddr*>(&from), &length);
     if (size < 17) return;
     ++questions;
     if (mute) return;
@@ -120,7 +120,8 @@ TEST_F(DnsTest, ACancelledQueryIsSilent) {
   bool called = false;
   auto query = resolver_->Resolve("slow.example", DnsFamily::kAuto,
                                   [&](absl::StatusOr<DnsAnswer>) { called = true; });
-  for (int turn = 0; turn < 100 && server_.questions == 0; ++turn) loop_->RunOnce(milliseconds(100));
+  for (int turn = 0; turn < 100 && server_.questions == 0; ++turn)
+    loop_->RunOnce(milliseconds(100));
   EXPECT_GT(server_.questions, 0);
   query.reset();
   auto literal = resolver_->Resolve("192.0.2.8", DnsFamily::kAuto,

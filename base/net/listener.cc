@@ -24,8 +24,7 @@ constexpr int kAcceptsPerTurn = 64;
 
 absl::Status SystemError(absl::string_view what, const Address& address) {
   const int error = errno;
-  const std::string text =
-      absl::StrCat(what, " ", address.ToString(), ": ", std::strerror(error));
+  const std::string text = absl::StrCat(what, " ", address.ToString(), ": ", std::strerror(error));
   if (error == EADDRINUSE) {
     return absl::AlreadyExistsError(absl::StrCat(text, " (another process listens there)"));
   }
@@ -61,8 +60,8 @@ class SocketListener final : public Listener {
     for (int i = 0; i < kAcceptsPerTurn; ++i) {
       sockaddr_storage peer;
       socklen_t length = sizeof(peer);
-      const int fd = accept4(fd_, reinterpret_cast<sockaddr*>(&peer), &length,
-                             SOCK_NONBLOCK | SOCK_CLOEXEC);
+      const int fd =
+          accept4(fd_, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE) DropOne();
         if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -74,10 +73,11 @@ class SocketListener final : public Listener {
     destroyed_ = nullptr;
   }
 
-  // Out of descriptors: the spare one is given up to take and close the connection that would otherwise
-  // keep the listener readable for ever.
+  // Out of descriptors: the spare one is given up to take and close the connection that would
+  // otherwise keep the listener readable for ever.
   void DropOne() {
-    LOG(kWarn, "net", "out of file descriptors (raise it with ulimit -n): dropping a connection to ",
+    LOG(kWarn, "net",
+        "out of file descriptors (raise it with ulimit -n): dropping a connection to ",
         address_.ToString());
     if (spare_fd_ >= 0) close(spare_fd_);
     const int victim = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);

@@ -26,8 +26,8 @@ void RegisterDebugPages(const DebugSources& sources, http::DebugServer* server);
 
 // --- the pages' contents, JSON ---
 std::string SyncJson(const PushServer& push);
-// {"settled": bool, "snapshot_version": N, "proxies": N, "waiting": ["PROXY: TYPE", …], "rejected": [{…}]}:
-// settled when every connected proxy has acknowledged the newest snapshot.
+// {"settled": bool, "snapshot_version": N, "proxies": N, "waiting": ["PROXY: TYPE", …], "rejected":
+// [{…}]}: settled when every connected proxy has acknowledged the newest snapshot.
 std::string SettledJson(const PushServer& push);
 std::string PushHistoryJson(const PushServer& push);
 // Objects in force as read, with what is held back or retained.

@@ -17,8 +17,8 @@ class ConnectionSet;
 
 class DownstreamConnection : public Deferrable {
  public:
-  // Takes up what has been read already (somebody may have looked at the first bytes), and whether that
-  // was all. After it was put into its set.
+  // Takes up what has been read already (somebody may have looked at the first bytes), and whether
+  // that was all. After it was put into its set.
   virtual void Start(bool end_of_stream) = 0;
   // Begins an orderly end: no request in flight is lost; idle ones end within the drain time.
   virtual void Drain() = 0;

@@ -65,8 +65,10 @@ bool HttpConnection::ChooseCodec(Buffer& in) {
   switch (LooksLikeHttp2(in)) {
     case PrefaceVerdict::kNeedMore:
       if (end_of_stream_) {
-        if (in.empty()) Close();
-        else MakeCodec(http::Protocol::kHttp11);
+        if (in.empty())
+          Close();
+        else
+          MakeCodec(http::Protocol::kHttp11);
       }
       WatchHeaders();
       break;
@@ -117,8 +119,7 @@ void HttpConnection::AfterFeed() {
 }
 
 void HttpConnection::SteerReading() {
-  const bool stuck =
-      !codec_->wants_input() && connection_->input().size() >= kUnusedInputMax;
+  const bool stuck = !codec_->wants_input() && connection_->input().size() >= kUnusedInputMax;
   if (stuck != connection_->reading_paused()) connection_->PauseReading(stuck);
 }
 
@@ -201,8 +202,8 @@ void HttpConnection::Drain() {
   draining_ = true;
   ArmTimer(drain_timer_, runtime_->config.drain_timeout, &HttpConnection::OnDrainTimeout);
   if (state_ != State::kOpen) return;
-  // An idle HTTP/1 connection may have a request on its way at this very moment: it gets an answer, and
-  // with it the word that it was the last.
+  // An idle HTTP/1 connection may have a request on its way at this very moment: it gets an answer,
+  // and with it the word that it was the last.
   if (protocol_ == http::Protocol::kHttp2 || !streams_.empty()) {
     drain_told_ = true;
     codec_->StartDrain();

@@ -3,8 +3,8 @@
 //   kSniffing --> kOpen --> kClosing --> gone
 //        \___________________^
 //
-// kSniffing: the first bytes decide between HTTP/1 and HTTP/2 (codec "auto"). kClosing: what was written
-// is flushed, nothing is read any more.
+// kSniffing: the first bytes decide between HTTP/1 and HTTP/2 (codec "auto"). kClosing: what was
+// written is flushed, nothing is read any more.
 //
 // Loop-owned, by a ConnectionSet.
 #pragma once

@@ -26,8 +26,8 @@ struct WorkerContext {
   MeshStats& mesh_stats;
   std::shared_ptr<const Snapshot> snapshot;  // replaced by the worker; compare `sequence`
   uint32_t worker_index = 0;
-  bool draining = false;                     // answers carry Connection: close / GOAWAY
-  uint64_t next_connection_id = 1;           // unique per worker; shown as index << 48 | id
+  bool draining = false;            // answers carry Connection: close / GOAWAY
+  uint64_t next_connection_id = 1;  // unique per worker; shown as index << 48 | id
 };
 
 }  // namespace meltemi::proxy

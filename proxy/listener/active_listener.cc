@@ -45,8 +45,8 @@ void ActiveChain::Take(Accepted accepted) {
 
 void ActiveChain::TakeHttp(Accepted accepted, uint64_t id) {
   if (http_ == nullptr) {
-    http_ = std::make_shared<HttpRuntime>(worker_, streams_, config_.http,
-                                          owner_->buffer_bytes_max, accepted.stats);
+    http_ = std::make_shared<HttpRuntime>(worker_, streams_, config_.http, owner_->buffer_bytes_max,
+                                          accepted.stats);
   }
   DownstreamPeer peer;
   peer.direct_remote = accepted.connection->remote_address();
@@ -122,7 +122,8 @@ std::vector<std::unique_ptr<ActiveChain>> ActiveListener::Update(
     std::shared_ptr<const ListenerConfig> config) {
   config_ = std::move(config);
   AddChains();
-  const size_t wanted = config_->filter_chains.size() + (config_->default_chain.has_value() ? 1 : 0);
+  const size_t wanted =
+      config_->filter_chains.size() + (config_->default_chain.has_value() ? 1 : 0);
   std::vector<std::unique_ptr<ActiveChain>> gone;
   while (chains_.size() > wanted) {
     gone.push_back(std::move(chains_.back()));

@@ -1,6 +1,7 @@
 // A listener and its filter chains as one worker runs them.
 //
-// Loop-owned. A chain lives on after its listener has changed or gone, until its last connection ends.
+// Loop-owned. A chain lives on after its listener has changed or gone, until its last connection
+// ends.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,7 @@ class ActiveChain {
 
   struct Accepted {
     std::unique_ptr<net::Connection> connection;
-    net::Address local;       // the original destination when redirected
+    net::Address local;  // the original destination when redirected
     const SniffResult* sniffed = nullptr;
     bool end_of_stream = false;  // the client has said all it will say
     std::shared_ptr<ListenerStats> stats;
@@ -69,8 +70,8 @@ class ActiveListener {
 
   const ListenerConfig& config() const { return *config_; }
   const std::shared_ptr<const ListenerConfig>& shared_config() const { return config_; }
-  // Takes the new configuration on. Chains that did not change (equal fingerprints) stay, with their
-  // connections; the others are returned.
+  // Takes the new configuration on. Chains that did not change (equal fingerprints) stay, with
+  // their connections; the others are returned.
   std::vector<std::unique_ptr<ActiveChain>> Update(std::shared_ptr<const ListenerConfig> config);
   std::vector<std::unique_ptr<ActiveChain>> TakeChains();
 

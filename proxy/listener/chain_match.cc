@@ -122,18 +122,16 @@ void KeepSource(Candidates& chains, const ChainQuery& query) {
 }
 
 bool SameRanges(const std::vector<net::Cidr>& a, const std::vector<net::Cidr>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const net::Cidr& x, const net::Cidr& y) {
-                      return x.ToString() == y.ToString();
-                    });
+  return std::equal(
+      a.begin(), a.end(), b.begin(), b.end(),
+      [](const net::Cidr& x, const net::Cidr& y) { return x.ToString() == y.ToString(); });
 }
 
 }  // namespace
 
 const FilterChain* MatchChain(const ListenerConfig& config, const ChainQuery& query) {
   const SniffResult nothing;
-  const FilterChain* fallback =
-      config.default_chain.has_value() ? &*config.default_chain : nullptr;
+  const FilterChain* fallback = config.default_chain.has_value() ? &*config.default_chain : nullptr;
   Candidates chains = AllChains(config);
   KeepDestination(chains, query.destination);
   KeepSniffed(chains, query.sniffed == nullptr ? nothing : *query.sniffed);
@@ -152,9 +150,8 @@ bool NeedsSniffing(const ListenerConfig& config, const net::Address& destination
 }
 
 bool SameMatch(const FilterChainMatch& a, const FilterChainMatch& b) {
-  return a.destination_port == b.destination_port &&
-         SameRanges(a.prefix_ranges, b.prefix_ranges) && a.server_names == b.server_names &&
-         a.transport_protocol == b.transport_protocol &&
+  return a.destination_port == b.destination_port && SameRanges(a.prefix_ranges, b.prefix_ranges) &&
+         a.server_names == b.server_names && a.transport_protocol == b.transport_protocol &&
          a.application_protocols == b.application_protocols &&
          SameRanges(a.direct_source_ranges, b.direct_source_ranges) &&
          SameRanges(a.source_ranges, b.source_ranges) && a.source_ports == b.source_ports &&

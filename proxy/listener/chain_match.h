@@ -14,16 +14,16 @@
 namespace meltemi::proxy {
 
 struct ChainQuery {
-  net::Address destination;    // the original one when redirected
-  net::Address direct_source;  // the socket's peer
-  net::Address source;         // the same, unless a proxy protocol says otherwise
+  net::Address destination;              // the original one when redirected
+  net::Address direct_source;            // the socket's peer
+  net::Address source;                   // the same, unless a proxy protocol says otherwise
   const SniffResult* sniffed = nullptr;  // null: nobody looked
 };
 
-// Criteria in order: destination port, destination address (longest prefix), server name (exact, then
-// longest wildcard), transport protocol, application protocol (in the client's order), direct source,
-// local or external source, source address, source port. At each step the most specific value that
-// fits decides and there is no way back, as in Envoy. nullptr: no chain and no default.
+// Criteria in order: destination port, destination address (longest prefix), server name (exact,
+// then longest wildcard), transport protocol, application protocol (in the client's order), direct
+// source, local or external source, source address, source port. At each step the most specific
+// value that fits decides and there is no way back, as in Envoy. nullptr: no chain and no default.
 const FilterChain* MatchChain(const ListenerConfig& config, const ChainQuery& query);
 
 // Whether what a Sniffer finds can change the answer of MatchChain for this destination; when not,

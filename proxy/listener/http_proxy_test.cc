@@ -246,8 +246,9 @@ TEST(UpgradeTest, WebSocketBetweenHttp1Ends) {
       if (c.received.find("\r\n\r\n") != std::string::npos && c.received.find("101") == 0) return;
       if (c.received.find("sec-websocket-key: k") == std::string::npos) return;
       c.received = "101";
-      c.Send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
-             "sec-websocket-accept: a\r\n\r\nhello");
+      c.Send(
+          "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+          "sec-websocket-accept: a\r\n\r\nhello");
     };
   };
   t.AddCluster("c", {origin.port()});
@@ -255,8 +256,9 @@ TEST(UpgradeTest, WebSocketBetweenHttp1Ends) {
   http->upgrades = {"websocket"};
   t.Apply({ProxyHarness::ListenerOf("l", {ProxyHarness::Chain(http)})});
   RawClient client(*t.loop, t.At("l"));
-  client.Send("GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
-              "sec-websocket-key: k\r\n\r\n");
+  client.Send(
+      "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+      "sec-websocket-key: k\r\n\r\n");
   ASSERT_TRUE(t.Until([&] { return absl::EndsWith(client.received, "\r\n\r\nhello"); }));
   EXPECT_THAT(client.received, ::testing::HasSubstr("sec-websocket-accept: a"));
   client.Send("frame");

@@ -20,7 +20,7 @@ class RouteTable;
 
 // One HTTP filter in the chain, in order; the router at the end is implied.
 struct HttpFilterConfig {
-  std::string name;                              // as configured: "envoy.filters.http.fault"
+  std::string name;  // as configured: "envoy.filters.http.fault"
   std::shared_ptr<const FilterConfig> config;
 };
 
@@ -39,10 +39,10 @@ struct HttpConfig {
 
   http::Http1Limits http1;
   http::Http2Limits http2;
-  Duration idle_timeout = minutes(60);               // of a connection without streams; 0: none
+  Duration idle_timeout = minutes(60);  // of a connection without streams; 0: none
   std::optional<Duration> connection_duration_max;
-  Duration stream_idle_timeout = minutes(5);         // 0: none
-  Duration request_timeout{0};                       // to receive the whole request
+  Duration stream_idle_timeout = minutes(5);  // 0: none
+  Duration request_timeout{0};                // to receive the whole request
   Duration request_headers_timeout{0};
   std::optional<Duration> max_stream_duration;
   Duration drain_timeout = seconds(5);
@@ -57,7 +57,7 @@ struct HttpConfig {
   bool generate_request_id = true;
   bool preserve_external_request_id = false;
   bool always_set_request_id_in_response = false;
-  std::vector<std::string> upgrades;                 // lower case words allowed for all routes
+  std::vector<std::string> upgrades;  // lower case words allowed for all routes
   std::string via;
   bool normalize_path = false;
   bool merge_slashes = false;
@@ -65,8 +65,8 @@ struct HttpConfig {
   bool strip_any_port = false, strip_matching_port = false;
   bool stream_error_on_invalid_message = false;
   bool proxy_100_continue = false;
-  bool suppress_envoy_headers = false;               // the router's: no x-envoy-* is added
-  bool inbound = false;                              // listener's traffic direction, for statistics
+  bool suppress_envoy_headers = false;  // the router's: no x-envoy-* is added
+  bool inbound = false;                 // listener's traffic direction, for statistics
 };
 
 // envoy.filters.network.tcp_proxy
@@ -76,10 +76,10 @@ struct TcpProxyConfig {
     std::string cluster;
     uint32_t weight = 1;
   };
-  std::vector<Target> targets;                       // at least one
+  std::vector<Target> targets;  // at least one
   uint32_t weight_total = 1;
-  std::vector<HashPolicy> hash;                      // source IP only
-  Duration idle_timeout = minutes(60);               // 0: none
+  std::vector<HashPolicy> hash;         // source IP only
+  Duration idle_timeout = minutes(60);  // 0: none
   std::optional<Duration> connection_duration_max;
   uint32_t connect_attempts_max = 1;
   std::vector<std::shared_ptr<const AccessLog>> access_logs;
@@ -89,9 +89,9 @@ struct TcpProxyConfig {
 struct FilterChainMatch {
   std::optional<uint16_t> destination_port;
   std::vector<net::Cidr> prefix_ranges;
-  std::vector<std::string> server_names;             // exact or "*.suffix"
-  std::string transport_protocol;                    // "", "raw_buffer", "tls"
-  std::vector<std::string> application_protocols;    // "http/1.0", "http/1.1", "h2c", ALPN
+  std::vector<std::string> server_names;           // exact or "*.suffix"
+  std::string transport_protocol;                  // "", "raw_buffer", "tls"
+  std::vector<std::string> application_protocols;  // "http/1.0", "http/1.1", "h2c", ALPN
   std::vector<net::Cidr> direct_source_ranges, source_ranges;
   std::vector<uint16_t> source_ports;
   bool source_local_only = false, source_external_only = false;
@@ -113,13 +113,13 @@ struct ListenerConfig {
   net::Address address;
   std::vector<net::Address> additional_addresses;
   bool bind_to_port = true;
-  bool use_original_dst = false;     // hand the connection to the listener of its original destination
+  bool use_original_dst = false;  // hand the connection to the listener of its original destination
   bool original_dst_filter = false;  // take the original destination from SO_ORIGINAL_DST
   bool http_inspector = false;       // sniff HTTP/1 and HTTP/2
   bool tls_inspector = false;        // sniff TLS and its SNI
   // Ports for which a sniffer is off (filter_disabled destination_port_range).
   std::vector<std::pair<uint16_t, uint16_t>> http_inspector_off, tls_inspector_off;  // [from, to)
-  Duration sniff_timeout = seconds(15);       // 0: wait for ever
+  Duration sniff_timeout = seconds(15);  // 0: wait for ever
   bool continue_on_sniff_timeout = false;
   bool transparent = false;
   bool reuse_port = true;

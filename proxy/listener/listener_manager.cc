@@ -103,10 +103,9 @@ void WorkerListeners::PlaceSockets(std::vector<BindFailure>* failures) {
       if (old != before.end() && old->second.options.transparent == config.transparent) {
         socket.listener = std::move(old->second.listener);
       } else {
-        auto made = net::Listen(worker_.loop, address, socket.options,
-                                [this, address](int fd, const net::Address& remote) {
-                                  OnAccept(address, fd, remote);
-                                });
+        auto made = net::Listen(
+            worker_.loop, address, socket.options,
+            [this, address](int fd, const net::Address& remote) { OnAccept(address, fd, remote); });
         if (!made.ok()) {
           failed = true;
           if (failures != nullptr) failures->push_back({name, made.status()});
@@ -252,8 +251,8 @@ void WorkerListeners::Dispatch(ActiveListener& listener, int fd, const net::Addr
   listener.stats()->downstream_pre_cx_active.Inc();
   // The listener may have changed, or be gone, when the client has spoken: it is looked up again.
   auto done = [this, name = config.name, stats = listener.stats(), destination](
-                  std::unique_ptr<net::Connection> ready, const SniffResult& result, bool end_of_stream,
-                  PendingConnection::Outcome outcome) {
+                  std::unique_ptr<net::Connection> ready, const SniffResult& result,
+                  bool end_of_stream, PendingConnection::Outcome outcome) {
     stats->downstream_pre_cx_active.Dec();
     if (ready == nullptr) return;
     const auto found = listeners_.find(name);
@@ -286,8 +285,7 @@ void WorkerListeners::Match(ActiveListener& listener, std::unique_ptr<net::Conne
   chain->Take(std::move(accepted));
 }
 
-void WorkerListeners::Refuse(ActiveListener& listener,
-                             std::unique_ptr<net::Connection> connection,
+void WorkerListeners::Refuse(ActiveListener& listener, std::unique_ptr<net::Connection> connection,
                              const net::Address& destination) {
   listener.stats()->no_filter_chain_match.Inc();
   StreamInfo info;

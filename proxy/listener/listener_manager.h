@@ -4,7 +4,8 @@
 //          -> filter-chain match -> HttpConnection or TcpProxy
 //
 // Loop-owned. Apply puts a snapshot's listeners in place at once: an address that stays keeps its
-// socket, so no connection is refused or lost; connections of chains that changed or went are drained.
+// socket, so no connection is refused or lost; connections of chains that changed or went are
+// drained.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,8 @@ namespace meltemi::proxy {
 struct Snapshot;
 
 struct ListenersOptions {
-  // Downstream connections of this worker, all listeners together; 0: no limit. What comes on top is
-  // closed and counted (downstream_global_cx_overflow).
+  // Downstream connections of this worker, all listeners together; 0: no limit. What comes on top
+  // is closed and counted (downstream_global_cx_overflow).
   uint32_t connections_max = 0;
   // How long the connections of a chain that is gone may go on.
   Duration drain_time = seconds(45);
@@ -47,8 +48,8 @@ class WorkerListeners {
   WorkerListeners(WorkerContext& worker, const ListenersOptions& options);
   ~WorkerListeners();
 
-  // Makes `snapshot` the worker's. The listeners that could not be bound are named; the others are in
-  // place, and the failed ones are tried again until they work or a later snapshot lacks them.
+  // Makes `snapshot` the worker's. The listeners that could not be bound are named; the others are
+  // in place, and the failed ones are tried again until they work or a later snapshot lacks them.
   struct BindFailure {
     std::string listener;
     absl::Status status;  // names the address and the cause

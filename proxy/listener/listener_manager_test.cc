@@ -93,7 +93,8 @@ TEST_F(ListenersTest, RoutesByNameFollowTheSnapshot) {
 }
 
 TEST_F(ListenersTest, AddressThatIsTakenIsReportedAndTriedAgain) {
-  auto other = net::Listen(*t_.loop, net::Address::Loopback4(0), {}, [](int fd, auto&) { close(fd); });
+  auto other =
+      net::Listen(*t_.loop, net::Address::Loopback4(0), {}, [](int fd, auto&) { close(fd); });
   ASSERT_TRUE(other.ok());
   auto listener = To("l", "one");
   listener->address = (*other)->address();
@@ -330,7 +331,8 @@ TEST_F(TcpTest, ResetPassesOn) {
   Start();
   RawClient client(*t_.loop, t_.At("l"));
   client.Send("x");
-  ASSERT_TRUE(t_.Until([&] { return !server_.accepted.empty() && server_.accepted[0]->size == 1; }));
+  ASSERT_TRUE(
+      t_.Until([&] { return !server_.accepted.empty() && server_.accepted[0]->size == 1; }));
   server_.accepted[0]->connection().Abort();
   ASSERT_TRUE(t_.Until([&] { return client.closed || client.ended; }));
   Log();

@@ -18,14 +18,14 @@ class PendingConnection final : public DownstreamConnection, private net::Connec
  public:
   struct Options {
     bool http = false, tls = false;
-    Duration timeout{0};             // 0: none
+    Duration timeout{0};  // 0: none
     bool continue_on_timeout = false;
   };
   enum class Outcome : uint8_t { kSniffed, kTimedOut, kClosed };
   // Called once, with the connection unless the client has gone.
-  using Done = absl::AnyInvocable<void(std::unique_ptr<net::Connection> connection,
-                                       const SniffResult& result, bool end_of_stream,
-                                       Outcome outcome)>;
+  using Done =
+      absl::AnyInvocable<void(std::unique_ptr<net::Connection> connection,
+                              const SniffResult& result, bool end_of_stream, Outcome outcome)>;
 
   PendingConnection(ConnectionSet& set, Loop& loop, const Options& options,
                     std::unique_ptr<net::Connection> connection, Done done);

@@ -1,5 +1,5 @@
-// A whole worker in one process on one real loop: real sockets on loopback, real clusters and pools,
-// origins that the test scripts, clients of both protocols. Configure, start, send, expect.
+// A whole worker in one process on one real loop: real sockets on loopback, real clusters and
+// pools, origins that the test scripts, clients of both protocols. Configure, start, send, expect.
 #pragma once
 
 #include <functional>
@@ -30,8 +30,7 @@
 namespace meltemi::proxy {
 
 // Runs the loop until `done`; false when it did not come true in time.
-inline bool RunUntil(Loop& loop, const std::function<bool()>& done,
-                     Duration limit = seconds(20)) {
+inline bool RunUntil(Loop& loop, const std::function<bool()>& done, Duration limit = seconds(20)) {
   const SystemClock clock;
   const MonotonicTime deadline = clock.Now() + limit;
   while (!done()) {
@@ -300,11 +299,12 @@ class RawClient final : public net::ConnectionHandler {
 class RawServer {
  public:
   explicit RawServer(Loop& loop) : loop_(loop) {
-    listener_ = *net::Listen(loop, net::Address::Loopback4(0), {}, [this](int fd, const net::Address& from) {
-      accepted.push_back(
-          std::make_unique<RawClient>(loop_, net::NewServerConnection(loop_, fd, from, {})));
-      if (on_accept) on_accept(*accepted.back());
-    });
+    listener_ = *net::Listen(
+        loop, net::Address::Loopback4(0), {}, [this](int fd, const net::Address& from) {
+          accepted.push_back(
+              std::make_unique<RawClient>(loop_, net::NewServerConnection(loop_, fd, from, {})));
+          if (on_accept) on_accept(*accepted.back());
+        });
   }
   ~RawServer() { loop_.DeferDelete(std::move(listener_)); }
   uint16_t port() const { return listener_->address().port(); }

@@ -1,5 +1,5 @@
-// Recognises what a client speaks from its first bytes: HTTP/1, HTTP/2 with prior knowledge, TLS with
-// its server name and ALPN. Sans-IO: the caller peeks, nothing is consumed.
+// Recognises what a client speaks from its first bytes: HTTP/1, HTTP/2 with prior knowledge, TLS
+// with its server name and ALPN. Sans-IO: the caller peeks, nothing is consumed.
 #pragma once
 
 #include <cstdint>

@@ -92,8 +92,8 @@ TEST(SnifferTest, ClientHelloGivesNameAndProtocols) {
 
 TEST(SnifferTest, ClientHelloMayBeCutIntoRecords) {
   const std::string hello = ClientHello("a.b", {});
-  const std::string bytes = Record(hello.substr(0, 3)) + Record(hello.substr(3, 40)) +
-                            Record(hello.substr(43));
+  const std::string bytes =
+      Record(hello.substr(0, 3)) + Record(hello.substr(3, 40)) + Record(hello.substr(43));
   Sniffer sniffer(false, true);
   EXPECT_EQ(DecidedAfter(sniffer, bytes), bytes.size());
   EXPECT_EQ(sniffer.result().server_name, "a.b");

@@ -21,15 +21,15 @@ class FakeAttempt;
 
 // What is known of an attempt; outlives it.
 struct AttemptRecord {
-  FakeAttempt* attempt = nullptr;     // null once it is deleted
+  FakeAttempt* attempt = nullptr;  // null once it is deleted
   AttemptEvents* events = nullptr;
-  http::HeaderMapPtr headers;         // as they were when it started
+  http::HeaderMapPtr headers;  // as they were when it started
   bool headers_end_stream = false;
   bool is_retry = false, tunnel = false, high_priority = false, auto_authority = false;
   BalanceContext balance;
   std::vector<const Host*> tried;
   std::string body;
-  bool ended = false;                 // the request is complete
+  bool ended = false;  // the request is complete
   http::HeaderMapPtr trailers;
   bool paused = false;
   int pauses = 0;

@@ -185,8 +185,7 @@ void Exchange::OnAttemptHeaders(http::HeaderMapPtr headers, bool end_stream) {
   info_.upstream_first_rx = worker_.loop.Now();
   if (end_stream) info_.upstream_last_rx = info_.upstream_first_rx;
   if (retry_->enabled() || retry_->retries_done() > 0) {
-    const RetryVerdict verdict =
-        retry_->OnResponseHeaders(*headers, [this] { return TryRetry(); });
+    const RetryVerdict verdict = retry_->OnResponseHeaders(*headers, [this] { return TryRetry(); });
     if (Retry(verdict)) return;
   }
   state_ = State::kAnswering;
@@ -220,7 +219,8 @@ void Exchange::OnAttemptTrailers(http::HeaderMapPtr trailers) {
   events_.OnUpstreamTrailers(std::move(trailers));
 }
 
-// A tunnel's other direction may go on; otherwise the stream decides what becomes of an unfinished request.
+// A tunnel's other direction may go on; otherwise the stream decides what becomes of an unfinished
+// request.
 void Exchange::AnswerEnded() {
   StopTimers();
   if (request_ended_) attempt_live_ = false;

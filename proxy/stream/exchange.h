@@ -2,7 +2,8 @@
 //
 // Loop-owned, part of a Stream and recycled with it.
 //
-//            Start                     bad answer, failure, per-try time-out; the policy allows more
+//            Start                     bad answer, failure, per-try time-out; the policy allows
+// more
 //   kIdle ----------> kTrying ---------------------------------------------------> kBackOff
 //                      |    ^                                                          |
 //                      |    +----------------------------------------------------------+ timer
@@ -11,8 +12,8 @@
 //                   kAnswering ------------------------------------------------> kOver
 //                                       its end
 //
-// Nothing is told to the stream from within a call that the stream makes, except by Start when there is
-// no cluster (it says so by its result).
+// Nothing is told to the stream from within a call that the stream makes, except by Start when
+// there is no cluster (it says so by its result).
 #pragma once
 
 #include <cstdint>
@@ -49,17 +50,18 @@ class ExchangeEvents {
 };
 
 struct ExchangeOptions {
-  absl::string_view cluster;                  // name; lives as long as the exchange
-  http::HeaderMap* request = nullptr;         // lives as long as the exchange; the attempt count is set in it
-  bool end_stream = false;                    // no body follows
+  absl::string_view cluster;  // name; lives as long as the exchange
+  http::HeaderMap* request =
+      nullptr;              // lives as long as the exchange; the attempt count is set in it
+  bool end_stream = false;  // no body follows
   bool tunnel = false;
-  bool convert_upgrade = false;               // an HTTP/1.1 or HTTP/2 upgrade: write it as the cluster wants
+  bool convert_upgrade = false;  // an HTTP/1.1 or HTTP/2 upgrade: write it as the cluster wants
   bool auto_authority = false;
   bool high_priority = false;
-  bool count_attempts_in_request = false;     // x-envoy-attempt-count
-  const RetryPolicy* retry = nullptr;         // lives as long as the exchange
+  bool count_attempts_in_request = false;  // x-envoy-attempt-count
+  const RetryPolicy* retry = nullptr;      // lives as long as the exchange
   ForwardTimeouts timeouts;
-  size_t replay_bytes_max = 0;                // of the body, kept for retries
+  size_t replay_bytes_max = 0;  // of the body, kept for retries
   BalanceContext balance;
 };
 
@@ -126,12 +128,12 @@ class Exchange final : public AttemptEvents {
   std::optional<RetryState> retry_;
   std::unique_ptr<Attempt> attempt_;
   std::shared_ptr<const ClusterConfig> cluster_config_;  // what info_.cluster points to
-  bool attempt_live_ = false;        // more may be said by and to attempt_
-  bool sent_ = false;                // OnAttemptSent came for this attempt
+  bool attempt_live_ = false;                            // more may be said by and to attempt_
+  bool sent_ = false;                                    // OnAttemptSent came for this attempt
   bool request_ended_ = false;
   bool reading_paused_ = false;
-  bool blocked_ = false;             // told to the stream
-  bool keeping_ = false;             // the body is kept for retries
+  bool blocked_ = false;  // told to the stream
+  bool keeping_ = false;  // the body is kept for retries
   Buffer kept_;
   http::HeaderMapPtr kept_trailers_;
   uint32_t retry_flags_ = 0;

@@ -49,20 +49,28 @@ std::optional<Duration> ParseGrpcTimeout(absl::string_view text) {
     return std::nullopt;
   }
   switch (text.back()) {
-    case 'H': return std::chrono::hours(amount);
-    case 'M': return minutes(amount);
-    case 'S': return seconds(amount);
-    case 'm': return milliseconds(amount);
-    case 'u': return microseconds(amount);
-    case 'n': return Duration(amount);
-    default: return std::nullopt;
+    case 'H':
+      return std::chrono::hours(amount);
+    case 'M':
+      return minutes(amount);
+    case 'S':
+      return seconds(amount);
+    case 'm':
+      return milliseconds(amount);
+    case 'u':
+      return microseconds(amount);
+    case 'n':
+      return Duration(amount);
+    default:
+      return std::nullopt;
   }
 }
 
 ForwardTimeouts DecideTimeouts(const Route& route, bool suppress_envoy_headers,
                                HeaderMap& request) {
   ForwardTimeouts out;
-  out.request = GrpcBounded(route.timeouts, request, route.timeouts.request.value_or(kDefaultTimeout));
+  out.request =
+      GrpcBounded(route.timeouts, request, route.timeouts.request.value_or(kDefaultTimeout));
   if (route.retry != nullptr) {
     out.per_try = route.retry->per_try_timeout;
     out.per_try_idle = route.retry->per_try_idle_timeout;
@@ -99,10 +107,12 @@ void ConvertUpgradeRequest(http::Protocol upstream, Random& random, HeaderMap& r
     request.Set(HeaderId::kUpgrade, request.protocol());
     request.set_protocol_view("");
     // RFC 6455 4.1: HTTP/1.1's handshake has a key of 16 random bytes; RFC 8441's has none.
-    if (request.Get(HeaderId::kUpgrade) == "websocket" && request.Find("sec-websocket-key") == nullptr) {
+    if (request.Get(HeaderId::kUpgrade) == "websocket" &&
+        request.Find("sec-websocket-key") == nullptr) {
       const uint64_t key[2] = {random.Next(), random.Next()};
       std::string encoded;
-      absl::Base64Escape(absl::string_view(reinterpret_cast<const char*>(key), sizeof(key)), &encoded);
+      absl::Base64Escape(absl::string_view(reinterpret_cast<const char*>(key), sizeof(key)),
+                         &encoded);
       request.Add("sec-websocket-key", encoded);
     }
     return;

@@ -17,7 +17,8 @@ enum class PathVerdict : uint8_t {
 };
 
 // Applies the connection manager's rules to `path` (with query): escaped slashes, RFC 3986 6.2.2
-// (percent-encoding, dot segments, also "\" for "/"), several slashes in a row. The query is left alone.
+// (percent-encoding, dot segments, also "\" for "/"), several slashes in a row. The query is left
+// alone.
 PathVerdict NormalizePath(const HttpConfig& config, absl::string_view path, std::string* changed);
 
 // "/a/b?x=1" -> "/a/b", and "x=1".

@@ -8,10 +8,14 @@ namespace {
 std::string Normal(const HttpConfig& config, absl::string_view path) {
   std::string changed;
   switch (NormalizePath(config, path, &changed)) {
-    case PathVerdict::kUnchanged: return std::string(path);
-    case PathVerdict::kChanged: return changed;
-    case PathVerdict::kRejected: return "rejected";
-    case PathVerdict::kRedirect: return "redirect " + changed;
+    case PathVerdict::kUnchanged:
+      return std::string(path);
+    case PathVerdict::kChanged:
+      return changed;
+    case PathVerdict::kRejected:
+      return "rejected";
+    case PathVerdict::kRedirect:
+      return "redirect " + changed;
   }
   return "";
 }

@@ -57,8 +57,8 @@ void RemoveInternalHeaders(HeaderMap& request, bool edge) {
   for (absl::string_view name : kOthers) request.Remove(name);
 }
 
-// The address that stands `hops` places before the end of x-forwarded-for; `*single`: it is the only
-// one. Unset when there is none or it is no address.
+// The address that stands `hops` places before the end of x-forwarded-for; `*single`: it is the
+// only one. Unset when there is none or it is no address.
 net::Address FromForwardedFor(const HeaderMap& request, uint32_t hops, bool* single) {
   *single = false;
   std::string scratch;
@@ -67,8 +67,7 @@ net::Address FromForwardedFor(const HeaderMap& request, uint32_t hops, bool* sin
   if (!present) return {};
   const std::vector<absl::string_view> parts = absl::StrSplit(all, ',');
   if (hops >= parts.size()) return {};
-  const absl::string_view text =
-      absl::StripAsciiWhitespace(parts[parts.size() - 1 - hops]);
+  const absl::string_view text = absl::StripAsciiWhitespace(parts[parts.size() - 1 - hops]);
   auto address = net::Address::FromIp(text, 0);
   if (!address.ok()) {
     address = net::Address::Parse(text);
@@ -160,8 +159,8 @@ void StripPort(const HttpConfig& config, uint16_t local_port, HeaderMap& request
 bool ValidAuthority(absl::string_view authority) {
   for (char c : authority) {
     const unsigned char byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte == 0x7f || c == '/' || c == '?' || c == '#' || c == '\\' ||
-        c == '@' || c == '"' || c == '<' || c == '>') {
+    if (byte <= 0x20 || byte == 0x7f || c == '/' || c == '?' || c == '#' || c == '\\' || c == '@' ||
+        c == '"' || c == '<' || c == '>') {
       return false;
     }
   }
@@ -181,15 +180,14 @@ bool IsInternalAddress(const net::Address& address) {
   sockaddr_in v4;
   std::memcpy(&v4, address.raw(), sizeof(v4));
   const uint32_t ip = ntohl(v4.sin_addr.s_addr);
-  return (ip >> 24) == 10 || (ip >> 16) == ((192u << 8) | 168) ||
-         (ip >> 20) == ((172u << 4) | 1);
+  return (ip >> 24) == 10 || (ip >> 16) == ((192u << 8) | 168) || (ip >> 20) == ((172u << 4) | 1);
 }
 
 void WriteUuid(Random& random, char* to) {
   static constexpr char kHex[] = "0123456789abcdef";
   uint64_t bits[2] = {random.Next(), random.Next()};
-  bits[0] = (bits[0] & ~uint64_t{0xf000}) | 0x4000;                        // version 4
-  bits[1] = (bits[1] & ~(uint64_t{3} << 62)) | (uint64_t{2} << 62);        // variant 10
+  bits[0] = (bits[0] & ~uint64_t{0xf000}) | 0x4000;                  // version 4
+  bits[1] = (bits[1] & ~(uint64_t{3} << 62)) | (uint64_t{2} << 62);  // variant 10
   size_t at = 0;
   for (size_t i = 0; i < 32; ++i) {
     if (i == 8 || i == 12 || i == 16 || i == 20) to[at++] = '-';

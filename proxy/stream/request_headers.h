@@ -1,5 +1,5 @@
-// What the proxy checks and changes in a request's headers before a route is looked for: the rules of
-// Envoy's connection manager. Pure functions; any thread.
+// What the proxy checks and changes in a request's headers before a route is looked for: the rules
+// of Envoy's connection manager. Pure functions; any thread.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ namespace meltemi::proxy {
 struct StreamInfo;
 
 struct RequestFault {
-  int status = 0;                 // 0: the request is well formed
-  absl::string_view details;      // static
-  std::string location;           // with 307
+  int status = 0;             // 0: the request is well formed
+  absl::string_view details;  // static
+  std::string location;       // with 307
 };
 
 // Authority, path and method as RFC 9110/9112/9113 want them; normalises the path in place.
@@ -27,14 +27,14 @@ RequestFault CheckRequest(const HttpConfig& config, http::HeaderMap& request);
 // Scheme, x-forwarded-for and -proto, x-envoy-internal, what only internal callers may ask for,
 // x-request-id, via, Host's port. Sets info.downstream_remote (the client as x-forwarded-for and
 // use_remote_address tell).
-void PrepareRequest(const HttpConfig& config, bool tls, http::HeaderMap& request,
-                    StreamInfo& info, Random& random);
+void PrepareRequest(const HttpConfig& config, bool tls, http::HeaderMap& request, StreamInfo& info,
+                    Random& random);
 
 // RFC 1918 and 4193 ranges and loopback.
 bool IsInternalAddress(const net::Address& address);
 
-// "websocket" for an upgrade (HTTP/1.1 Upgrade, or RFC 8441), "connect" for CONNECT, "" for the rest;
-// lower case.
+// "websocket" for an upgrade (HTTP/1.1 Upgrade, or RFC 8441), "connect" for CONNECT, "" for the
+// rest; lower case.
 std::string UpgradeType(const http::HeaderMap& request);
 
 // A random RFC 9562 UUID, version 4, 36 bytes.

@@ -141,8 +141,8 @@ TEST_F(RequestHeadersTest, UpgradeTypes) {
 }
 
 TEST(InternalAddressTest, Ranges) {
-  for (const char* ip : {"10.1.1.1", "172.16.0.1", "172.31.255.255", "192.168.9.9", "127.0.0.1",
-                         "::1", "fd00::1"}) {
+  for (const char* ip :
+       {"10.1.1.1", "172.16.0.1", "172.31.255.255", "192.168.9.9", "127.0.0.1", "::1", "fd00::1"}) {
     EXPECT_TRUE(IsInternalAddress(*net::Address::FromIp(ip, 1))) << ip;
   }
   for (const char* ip : {"11.1.1.1", "172.32.0.1", "172.15.0.1", "192.169.0.1", "2001:db8::1"}) {

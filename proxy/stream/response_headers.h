@@ -26,7 +26,7 @@ class DateText {
 
 // server, date, via, x-request-id; hop-by-hop leftovers. `config` must outlive the headers.
 // `request` may be null.
-void FinishResponse(const HttpConfig& config, const http::HeaderMap* request, absl::string_view date,
-                    http::HeaderMap& response);
+void FinishResponse(const HttpConfig& config, const http::HeaderMap* request,
+                    absl::string_view date, http::HeaderMap& response);
 
 }  // namespace meltemi::proxy

@@ -9,10 +9,10 @@
 //                                 |               |            ^
 //                                 +---------------+------------+  resets, time-outs
 //
-// kForwarding: the exchange with the cluster is under way (proxy/stream/exchange.h). kResponding: the
-// response's headers have gone downstream. kOver: both directions are done, or the stream was reset;
-// what still comes is ignored. Then the codec forgets its stream, and End() writes the log and counts:
-// exactly once, whatever the way to the end.
+// kForwarding: the exchange with the cluster is under way (proxy/stream/exchange.h). kResponding:
+// the response's headers have gone downstream. kOver: both directions are done, or the stream was
+// reset; what still comes is ignored. Then the codec forgets its stream, and End() writes the log
+// and counts: exactly once, whatever the way to the end.
 //
 // Loop-owned; comes from a StreamPool and goes back to it. Per request it allocates nothing itself.
 //
@@ -151,30 +151,30 @@ class Stream final : public http::StreamReceiver, private ExchangeEvents {
   Exchange exchange_;
   http::HeaderMapPtr request_, response_, response_trailers_;
 
-  RouteTableHold routes_;               // keeps route_ and what it points to alive
+  RouteTableHold routes_;  // keeps route_ and what it points to alive
   const Route* route_ = nullptr;
   const VirtualHost* virtual_host_ = nullptr;
   const WeightedCluster* picked_ = nullptr;
   uint64_t random_ = 0;
-  std::string upgrade_;                 // "websocket", "connect" …; "" for none
+  std::string upgrade_;                   // "websocket", "connect" …; "" for none
   std::vector<std::string> set_cookies_;  // made by the hash policies
 
   std::vector<std::unique_ptr<Filter>> filters_;
   size_t next_filter_ = 0;
-  bool in_filter_ = false;              // a filter's OnRequestHeaders is on the stack
+  bool in_filter_ = false;  // a filter's OnRequestHeaders is on the stack
   std::unique_ptr<LocalReply> filter_reply_;
-  Buffer held_body_;                    // came before the exchange began
+  Buffer held_body_;  // came before the exchange began
   http::HeaderMapPtr held_trailers_;
   std::vector<std::unique_ptr<Mirror>> mirrors_;
 
   bool grpc_ = false;
-  bool request_ended_ = false;          // downstream's direction
+  bool request_ended_ = false;  // downstream's direction
   bool response_started_ = false;
   bool response_ended_ = false;
   bool tunnel_open_ = false;
-  bool downstream_blocked_ = false;     // the client takes no more just now
-  bool ended_ = true;                   // End() has run
-  uint8_t paused_for_ = 0;              // reasons to pause downstream
+  bool downstream_blocked_ = false;  // the client takes no more just now
+  bool ended_ = true;                // End() has run
+  uint8_t paused_for_ = 0;           // reasons to pause downstream
   Duration idle_timeout_{0};
 
   // Made at first use, kept over recycling.

@@ -17,8 +17,8 @@ constexpr absl::string_view kGet = "GET / HTTP/1.1\r\nhost: shop\r\n\r\n";
 struct Script {
   std::string name;
   FilterResult result = FilterResult::kContinue;
-  LocalReply (*answer)() = nullptr;   // with kAnswered
-  bool absent = false;                // nothing to do on this stream
+  LocalReply (*answer)() = nullptr;  // with kAnswered
+  bool absent = false;               // nothing to do on this stream
   FilterStream* stream = nullptr;
   std::vector<std::string>* events = nullptr;
 };
@@ -88,8 +88,8 @@ TEST_F(FilterTest, DownInOrderAndUpInReverse) {
   EXPECT_EQ(t_.attempt().headers->GetJoined("x-seen-by", &scratch, &present), "a,b");
   t_.attempt().Headers(200, true);
   t_.Run();
-  EXPECT_THAT(events_, ElementsAre("request a", "request b", "response b", "response a", "end a",
-                                   "end b"));
+  EXPECT_THAT(events_,
+              ElementsAre("request a", "request b", "response b", "response a", "end a", "end b"));
   EXPECT_THAT(client.Received(), HasSubstr("x-passed: b\r\nx-passed: a\r\n"));
 }
 

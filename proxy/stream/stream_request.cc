@@ -248,13 +248,12 @@ ExchangeOptions Stream::MakeExchange(absl::string_view cluster) {
   options.end_stream = request_ended_ && held_body_.empty() && held_trailers_ == nullptr;
   options.tunnel = !upgrade_.empty();
   options.convert_upgrade = !upgrade_.empty() && upgrade_ != "connect";
-  options.auto_authority = route_->rewrite.auto_authority &&
-                           (picked_ == nullptr || picked_->host_rewrite.empty());
+  options.auto_authority =
+      route_->rewrite.auto_authority && (picked_ == nullptr || picked_->host_rewrite.empty());
   options.high_priority = route_->high_priority;
   options.count_attempts_in_request = virtual_host_->include_attempt_count_request;
   options.retry = route_->retry.get();
-  options.timeouts =
-      DecideTimeouts(*route_, runtime_->config.suppress_envoy_headers, *request_);
+  options.timeouts = DecideTimeouts(*route_, runtime_->config.suppress_envoy_headers, *request_);
   options.replay_bytes_max = route_->retry_shadow_buffer_bytes > 0
                                  ? route_->retry_shadow_buffer_bytes
                                  : runtime_->buffer_bytes_max;
@@ -286,8 +285,8 @@ void Stream::StartMirrors(const BalanceContext& balance, Duration timeout) {
   }
 }
 
-// RFC 9110 10.1.1: the client waits for a word before it sends the body. Said only now, when somebody
-// is there to take it.
+// RFC 9110 10.1.1: the client waits for a word before it sends the body. Said only now, when
+// somebody is there to take it.
 void Stream::ExpectContinue() {
   if (!request_->Has(HeaderId::kExpect) || runtime_->config.proxy_100_continue) return;
   const bool wanted = absl::EqualsIgnoreCase(request_->Get(HeaderId::kExpect), "100-continue");

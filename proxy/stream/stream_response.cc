@@ -140,8 +140,8 @@ void Stream::SendLocal(LocalAnswer answer) {
 
 void Stream::SendDirect() {
   info_.response_code_details = "direct_response";
-  LocalAnswer answer = MakeLocalAnswer(route_->direct.status, -1, route_->direct.body,
-                                       request_.get(), nullptr);
+  LocalAnswer answer =
+      MakeLocalAnswer(route_->direct.status, -1, route_->direct.body, request_.get(), nullptr);
   ApplyResponseChanges(*route_, nullptr, *request_, *answer.headers, info_);
   SendLocal(std::move(answer));
 }

@@ -84,8 +84,9 @@ TEST_F(RetryTest, BodyIsSentAgain) {
 
 TEST_F(RetryTest, TrailersAreSentAgain) {
   TestClient client = t_.Connect();
-  client.Send("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
-              "3\r\nabc\r\n0\r\nx-t: v\r\n\r\n");
+  client.Send(
+      "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+      "3\r\nabc\r\n0\r\nx-t: v\r\n\r\n");
   t_.attempt().Fail(StreamError::kConnectFailure);
   PassBackOff();
   ASSERT_EQ(attempts(), 2u);

@@ -182,8 +182,9 @@ TEST_F(StreamTest, HeadIsAnsweredWithoutBodyByUsToo) {
 
 TEST_F(StreamTest, GrpcRequestGetsGrpcStatus) {
   TestClient client = t_.Connect();
-  client.Send("POST /s/M HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\n"
-              "content-length: 0\r\n\r\n");
+  client.Send(
+      "POST /s/M HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\n"
+      "content-length: 0\r\n\r\n");
   t_.attempt().Fail(StreamError::kConnectFailure, "refused");
   t_.Run();
   const std::string got = client.Received();
@@ -194,8 +195,9 @@ TEST_F(StreamTest, GrpcRequestGetsGrpcStatus) {
 
 TEST_F(StreamTest, GrpcStatusOfTrailersIsLogged) {
   TestClient client = t_.Connect();
-  client.Send("POST /s/M HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\n"
-              "content-length: 0\r\n\r\n");
+  client.Send(
+      "POST /s/M HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\n"
+      "content-length: 0\r\n\r\n");
   t_.attempt().Headers(200, false, {{"content-type", "application/grpc"}});
   t_.attempt().Trailers({{"grpc-status", "5"}});
   t_.Run();

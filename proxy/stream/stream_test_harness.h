@@ -1,5 +1,5 @@
-// Streams in one process without sockets: a client that speaks raw HTTP/1 into an HttpConnection, and
-// clusters that the test plays. Configure, send, expect.
+// Streams in one process without sockets: a client that speaks raw HTTP/1 into an HttpConnection,
+// and clusters that the test plays. Configure, send, expect.
 #pragma once
 
 #include <memory>
@@ -93,8 +93,10 @@ class TestClient {
   }
   // Reads nothing more (false), or again.
   void Accept(bool accepts) {
-    if (accepts) connection_->Accept();
-    else peer_->accepts = false;
+    if (accepts)
+      connection_->Accept();
+    else
+      peer_->accepts = false;
     loop_.RunPending();
   }
   // All that has come since the last call.

@@ -6,7 +6,8 @@ readonly RULES="test/layers/layers.awk"
 number=0
 failed=0
 
-# verdict NAME WANTED EDGE... : the graph of these edges must give WANTED ("clean" or a case's name).
+# verdict NAME WANTED EDGE... : the graph of these edges must give WANTED ("clean" or a case's
+# name).
 verdict() {
   local name="$1" wanted="$2" graph output
   shift 2

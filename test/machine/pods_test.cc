@@ -26,7 +26,10 @@ TEST_F(PodsTest, PodsReachEachOtherByNameAndNothingElse) {
   const auto b = node_->AddPod("b");
   ASSERT_TRUE(a.ok() && b.ok()) << a.status() << b.status();
   node_->SetHost((*b)->ip(), {"b.example"});
-  ASSERT_TRUE((*b)->Start("server", {"python3", "-m", "http.server", "80"}, {}, 1337).ok());
+  ASSERT_TRUE((*b)->Start("server",
+                          {"python3", "-m", "http.server", "80", "--directory", "/usr/share"}, {},
+                          1337)
+                  .ok());
   ASSERT_TRUE(Eventually([&] { return (*b)->Listening(80); }, std::chrono::seconds(20)))
       << (*b)->Log("server");
   const Finished got =

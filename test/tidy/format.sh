@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Is every C++ file as clang-format leaves it? Prints TAP. Other versions than Debian 12's break lines
-# elsewhere, so without clang-format 14 the case is skipped.
+# Is every C++ file as clang-format leaves it? Prints TAP. Other versions than Debian 12's break
+# lines elsewhere, so without clang-format 14 the case is skipped.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."
 echo "1..1"

@@ -40,8 +40,8 @@ constexpr absl::string_view kRawBuffer =
     "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 // Istio's own network filters stand before the terminal one. What they do is built in
 // (proxy/observe/mesh_stats.h); they are known by the names that Istio gives them.
-constexpr std::array<absl::string_view, 3> kBuiltIn = {
-    "istio.metadata_exchange", "istio.stats", "envoy.filters.network.metadata_exchange"};
+constexpr std::array<absl::string_view, 3> kBuiltIn = {"istio.metadata_exchange", "istio.stats",
+                                                       "envoy.filters.network.metadata_exchange"};
 
 absl::Status Error(absl::string_view where, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
@@ -49,10 +49,10 @@ absl::Status Error(absl::string_view where, absl::string_view what) {
 
 absl::StatusOr<net::Address> CompileAddress(const core_v3::Address& config,
                                             const std::string& where) {
-  RETURN_IF_ERROR(CheckSupported(config, where,
-                                 {"socket_address.protocol", "socket_address.address",
-                                  "socket_address.port_value", "socket_address.ipv4_compat",
-                                  "pipe.path"}));
+  RETURN_IF_ERROR(
+      CheckSupported(config, where,
+                     {"socket_address.protocol", "socket_address.address",
+                      "socket_address.port_value", "socket_address.ipv4_compat", "pipe.path"}));
   if (config.has_pipe()) return net::Address::Parse(absl::StrCat("unix:", config.pipe().path()));
   if (!config.has_socket_address()) return Error(where, "no address is set");
   const core_v3::SocketAddress& socket = config.socket_address();
@@ -60,8 +60,7 @@ absl::StatusOr<net::Address> CompileAddress(const core_v3::Address& config,
     return Error(where, "only TCP listeners are supported");
   }
   if (socket.port_value() > 65535) return Error(where, "the port is above 65535");
-  auto address =
-      net::Address::FromIp(socket.address(), static_cast<uint16_t>(socket.port_value()));
+  auto address = net::Address::FromIp(socket.address(), static_cast<uint16_t>(socket.port_value()));
   if (!address.ok()) return Error(where, address.status().message());
   return address;
 }
@@ -122,12 +121,11 @@ absl::Status CompileListenerFilter(const listener_v3::ListenerFilter& filter,
 
 // ---- Filter chains ------------------------------------------------------------------------------
 
-absl::Status CompileRanges(
-    const google::protobuf::RepeatedPtrField<core_v3::CidrRange>& ranges, const std::string& where,
-    std::vector<net::Cidr>* out) {
+absl::Status CompileRanges(const google::protobuf::RepeatedPtrField<core_v3::CidrRange>& ranges,
+                           const std::string& where, std::vector<net::Cidr>* out) {
   for (const core_v3::CidrRange& range : ranges) {
-    auto cidr = net::Cidr::Parse(
-        absl::StrCat(range.address_prefix(), "/", range.prefix_len().value()));
+    auto cidr =
+        net::Cidr::Parse(absl::StrCat(range.address_prefix(), "/", range.prefix_len().value()));
     if (!cidr.ok()) return Error(where, cidr.status().message());
     out->push_back(*std::move(cidr));
   }
@@ -148,8 +146,8 @@ absl::Status CompileMatch(const listener_v3::FilterChainMatch& config, const std
     out->destination_port = static_cast<uint16_t>(config.destination_port().value());
   }
   RETURN_IF_ERROR(CompileRanges(config.prefix_ranges(), where, &out->prefix_ranges));
-  RETURN_IF_ERROR(CompileRanges(config.direct_source_prefix_ranges(), where,
-                                &out->direct_source_ranges));
+  RETURN_IF_ERROR(
+      CompileRanges(config.direct_source_prefix_ranges(), where, &out->direct_source_ranges));
   RETURN_IF_ERROR(CompileRanges(config.source_prefix_ranges(), where, &out->source_ranges));
   for (uint32_t port : config.source_ports()) {
     out->source_ports.push_back(static_cast<uint16_t>(port));
@@ -189,8 +187,7 @@ absl::Status CompileNetworkFilter(const listener_v3::Filter& filter, const std::
   }
   if (!last) return Error(where, absl::StrCat("'", filter.name(), "' must be the last filter"));
   if (type == kHttpManager) {
-    ASSIGN_OR_RETURN(out->http,
-                     CompileHttpManager(filter.typed_config(), where, inbound, context));
+    ASSIGN_OR_RETURN(out->http, CompileHttpManager(filter.typed_config(), where, inbound, context));
   } else {
     ASSIGN_OR_RETURN(out->tcp, CompileTcpProxy(filter.typed_config(), where, inbound, context));
   }
@@ -202,7 +199,8 @@ absl::Status CheckTransportSocket(const listener_v3::FilterChain& config,
   if (!config.has_transport_socket()) return absl::OkStatus();
   const core_v3::TransportSocket& socket = config.transport_socket();
   const std::string type = AnyTypeName(socket.typed_config());
-  if (type == kRawBuffer || (type.empty() && socket.name() == "envoy.transport_sockets.raw_buffer")) {
+  if (type == kRawBuffer ||
+      (type.empty() && socket.name() == "envoy.transport_sockets.raw_buffer")) {
     return absl::OkStatus();
   }
   return Error(where, absl::StrCat("field 'transport_socket': '", socket.name(),
@@ -212,10 +210,10 @@ absl::Status CheckTransportSocket(const listener_v3::FilterChain& config,
 absl::StatusOr<FilterChain> CompileChain(const listener_v3::FilterChain& config,
                                          const std::string& where, bool inbound,
                                          const CompileContext& context) {
-  RETURN_IF_ERROR(CheckSupported(
-      config, where,
-      {"filter_chain_match", "filters", "metadata.**", "transport_socket.**",
-       "transport_socket_connect_timeout", "name", "use_proxy_proto.value"}));
+  RETURN_IF_ERROR(
+      CheckSupported(config, where,
+                     {"filter_chain_match", "filters", "metadata.**", "transport_socket.**",
+                      "transport_socket_connect_timeout", "name", "use_proxy_proto.value"}));
   if (config.use_proxy_proto().value()) return Error(where, "'use_proxy_proto' is not supported");
   RETURN_IF_ERROR(CheckTransportSocket(config, where));
   FilterChain out;
@@ -227,8 +225,8 @@ absl::StatusOr<FilterChain> CompileChain(const listener_v3::FilterChain& config,
                      CompileDuration(config.transport_socket_connect_timeout(), where));
   }
   for (int i = 0; i < config.filters_size(); ++i) {
-    RETURN_IF_ERROR(CompileNetworkFilter(config.filters(i), where,
-                                         i + 1 == config.filters_size(), inbound, context, &out));
+    RETURN_IF_ERROR(CompileNetworkFilter(config.filters(i), where, i + 1 == config.filters_size(),
+                                         inbound, context, &out));
   }
   if (out.http == nullptr && out.tcp == nullptr) {
     return Error(where, "an HTTP connection manager or a TCP proxy is wanted as the last filter");
@@ -249,8 +247,8 @@ absl::Status CompileChains(const listener_v3::Listener& config, const std::strin
     ASSIGN_OR_RETURN(FilterChain compiled, CompileChain(chain, here, out->inbound, context));
     for (const FilterChain& other : out->filter_chains) {
       if (SameMatch(other.match, compiled.match)) {
-        return Error(here, absl::StrCat("'filter_chain_match' is the same as that of '",
-                                        other.name, "'"));
+        return Error(
+            here, absl::StrCat("'filter_chain_match' is the same as that of '", other.name, "'"));
       }
     }
     out->filter_chains.push_back(std::move(compiled));
@@ -260,10 +258,9 @@ absl::Status CompileChains(const listener_v3::Listener& config, const std::strin
       RETURN_IF_ERROR(CheckSupported(config.default_filter_chain().filter_chain_match(),
                                      absl::StrCat(where, ": default_filter_chain"), {}));
     }
-    ASSIGN_OR_RETURN(out->default_chain,
-                     CompileChain(config.default_filter_chain(),
-                                  absl::StrCat(where, ": default_filter_chain"), out->inbound,
-                                  context));
+    ASSIGN_OR_RETURN(out->default_chain, CompileChain(config.default_filter_chain(),
+                                                      absl::StrCat(where, ": default_filter_chain"),
+                                                      out->inbound, context));
   }
   if (out->filter_chains.empty() && !out->default_chain.has_value()) {
     return Error(where, "no filter chain is set");
@@ -288,7 +285,8 @@ absl::Status CompileSniffing(const listener_v3::Listener& config, const std::str
 
 absl::Status CompileSocket(const listener_v3::Listener& config, const std::string& where,
                            ListenerConfig* out) {
-  ASSIGN_OR_RETURN(out->address, CompileAddress(config.address(), absl::StrCat(where, ": address")));
+  ASSIGN_OR_RETURN(out->address,
+                   CompileAddress(config.address(), absl::StrCat(where, ": address")));
   for (int i = 0; i < config.additional_addresses_size(); ++i) {
     const std::string here = absl::StrCat(where, ": additional_addresses[", i, "]");
     RETURN_IF_ERROR(CheckSupported(config.additional_addresses(i), here, {"address"}));
@@ -320,17 +318,31 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> CompileListener(
                  "field 'api_listener' is for clients that speak xDS themselves (gRPC); this proxy "
                  "needs a listener with an address and filter chains");
   }
-  RETURN_IF_ERROR(CheckSupported(
-      config, where,
-      {"name", "address", "additional_addresses", "stat_prefix", "filter_chains",
-       "use_original_dst.value", "default_filter_chain",
-       "per_connection_buffer_limit_bytes.value", "metadata.**", "deprecated_v1.bind_to_port.**",
-       "drain_type", "listener_filters", "listener_filters_timeout",
-       "continue_on_listener_filters_timeout", "transparent.value", "traffic_direction",
-       "connection_balance_config.exact_balance.**", "reuse_port", "enable_reuse_port.value",
-       "access_log", "tcp_backlog_size.value",
-       "max_connections_to_accept_per_socket_event.**", "bind_to_port.value",
-       "bypass_overload_manager"}));
+  RETURN_IF_ERROR(CheckSupported(config, where,
+                                 {"name",
+                                  "address",
+                                  "additional_addresses",
+                                  "stat_prefix",
+                                  "filter_chains",
+                                  "use_original_dst.value",
+                                  "default_filter_chain",
+                                  "per_connection_buffer_limit_bytes.value",
+                                  "metadata.**",
+                                  "deprecated_v1.bind_to_port.**",
+                                  "drain_type",
+                                  "listener_filters",
+                                  "listener_filters_timeout",
+                                  "continue_on_listener_filters_timeout",
+                                  "transparent.value",
+                                  "traffic_direction",
+                                  "connection_balance_config.exact_balance.**",
+                                  "reuse_port",
+                                  "enable_reuse_port.value",
+                                  "access_log",
+                                  "tcp_backlog_size.value",
+                                  "max_connections_to_accept_per_socket_event.**",
+                                  "bind_to_port.value",
+                                  "bypass_overload_manager"}));
   auto out = std::make_shared<ListenerConfig>();
   out->name = config.name();
   if (out->name.empty()) return Error(where, "'name' is not set");

@@ -15,8 +15,8 @@ namespace meltemi::proxy {
 
 struct CompileContext;
 
-// Error (INVALID_ARGUMENT): names the listener, the filter chain and the field, and says what is not
-// supported or wrong. A field that would change meaning is never ignored.
+// Error (INVALID_ARGUMENT): names the listener, the filter chain and the field, and says what is
+// not supported or wrong. A field that would change meaning is never ignored.
 absl::StatusOr<std::shared_ptr<const ListenerConfig>> CompileListener(
     const envoy::config::listener::v3::Listener& config, const CompileContext& context);
 

@@ -36,20 +36,18 @@ void LinkTypes() {
 // "@X@" in a text stands for these.
 std::string Expand(const std::string& text) {
   return absl::StrReplaceAll(
-      text,
-      {{"@ADDRESS@",
-        "address { socket_address { address: '0.0.0.0' port_value: 15001 } }"},
-       {"@TCP@",
-        "filters { name: 'tcp' typed_config { "
-        "[type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy] { "
-        "stat_prefix: 'p' cluster: 'PassthroughCluster' } } }"},
-       {"@HCM@",
-        "[type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
-        "HttpConnectionManager]"},
-       {"@ROUTER@",
-        "http_filters { name: 'envoy.filters.http.router' typed_config { "
-        "[type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {} } }"},
-       {"@L@", "type.googleapis.com/envoy.extensions.filters.listener"}});
+      text, {{"@ADDRESS@", "address { socket_address { address: '0.0.0.0' port_value: 15001 } }"},
+             {"@TCP@",
+              "filters { name: 'tcp' typed_config { "
+              "[type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy] { "
+              "stat_prefix: 'p' cluster: 'PassthroughCluster' } } }"},
+             {"@HCM@",
+              "[type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+              "HttpConnectionManager]"},
+             {"@ROUTER@",
+              "http_filters { name: 'envoy.filters.http.router' typed_config { "
+              "[type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {} } }"},
+             {"@L@", "type.googleapis.com/envoy.extensions.filters.listener"}});
 }
 
 absl::StatusOr<std::shared_ptr<const ListenerConfig>> Compile(const std::string& text) {
@@ -71,7 +69,10 @@ TEST(CompileListenerTest, IstiosVirtualOutbound) {
     filter_chains {
       filter_chain_match { destination_port { value: 15001 } }
       name: 'virtualOutbound-blackhole'
-      filters { name: 'istio.stats' typed_config { type_url: 'type.googleapis.com/udpa.type.v1.TypedStruct' } }
+      filters {
+        name: 'istio.stats'
+        typed_config { type_url: 'type.googleapis.com/udpa.type.v1.TypedStruct' }
+      }
       @TCP@ }
     filter_chains { name: 'virtualOutbound-catchall-tcp' @TCP@ }
     use_original_dst { value: true }
@@ -102,7 +103,10 @@ TEST(CompileListenerTest, IstiosOutboundHttp) {
         application_protocols: 'http/1.1' application_protocols: 'h2c' }
       filters { name: 'hcm' typed_config { @HCM@ {
         stat_prefix: 'outbound_0.0.0.0_80'
-        rds { config_source { ads {} initial_fetch_timeout {} resource_api_version: V3 } route_config_name: '80' }
+        rds {
+          config_source { ads {} initial_fetch_timeout {} resource_api_version: V3 }
+          route_config_name: '80'
+        }
         @ROUTER@
         tracing { client_sampling { value: 100 } }
         use_remote_address { value: true }
@@ -147,7 +151,8 @@ TEST(CompileListenerTest, InlineRoutesAndWeights) {
       route_config { name: 'r' virtual_hosts { name: 'v' domains: '*'
         routes { match { prefix: '/' } route { cluster: 'c' } } } } } } } }
     default_filter_chain { filters { name: 'tcp' typed_config {
-      [type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy] { stat_prefix: 'p'
+      [type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy] {
+        stat_prefix: 'p'
         weighted_clusters { clusters { name: 'a' weight: 30 } clusters { name: 'b' weight: 70 } }
         idle_timeout { seconds: 9 } max_connect_attempts { value: 3 }
         hash_policy { source_ip {} } } } } }
@@ -174,7 +179,8 @@ TEST(CompileListenerTest, EqualMessagesHaveEqualFingerprints) {
 
 TEST(CompileListenerTest, WhatIsNotSupportedIsNamed) {
   const std::string ok = "name: 'l' @ADDRESS@ ";
-  EXPECT_THAT(ErrorOf("name: 'l' api_listener {}"), HasSubstr("listener 'l': field 'api_listener'"));
+  EXPECT_THAT(ErrorOf("name: 'l' api_listener {}"),
+              HasSubstr("listener 'l': field 'api_listener'"));
   EXPECT_THAT(ErrorOf(ok), HasSubstr("no filter chain"));
   EXPECT_THAT(ErrorOf(ok + "filter_chains { @TCP@ } tcp_fast_open_queue_length { value: 3 }"),
               HasSubstr("'tcp_fast_open_queue_length' is not supported"));
@@ -199,9 +205,10 @@ TEST(CompileListenerTest, WhatIsNotSupportedIsNamed) {
 
 TEST(CompileListenerTest, WhatTheManagerDoesNotSupportIsNamed) {
   const auto manager = [](const std::string& fields) {
-    return ErrorOf("name: 'l' @ADDRESS@ filter_chains { name: 'f' filters { name: 'hcm' "
-                   "typed_config { @HCM@ { stat_prefix: 'x' @ROUTER@ " +
-                   fields + " } } } }");
+    return ErrorOf(
+        "name: 'l' @ADDRESS@ filter_chains { name: 'f' filters { name: 'hcm' "
+        "typed_config { @HCM@ { stat_prefix: 'x' @ROUTER@ " +
+        fields + " } } } }");
   };
   const std::string rds = "rds { config_source { ads {} } route_config_name: 'r' } ";
   EXPECT_EQ(manager(rds), "no error");

@@ -34,20 +34,20 @@ absl::Status Error(absl::string_view where, absl::string_view what) {
 }
 
 // Sets `target` when the field is there.
-#define SET_DURATION(target, message, field, where)                                              \
-  do {                                                                                           \
-    if ((message).has_##field()) {                                                               \
-      ASSIGN_OR_RETURN(target, CompileDuration((message).field(),                                \
-                                               absl::StrCat(where, ": '" #field "'")));          \
-    }                                                                                            \
+#define SET_DURATION(target, message, field, where)                                                \
+  do {                                                                                             \
+    if ((message).has_##field()) {                                                                 \
+      ASSIGN_OR_RETURN(target,                                                                     \
+                       CompileDuration((message).field(), absl::StrCat(where, ": '" #field "'"))); \
+    }                                                                                              \
   } while (false)
 
 absl::Status CompileCommonOptions(const core_v3::HttpProtocolOptions& options,
                                   const std::string& where, HttpConfig* out) {
-  RETURN_IF_ERROR(CheckSupported(
-      options, where,
-      {"idle_timeout", "max_connection_duration", "max_headers_count.value",
-       "max_stream_duration", "max_requests_per_connection.value"}));
+  RETURN_IF_ERROR(
+      CheckSupported(options, where,
+                     {"idle_timeout", "max_connection_duration", "max_headers_count.value",
+                      "max_stream_duration", "max_requests_per_connection.value"}));
   SET_DURATION(out->idle_timeout, options, idle_timeout, where);
   SET_DURATION(out->connection_duration_max, options, max_connection_duration, where);
   SET_DURATION(out->max_stream_duration, options, max_stream_duration, where);
@@ -77,9 +77,9 @@ absl::Status CompileHttp2(const core_v3::Http2ProtocolOptions& options, const st
                           HttpConfig* out) {
   RETURN_IF_ERROR(CheckSupported(
       options, where,
-      {"hpack_table_size.value", "max_concurrent_streams.value",
-       "initial_stream_window_size.value", "initial_connection_window_size.value",
-       "allow_connect", "max_outbound_frames.**", "max_outbound_control_frames.value",
+      {"hpack_table_size.value", "max_concurrent_streams.value", "initial_stream_window_size.value",
+       "initial_connection_window_size.value", "allow_connect", "max_outbound_frames.**",
+       "max_outbound_control_frames.value",
        "max_consecutive_inbound_frames_with_empty_payload.value",
        "max_inbound_priority_frames_per_stream.**",
        "max_inbound_window_update_frames_per_data_frame_sent.**",
@@ -157,30 +157,48 @@ absl::Status CompileUpgrades(const Hcm& config, const std::string& where, HttpCo
 
 absl::Status CompileEnums(const Hcm& config, const std::string& where, HttpConfig* out) {
   switch (config.codec_type()) {
-    case Hcm::AUTO: out->codec = HttpConfig::Codec::kAuto; break;
-    case Hcm::HTTP1: out->codec = HttpConfig::Codec::kHttp1; break;
-    case Hcm::HTTP2: out->codec = HttpConfig::Codec::kHttp2; break;
+    case Hcm::AUTO:
+      out->codec = HttpConfig::Codec::kAuto;
+      break;
+    case Hcm::HTTP1:
+      out->codec = HttpConfig::Codec::kHttp1;
+      break;
+    case Hcm::HTTP2:
+      out->codec = HttpConfig::Codec::kHttp2;
+      break;
     default:
       return Error(where, absl::StrCat("'codec_type: ", Hcm::CodecType_Name(config.codec_type()),
                                        "' is not supported"));
   }
   switch (config.server_header_transformation()) {
-    case Hcm::OVERWRITE: out->server_header = ServerHeader::kOverwrite; break;
-    case Hcm::APPEND_IF_ABSENT: out->server_header = ServerHeader::kAppendIfAbsent; break;
-    case Hcm::PASS_THROUGH: out->server_header = ServerHeader::kPassThrough; break;
-    default: return Error(where, "'server_header_transformation' has an unknown value");
+    case Hcm::OVERWRITE:
+      out->server_header = ServerHeader::kOverwrite;
+      break;
+    case Hcm::APPEND_IF_ABSENT:
+      out->server_header = ServerHeader::kAppendIfAbsent;
+      break;
+    case Hcm::PASS_THROUGH:
+      out->server_header = ServerHeader::kPassThrough;
+      break;
+    default:
+      return Error(where, "'server_header_transformation' has an unknown value");
   }
   switch (config.path_with_escaped_slashes_action()) {
     case Hcm::IMPLEMENTATION_SPECIFIC_DEFAULT:
-    case Hcm::KEEP_UNCHANGED: out->escaped_slashes = PathEscapedSlashes::kKeep; break;
-    case Hcm::REJECT_REQUEST: out->escaped_slashes = PathEscapedSlashes::kReject; break;
+    case Hcm::KEEP_UNCHANGED:
+      out->escaped_slashes = PathEscapedSlashes::kKeep;
+      break;
+    case Hcm::REJECT_REQUEST:
+      out->escaped_slashes = PathEscapedSlashes::kReject;
+      break;
     case Hcm::UNESCAPE_AND_REDIRECT:
       out->escaped_slashes = PathEscapedSlashes::kUnescapeRedirect;
       break;
     case Hcm::UNESCAPE_AND_FORWARD:
       out->escaped_slashes = PathEscapedSlashes::kUnescapeForward;
       break;
-    default: return Error(where, "'path_with_escaped_slashes_action' has an unknown value");
+    default:
+      return Error(where, "'path_with_escaped_slashes_action' has an unknown value");
   }
   // Without mTLS every other setting comes to SANITIZE: nobody has vouched for the header.
   if (config.forward_client_cert_details() == Hcm::ALWAYS_FORWARD_ONLY) {
@@ -196,7 +214,8 @@ absl::Status CompileRequestId(const Hcm& config, const std::string& where) {
   envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig uuid;
   RETURN_IF_ERROR(UnpackAny(config.request_id_extension().typed_config(), here, &uuid));
   // Both settings concern the sampling of traces, which nobody takes here.
-  return CheckSupported(uuid, here, {"pack_trace_reason.**", "use_request_id_for_trace_sampling.**"});
+  return CheckSupported(uuid, here,
+                        {"pack_trace_reason.**", "use_request_id_for_trace_sampling.**"});
 }
 
 absl::Status CompileInternalAddresses(const Hcm& config, const std::string& where,
@@ -207,8 +226,8 @@ absl::Status CompileInternalAddresses(const Hcm& config, const std::string& wher
                                  {"cidr_ranges.**"}));
   out->internal_ranges.emplace();
   for (const core_v3::CidrRange& range : internal.cidr_ranges()) {
-    auto cidr = net::Cidr::Parse(
-        absl::StrCat(range.address_prefix(), "/", range.prefix_len().value()));
+    auto cidr =
+        net::Cidr::Parse(absl::StrCat(range.address_prefix(), "/", range.prefix_len().value()));
     if (!cidr.ok()) return Error(where, cidr.status().message());
     out->internal_ranges->push_back(*std::move(cidr));
   }
@@ -246,10 +265,9 @@ constexpr absl::string_view kManagerFields[] = {
     "delayed_close_timeout", "access_log", "use_remote_address.value", "xff_num_trusted_hops",
     "skip_xff_append", "via", "generate_request_id.value", "preserve_external_request_id",
     "always_set_request_id_in_response", "forward_client_cert_details", "proxy_100_continue",
-    "upgrade_configs", "normalize_path.value", "merge_slashes",
-    "path_with_escaped_slashes_action", "request_id_extension", "internal_address_config",
-    "strip_matching_host_port", "strip_any_host_port",
-    "stream_error_on_invalid_http_message.value",
+    "upgrade_configs", "normalize_path.value", "merge_slashes", "path_with_escaped_slashes_action",
+    "request_id_extension", "internal_address_config", "strip_matching_host_port",
+    "strip_any_host_port", "stream_error_on_invalid_http_message.value",
     // No traces are taken yet; ids and contexts of callers pass untouched.
     "tracing.**",
     // What it would say of a client's certificate: there are none in clear text.
@@ -304,12 +322,11 @@ absl::StatusOr<std::shared_ptr<const TcpProxyConfig>> CompileTcpProxy(
     const CompileContext& context) {
   tcp_v3::TcpProxy config;
   RETURN_IF_ERROR(UnpackAny(any, where, &config));
-  RETURN_IF_ERROR(CheckSupported(
-      config, where,
-      {"stat_prefix", "cluster", "weighted_clusters.clusters.name",
-       "weighted_clusters.clusters.weight", "idle_timeout", "access_log",
-       "max_connect_attempts.value", "hash_policy.source_ip.**",
-       "max_downstream_connection_duration"}));
+  RETURN_IF_ERROR(CheckSupported(config, where,
+                                 {"stat_prefix", "cluster", "weighted_clusters.clusters.name",
+                                  "weighted_clusters.clusters.weight", "idle_timeout", "access_log",
+                                  "max_connect_attempts.value", "hash_policy.source_ip.**",
+                                  "max_downstream_connection_duration"}));
   auto out = std::make_shared<TcpProxyConfig>();
   out->stat_prefix = config.stat_prefix();
   out->inbound = inbound;

@@ -5,7 +5,8 @@
 //
 //   RETURN_IF_ERROR(CheckSupported(cluster, "cluster 'x'", {"name", "type",
 //   "eds_cluster_config.**",
-//                                                           "common_lb_config.healthy_panic_threshold"}));
+//
+// "common_lb_config.healthy_panic_threshold"}));
 //
 // Only fields that are set count (a proto3 scalar with its default value is not set), and fields
 // that this build of the protos doesn't know (newer servers) are errors too.

