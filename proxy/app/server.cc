@@ -294,6 +294,7 @@ void Server::Quit() {
 void Server::UpdateServerStats() {
   // What follows renders thousands of lines: that is given back, too.
   trim_timer_->Arm(kTrimDelay);
+  clusters_->RefreshStats();
   metrics::Scope& scope = shard_.root();
   const struct mallinfo2 info = mallinfo2();
   scope.GetGauge("envoy_server_live").Set(state_ == ServerState::kLive ? 1 : 0);

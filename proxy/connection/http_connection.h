@@ -90,7 +90,7 @@ class HttpConnection final : public DownstreamConnection, private net::Connectio
 
   ConnectionSet& set_;
   const std::shared_ptr<HttpRuntime> runtime_;
-  const DownstreamPeer peer_;
+  DownstreamPeer peer_;  // constant once constructed
   const std::unique_ptr<net::Connection> connection_;
   absl::AnyInvocable<void()> on_end_;
   CodecSide codec_side_{*this};

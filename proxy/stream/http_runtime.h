@@ -31,6 +31,8 @@ struct DownstreamPeer {
   std::string server_name;     // SNI
   uint64_t connection_id = 0;
   bool tls = false;
+  // What x-forwarded-for gets, written once for all requests of the connection.
+  std::string forwarded_as;
 };
 
 class HttpRuntime {

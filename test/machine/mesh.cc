@@ -113,15 +113,19 @@ absl::StatusOr<Pod*> Mesh::AddPod(const PodSpec& spec) {
 
 std::vector<std::string> Mesh::SidecarCommand(const Pod& pod, const PodSpec& spec) const {
   if (spec.sidecar == PodSpec::Sidecar::kEnvoy) {
-    const std::string path = absl::StrCat(node_->folder(), "/", spec.name, ".envoy.json");
-    WriteFile(path, EnvoyBootstrap({.name = spec.name,
-                                    .ip = pod.ip(),
-                                    .labels = spec.labels,
-                                    .xds_ip = node_->ip(),
-                                    .xds_port = kXdsPort}));
-    return {
-        programs_.envoy,         "-c", path,     "--concurrency", absl::StrCat(spec.concurrency),
-        "--use-dynamic-base-id", "-l", "warning"};
+    // As text: the sidecar's user may not be allowed to read the test's folder.
+    return {programs_.envoy,
+            "--config-yaml",
+            EnvoyBootstrap({.name = spec.name,
+                            .ip = pod.ip(),
+                            .labels = spec.labels,
+                            .xds_ip = node_->ip(),
+                            .xds_port = kXdsPort}),
+            "--concurrency",
+            absl::StrCat(spec.concurrency),
+            "--use-dynamic-base-id",
+            "-l",
+            "warning"};
   }
   std::vector<std::string> argv = {
       programs_.proxy, "sidecar", "--xds-address", absl::StrCat(node_->ip(), ":", kXdsPort),
