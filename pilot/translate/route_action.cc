@@ -119,11 +119,11 @@ void TranslateRewrite(const networking::HTTPRewrite& rewrite, RouteAction* out) 
 void SetTimeouts(const networking::HTTPRoute& route, ProxyKind kind, RouteAction* out) {
   // No time-out is the default, said outright: Envoy's own would be 15 s.
   *out->mutable_timeout() = route.timeout();
-  auto& limits = *out->mutable_max_stream_duration();
   if (kind == ProxyKind::kProxyless) {
-    *limits.mutable_max_stream_duration() = route.timeout();
+    *out->mutable_max_stream_duration()->mutable_max_stream_duration() = route.timeout();
   } else {
-    *limits.mutable_grpc_timeout_header_max() = route.timeout();
+    // Envoy ignores `timeout` where max_stream_duration is set, so the older field it is.
+    *out->mutable_max_grpc_timeout() = route.timeout();
   }
 }
 

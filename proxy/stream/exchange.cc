@@ -315,6 +315,7 @@ void Exchange::Fail(StreamError error, absl::string_view detail) {
 void Exchange::Cancel(StreamError cause) {
   if (state_ == State::kIdle) return;
   CancelAttempt(cause);
+  if (state_ == State::kOver) return;
   state_ = State::kOver;
   StopTimers();
 }
@@ -341,8 +342,7 @@ void Exchange::StopTimers() {
 }
 
 void Exchange::Recycle() {
-  StopTimers();
-  CancelAttempt(StreamError::kNone);
+  Cancel(StreamError::kNone);
   if (attempt_ != nullptr) worker_.loop.DeferDelete(std::move(attempt_));
   info_.upstream_host = nullptr;
   info_.cluster = nullptr;
@@ -353,7 +353,7 @@ void Exchange::Recycle() {
   kept_trailers_.reset();
   sent_ = request_ended_ = reading_paused_ = blocked_ = keeping_ = false;
   retry_flags_ = 0;
-  options_ = ExchangeOptions();
+  options_.request = nullptr;  // Start sets all of it
   state_ = State::kIdle;
 }
 

@@ -122,7 +122,8 @@ bool MayNeedWork(absl::string_view path) {
 }  // namespace
 
 absl::string_view PathWithoutQuery(absl::string_view path) {
-  return path.substr(0, path.find_first_of("?#"));
+  path = path.substr(0, path.find('?'));
+  return path.substr(0, path.find('#'));
 }
 
 absl::string_view QueryOf(absl::string_view path) {

@@ -77,17 +77,17 @@ net::Address FromForwardedFor(const HeaderMap& request, uint32_t hops, bool* sin
   return *address;
 }
 
-void AppendForwardedFor(HeaderMap& request, const net::Address& address) {
-  if (!address.is_ip()) return;
+void AppendForwardedFor(HeaderMap& request, absl::string_view ip) {
+  if (ip.empty()) return;
   const HeaderMap::Entry* entry = request.Find(HeaderId::kXForwardedFor);
   if (entry == nullptr) {
-    request.Add(HeaderId::kXForwardedFor, address.ip());
+    request.Add(HeaderId::kXForwardedFor, ip);
     return;
   }
   std::string scratch;
   bool present = false;
   const absl::string_view all = request.GetJoined("x-forwarded-for", &scratch, &present);
-  const std::string joined = absl::StrCat(all, ",", address.ip());
+  const std::string joined = absl::StrCat(all, ",", ip);
   request.Set(HeaderId::kXForwardedFor, joined);
 }
 
@@ -100,7 +100,8 @@ bool IsInternal(const HttpConfig& config, const net::Address& address) {
 }
 
 // Who the client is, and whether it is one of ours. Envoy's mutateRequestHeaders.
-bool DecideRemote(const HttpConfig& config, bool tls, HeaderMap& request, StreamInfo& info) {
+bool DecideRemote(const HttpConfig& config, bool tls, absl::string_view forwarded_as,
+                  HeaderMap& request, StreamInfo& info) {
   bool single = false;
   net::Address remote;
   const net::Address& direct = info.downstream_direct_remote;
@@ -113,7 +114,7 @@ bool DecideRemote(const HttpConfig& config, bool tls, HeaderMap& request, Stream
     }
     if (!remote.set()) remote = direct;
     if (!config.skip_xff_append) {
-      AppendForwardedFor(request, direct.is_loopback() ? info.downstream_local : direct);
+      AppendForwardedFor(request, forwarded_as);
     }
     if (config.xff_trusted_hops == 0 || !request.Has(HeaderId::kXForwardedProto)) {
       request.Set(HeaderId::kXForwardedProto, proto);
@@ -188,11 +189,15 @@ void WriteUuid(Random& random, char* to) {
   uint64_t bits[2] = {random.Next(), random.Next()};
   bits[0] = (bits[0] & ~uint64_t{0xf000}) | 0x4000;                  // version 4
   bits[1] = (bits[1] & ~(uint64_t{3} << 62)) | (uint64_t{2} << 62);  // variant 10
-  size_t at = 0;
-  for (size_t i = 0; i < 32; ++i) {
-    if (i == 8 || i == 12 || i == 16 || i == 20) to[at++] = '-';
-    to[at++] = kHex[(bits[i / 16] >> (60 - 4 * (i % 16))) & 15];
-  }
+  const auto write = [](uint64_t digits, int count, char* at) {
+    for (int i = count; i-- > 0; digits >>= 4) at[i] = kHex[digits & 15];
+  };
+  write(bits[0] >> 32, 8, to);
+  write(bits[0] >> 16, 4, to + 9);
+  write(bits[0], 4, to + 14);
+  write(bits[1] >> 48, 4, to + 19);
+  write(bits[1], 12, to + 24);
+  to[8] = to[13] = to[18] = to[23] = '-';
 }
 
 std::string UpgradeType(const HeaderMap& request) {
@@ -230,9 +235,9 @@ RequestFault CheckRequest(const HttpConfig& config, HeaderMap& request) {
   return {};
 }
 
-void PrepareRequest(const HttpConfig& config, bool tls, HeaderMap& request, StreamInfo& info,
-                    Random& random) {
-  const bool internal = DecideRemote(config, tls, request, info);
+void PrepareRequest(const HttpConfig& config, bool tls, absl::string_view forwarded_as,
+                    HeaderMap& request, StreamInfo& info, Random& random) {
+  const bool internal = DecideRemote(config, tls, forwarded_as, request, info);
   const bool edge = !internal && config.use_remote_address;
   if (request.scheme().empty()) {
     const absl::string_view proto = request.Get(HeaderId::kXForwardedProto);

@@ -26,9 +26,10 @@ RequestFault CheckRequest(const HttpConfig& config, http::HeaderMap& request);
 
 // Scheme, x-forwarded-for and -proto, x-envoy-internal, what only internal callers may ask for,
 // x-request-id, via, Host's port. Sets info.downstream_remote (the client as x-forwarded-for and
-// use_remote_address tell).
-void PrepareRequest(const HttpConfig& config, bool tls, http::HeaderMap& request, StreamInfo& info,
-                    Random& random);
+// use_remote_address tell). `forwarded_as` is what x-forwarded-for gets: the peer's address, or the
+// listener's for a peer on loopback.
+void PrepareRequest(const HttpConfig& config, bool tls, absl::string_view forwarded_as,
+                    http::HeaderMap& request, StreamInfo& info, Random& random);
 
 // RFC 1918 and 4193 ranges and loopback.
 bool IsInternalAddress(const net::Address& address);

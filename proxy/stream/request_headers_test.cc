@@ -18,7 +18,11 @@ class RequestHeadersTest : public ::testing::Test {
     request_->set_authority("shop:8080");
   }
   static net::Address Ip(const char* ip) { return *net::Address::FromIp(ip, 1234); }
-  void Prepare() { PrepareRequest(config_, false, *request_, info_, random_); }
+  void Prepare() {
+    const net::Address& direct = info_.downstream_direct_remote;
+    const std::string as = (direct.is_loopback() ? info_.downstream_local : direct).ip();
+    PrepareRequest(config_, false, as, *request_, info_, random_);
+  }
   int Check() { return CheckRequest(config_, *request_).status; }
 
   HttpConfig config_;

@@ -24,7 +24,10 @@ void FinishResponse(const HttpConfig& config, const HeaderMap* request, absl::st
                     HeaderMap& response) {
   switch (config.server_header) {
     case ServerHeader::kOverwrite:
-      if (response.Has(HeaderId::kServer)) response.Remove(HeaderId::kServer);
+      if (response.Has(HeaderId::kServer)) {
+        response.Set(HeaderId::kServer, config.server_name);
+        break;
+      }
       [[fallthrough]];
     case ServerHeader::kAppendIfAbsent:
       if (!response.Has(HeaderId::kServer)) {

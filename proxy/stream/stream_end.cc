@@ -1,4 +1,5 @@
 // How a stream ends: time-outs, resets, and its account in logs and statistics.
+#include <memory>
 #include <utility>
 
 #include "proxy/observe/access_log.h"
@@ -163,7 +164,9 @@ void Stream::Recycle() {
   downstream_blocked_ = false;
   paused_for_ = 0;
   peer_ = nullptr;
-  info_ = StreamInfo{};
+  // Built anew in its place: assigning would move some thirty fields for nothing.
+  std::destroy_at(&info_);
+  std::construct_at(&info_);
   runtime_.reset();
   state_ = State::kFree;
 }

@@ -58,7 +58,8 @@ void Stream::OnHeaders(http::HeaderMapPtr headers, bool end_stream) {
   if (end_stream) RequestEnded();
   random_ = worker_.random.Next();
   if (!CheckHeaders()) return;
-  PrepareRequest(runtime_->config, peer_->tls, *request_, info_, worker_.random);
+  PrepareRequest(runtime_->config, peer_->tls, peer_->forwarded_as, *request_, info_,
+                 worker_.random);
   FindRoute();
   if (!CheckUpgrade() || !RedirectToTls()) return;
   worker_.mesh_stats.OnRequestHeaders(*request_, info_, runtime_->config.inbound);
