@@ -35,7 +35,7 @@ class Buffer {
   // Copies `bytes` to the back.
   void Append(absl::string_view bytes);
   // Moves the first `count` bytes (all when larger) of `from` to the back of this. Whole blocks
-  // change hands; small pieces (under 512 bytes that fit) are copied to keep the chain short.
+  // change hands; small pieces (under 4 KiB that fit) are copied to keep the chain short.
   void MoveFrom(Buffer& from, size_t count = SIZE_MAX);
   // Copies all of `from` to the back (mirrors, replays); `from` is unchanged.
   void CopyFrom(const Buffer& from);

@@ -28,8 +28,7 @@ HttpConnection::HttpConnection(ConnectionSet& set, std::shared_ptr<HttpRuntime> 
       opened_(runtime_->worker.loop.Now()) {
   connection_->SetHandler(this);
   const HttpConfig& config = runtime_->config;
-  peer_.forwarded_as =
-      (peer_.direct_remote.is_loopback() ? peer_.local : peer_.direct_remote).ip();
+  peer_.forwarded_as = (peer_.direct_remote.is_loopback() ? peer_.local : peer_.direct_remote).ip();
   if (config.codec == HttpConfig::Codec::kHttp1) MakeCodec(http::Protocol::kHttp11);
   if (config.codec == HttpConfig::Codec::kHttp2) MakeCodec(http::Protocol::kHttp2);
   if (config.connection_duration_max.has_value()) {
