@@ -240,7 +240,9 @@ void EventLoop::Wait(Duration wait_max) {
   const bool busy = !activated_.empty() || !turn_end_.empty() || !deferred_.empty();
   if (busy || wait_max <= Duration::zero()) {
     now_is_stale_ = true;
-    event_base_loop(base_, EVLOOP_NONBLOCK);
+    // ONCE too: alone, NONBLOCK polls again for as long as there are events, and a peer that sends
+    // without a pause would keep the turn from ending.
+    event_base_loop(base_, EVLOOP_NONBLOCK | EVLOOP_ONCE);
   } else {
     MonotonicTime wake = wheel_.NextWake();
     if (wait_max != Duration::max()) wake = std::min(wake, clock_.Now() + wait_max);

@@ -122,6 +122,25 @@ TEST(EventLoop, ActivateRunsTheCallbackAndAWatchMayDestroyItself) {
   close(fds[1]);
 }
 
+TEST(EventLoop, ATurnEndsThoughEventsKeepComing) {
+  SystemClock clock;
+  auto loop = NewEventLoop(clock);
+  int fds[2];
+  ASSERT_EQ(pipe2(fds, O_NONBLOCK), 0);
+  int calls = 0;
+  // Each event brings about the next one at once.
+  auto watch = loop->WatchFd(fds[0], FdTrigger::kEdge, kFdReadable, [&](uint8_t) {
+    ASSERT_LT(++calls, 1000);
+    ASSERT_EQ(write(fds[1], "x", 1), 1);
+  });
+  ASSERT_EQ(write(fds[1], "x", 1), 1);
+  loop->RunOnce(Duration::zero());
+  EXPECT_EQ(calls, 1);
+  watch.reset();
+  close(fds[0]);
+  close(fds[1]);
+}
+
 TEST(EventLoop, SignalsArriveOnTheLoop) {
   SystemClock clock;
   auto loop = NewEventLoop(clock);
