@@ -22,7 +22,8 @@ lacks() {
 # needs NAME FILE REGEX : proves that the check above can see what it looks for.
 needs() {
   number=$((number + 1))
-  if ldd "$2" | grep -qE -- "$3"; then
+  # Not grep -q: it would leave before ldd has finished, which pipefail takes for a failure.
+  if ldd "$2" | grep -E -- "$3" >/dev/null; then
     echo "ok $number - $1"
   else
     echo "not ok $number - $1"
