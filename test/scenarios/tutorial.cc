@@ -138,6 +138,11 @@ std::string Tutorial::ApplyAndSettle(const std::string& name, const std::string&
   return std::string(mesh_->Settle().message());
 }
 
+std::string Tutorial::ApplyWithSubsets(const std::string& file) {
+  const std::string trouble = ApplyAndSettle("flaskapp-dr", manifests_.destination_rule);
+  return trouble + ApplyAndSettle("flaskapp-vs", file);
+}
+
 std::string Tutorial::Counts::Text() const {
   std::string text = absl::StrCat(v1, " v1, ", v2, " v2");
   if (other > 0) absl::StrAppend(&text, ", ", other, " other: \"", sample, "\"");
@@ -207,7 +212,7 @@ std::vector<Row> Tutorial::BlueGreen() {
 }
 
 std::vector<Row> Tutorial::Weights() {
-  const std::string trouble = ApplyAndSettle("flaskapp-vs", manifests_.weights);
+  const std::string trouble = ApplyWithSubsets(manifests_.weights);
   std::vector<Row> rows;
   for (int round = 0; round < 2; ++round) {
     const Counts counts = Ask(1000);
@@ -220,7 +225,7 @@ std::vector<Row> Tutorial::Weights() {
 }
 
 std::vector<Row> Tutorial::Canary() {
-  const std::string trouble = ApplyAndSettle("flaskapp-vs", manifests_.canary);
+  const std::string trouble = ApplyWithSubsets(manifests_.canary);
   const Counts canary = Ask(50, "lab: canary");
   const Counts none = Ask(50);
   const Counts other = Ask(50, "lab: other");
@@ -231,7 +236,7 @@ std::vector<Row> Tutorial::Canary() {
 }
 
 std::vector<Row> Tutorial::Mirror() {
-  const std::string trouble = ApplyAndSettle("flaskapp-vs", manifests_.mirror);
+  const std::string trouble = ApplyWithSubsets(manifests_.mirror);
   const std::string shadow = "-shadow";
   const int before = Lines(*v1_, shadow);
   const Counts canary = Ask(50, "lab: canary");

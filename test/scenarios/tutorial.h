@@ -64,6 +64,9 @@ class Tutorial {
   // Copies a manifest into the watched folder under `name` and waits until the sidecars enforce it.
   std::string ApplyAndSettle(const std::string& name, const std::string& file,
                              const std::string& addition = "");
+  // A VirtualService of flaskapp and the subsets that it needs, so that the demo can run one step
+  // alone.
+  std::string ApplyWithSubsets(const std::string& file);
   // `count` requests for /env/version from the sleep pod, one after the other over one connection.
   Counts Ask(int count, const std::string& header = "");
   int Lines(machine::Pod& pod, const std::string& part) const;
