@@ -7,6 +7,7 @@ extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
   return "race:synchronization_internal::\n"
          "race:grpc_core::\n"
+         "race:grpc::internal::\n"
          "race:^grpc_\n"
          "race:^gpr_\n"
          "race:^upb_\n"

@@ -74,6 +74,19 @@ TEST(JsonWrite, EscapesWhatMustBeEscaped) {
   ASSERT_TRUE(back.ok()) << back.status();
 }
 
+TEST(JsonValue, MembersAreReplacedAddedAndRemoved) {
+  Value value = *Parse(R"({"metadata": {"name": "a"}, "spec": null})");
+  value.Find("metadata")->Set("name", Value::String("b"));
+  value.MutableObject("metadata").Set("uid", Value::String("u"));
+  value.MutableObject("spec").Set("replicas", Value::Int(3));
+  value.MutableObject("status");
+  EXPECT_EQ(value.Find("metadata", "name")->text(), "b");
+  EXPECT_EQ(value.Find("metadata", "labels", "app"), nullptr);
+  EXPECT_TRUE(value.Remove("metadata"));
+  EXPECT_FALSE(value.Remove("metadata"));
+  EXPECT_EQ(ToString(value), R"({"spec":{"replicas":3},"status":{}})");
+}
+
 TEST(JsonWrite, StreamsNestedDocuments) {
   std::string out;
   Writer writer(&out);

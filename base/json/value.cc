@@ -77,6 +77,10 @@ const Value* Value::Find(absl::string_view key) const {
   return nullptr;
 }
 
+Value* Value::Find(absl::string_view key) {
+  return const_cast<Value*>(static_cast<const Value*>(this)->Find(key));
+}
+
 absl::string_view Value::FindString(absl::string_view key) const {
   const Value* value = Find(key);
   return value != nullptr && value->is_string() ? absl::string_view(value->text())
@@ -87,6 +91,27 @@ Value& Value::Add(std::string key, Value value) {
   const int line = value.line();
   members_.push_back(Member{.key = std::move(key), .line = line, .value = std::move(value)});
   return members_.back().value;
+}
+
+Value& Value::Set(absl::string_view key, Value value) {
+  if (Value* member = Find(key)) return *member = std::move(value);
+  return Add(std::string(key), std::move(value));
+}
+
+Value& Value::MutableObject(absl::string_view key) {
+  Value* member = Find(key);
+  if (member == nullptr) return Add(std::string(key), Object());
+  if (member->is_null()) *member = Object();
+  return *member;
+}
+
+bool Value::Remove(absl::string_view key) {
+  for (auto member = members_.begin(); member != members_.end(); ++member) {
+    if (member->key != key) continue;
+    members_.erase(member);
+    return true;
+  }
+  return false;
 }
 
 Value& Value::Append(Value value) {

@@ -52,8 +52,18 @@ class Value {
 
   // The member of an object; null when there is none or this is no object.
   const Value* Find(absl::string_view key) const;
+  Value* Find(absl::string_view key);
+  // The member of a member …: Find("metadata", "labels"). Null as soon as one is missing.
+  template <typename... Keys>
+  const Value* Find(absl::string_view key, absl::string_view next, Keys... rest) const;
   // The text of a string member; empty when absent or not a string.
   absl::string_view FindString(absl::string_view key) const;
+  // Replaces the member or appends it. Precondition: an object.
+  Value& Set(absl::string_view key, Value value);
+  // The member, which becomes an empty object when it is missing or null. Precondition: an object.
+  Value& MutableObject(absl::string_view key);
+  // Whether there was such a member.
+  bool Remove(absl::string_view key);
   // Appends; the caller sees to it that keys stay unique.
   Value& Add(std::string key, Value value);
   Value& Append(Value value);
@@ -84,5 +94,11 @@ struct Member {
 
   bool operator==(const Member& other) const { return key == other.key && value == other.value; }
 };
+
+template <typename... Keys>
+const Value* Value::Find(absl::string_view key, absl::string_view next, Keys... rest) const {
+  const Value* member = Find(key);
+  return member == nullptr ? nullptr : member->Find(next, rest...);
+}
 
 }  // namespace meltemi::json

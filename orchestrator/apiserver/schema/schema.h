@@ -1,0 +1,108 @@
+// The shape of a kind as the API server uses it: one tree, made from our protobuf kinds
+// (from_proto.h) or from the OpenAPI v3 schema of a CustomResourceDefinition (from_openapi.h).
+// Decoding, pruning, defaulting, validation, strategic merge, server-side apply and OpenAPI all
+// walk this tree, so a built-in kind and a custom resource take the same road.
+//
+// Threads: immutable after construction; owned by an Arena that the Catalog keeps alive.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "base/json/value.h"
+
+namespace re2 {
+class RE2;
+}  // namespace re2
+
+namespace meltemi::apiserver {
+
+struct Schema;
+
+struct Property {
+  std::string name;
+  const Schema* schema = nullptr;
+  bool required = false;
+  // Of this use of the schema; the schema's own description is that of its type.
+  std::string description;
+  std::optional<json::Value> default_value;
+};
+
+enum class SchemaType : uint8_t {
+  kAny,  // x-kubernetes-preserve-unknown-fields without a type; RawExtension
+  kObject,
+  kArray,
+  kString,
+  kInteger,
+  kNumber,
+  kBoolean,
+  kIntOrString,
+};
+
+enum class ListType : uint8_t { kAtomic, kSet, kMap };
+
+// strategic merge (x-kubernetes-patch-strategy); both may hold.
+struct PatchStrategy {
+  bool merge = false;
+  bool retain_keys = false;
+  std::string merge_key;  // of lists of objects
+};
+
+// Keywords that only custom resources use: null for built-in kinds.
+struct SchemaKeywords {
+  std::optional<double> minimum, maximum, multiple_of;
+  bool exclusive_minimum = false, exclusive_maximum = false;
+  std::optional<int64_t> min_length, max_length, min_items, max_items, min_properties,
+      max_properties;
+  std::string pattern_text;
+  std::shared_ptr<const re2::RE2> pattern;
+  bool unique_items = false;
+  std::vector<json::Value> enum_values;
+  std::vector<const Schema*> all_of, any_of, one_of;
+  const Schema* not_schema = nullptr;
+};
+
+struct Schema {
+  SchemaType type = SchemaType::kAny;
+  std::string type_name;  // "io.k8s.api.core.v1.PodSpec"; "" for anonymous ones
+  std::string description;
+  std::string format;  // "int32", "int64", "byte", "date-time", "quantity" …
+  bool nullable = false;
+  std::vector<std::string> enum_texts;  // of strings of built-in kinds, for OpenAPI
+
+  // kObject: named properties, or a map of `values`, or (custom resources) both.
+  std::vector<Property> properties;  // in the order of declaration
+  absl::flat_hash_map<std::string, size_t> property_index;
+  const Schema* values = nullptr;
+  bool preserve_unknown = false;   // keep what is not declared
+  bool embedded_resource = false;  // has apiVersion, kind and metadata of its own
+  bool atomic_map = false;         // x-kubernetes-map-type: atomic
+
+  // kArray
+  const Schema* items = nullptr;
+  ListType list_type = ListType::kAtomic;
+  std::vector<std::string> list_map_keys;
+
+  PatchStrategy patch;
+  std::optional<json::Value> default_value;
+  std::unique_ptr<const SchemaKeywords> keywords;
+
+  const Property* Find(absl::string_view name) const;
+};
+
+// Owns schemas, which may refer to each other in circles.
+class SchemaArena {
+ public:
+  Schema& New() { return schemas_.emplace_back(); }
+
+ private:
+  std::deque<Schema> schemas_;
+};
+
+}  // namespace meltemi::apiserver
