@@ -25,10 +25,19 @@ namespace meltemi::apiserver {
 
 struct Schema;
 
+// What an empty value of a member means. Kubernetes' own objects are structs: where JSON leaves a
+// member out and where it is "", 0, false, [] or {}, the struct is the same (empty.h).
+enum class Presence : uint8_t {
+  kGiven,      // kept as it was given: pointers, and everything in custom resources
+  kOmitEmpty,  // an empty value is the same as none, and is left out
+  kAlways,     // an empty value is the same as none, and is written: "", 0, {}, null for a list
+};
+
 struct Property {
   std::string name;
   const Schema* schema = nullptr;
   bool required = false;
+  Presence presence = Presence::kGiven;
   // Of this use of the schema; the schema's own description is that of its type.
   std::string description;
   std::optional<json::Value> default_value;

@@ -1,0 +1,61 @@
+// Schemas of the built-in kinds, made from the protobuf messages in api/kube: fields and their JSON
+// names, our options (api/kube/options.proto), and comments as descriptions. Only descriptors are
+// read: no C++ message class of a kind is linked.
+//
+// Threads: immutable after construction. The schemas are the arena's.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "orchestrator/apiserver/schema/schema.h"
+
+namespace meltemi::apiserver {
+
+// What option (kube.resource) of a kind says: how it is served.
+struct ResourceOption {
+  std::string group, version, kind, plural, singular;
+  bool namespaced = true;
+  std::vector<std::string> short_names, categories;
+  // Sorted. Kinds that are answered and never stored (reviews) have "create" only.
+  std::vector<std::string> verbs;
+  bool stored = true;
+  bool status = false;  // has a status subresource
+  // Empty where there is no scale subresource. Dotted paths: "spec.replicas".
+  std::string scale_spec_path, scale_status_path, scale_selector_path;
+  std::vector<std::string> other_subresources;  // "binding", "eviction", "log" …
+  // apiVersion, kind and metadata are among the properties of both.
+  const Schema* schema = nullptr;
+  const Schema* list_schema = nullptr;  // null for reviews
+};
+
+class KubeSchemas {
+ public:
+  // Builds everything: some ten milliseconds. `arena` outlives this object.
+  explicit KubeSchemas(SchemaArena& arena);
+
+  // By Kubernetes' OpenAPI name: "io.k8s.api.core.v1.PodSpec",
+  // "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta". Null when there is none.
+  const Schema* Find(absl::string_view type_name) const;
+
+  // Every resource of api/kube, by group, version, plural. Views of other kinds' objects (Scale,
+  // Eviction, Binding, TokenRequest …) have schemas but no entry here.
+  const std::vector<ResourceOption>& resources() const { return resources_; }
+  const ResourceOption* FindResource(absl::string_view group, absl::string_view version,
+                                     absl::string_view plural) const;
+
+ private:
+  absl::flat_hash_map<std::string, const Schema*> by_name_;
+  std::vector<ResourceOption> resources_;
+};
+
+// The same from the bytes of any google.protobuf.FileDescriptorSet; for tests.
+struct LoadedSchemas {
+  absl::flat_hash_map<std::string, const Schema*> by_name;
+  std::vector<ResourceOption> resources;
+};
+LoadedSchemas LoadSchemas(absl::string_view descriptor_set, SchemaArena& arena);
+
+}  // namespace meltemi::apiserver
