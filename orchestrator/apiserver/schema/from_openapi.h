@@ -1,0 +1,34 @@
+// The schema of a CustomResourceDefinition's version: checked, and made into a Schema.
+//
+// Threads: functions without state. Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema,
+// .../apis/apiextensions/validation.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json/value.h"
+#include "kube/status/field_error.h"
+#include "orchestrator/apiserver/schema/schema.h"
+
+namespace meltemi::apiserver {
+
+struct OpenApiCheck {
+  // The version has a status subresource, which restricts the keywords at the root.
+  bool status_subresource = false;
+};
+
+// What is wrong with an openAPIV3Schema: not structural, forbidden keywords, values that make no
+// sense, defaults that do not fit. `path` is that of the schema
+// ("spec.versions[0].schema.openAPIV3Schema").
+kube::FieldErrors CheckOpenApi(const json::Value& open_api_v3_schema, const OpenApiCheck& check,
+                               const kube::FieldPath& path);
+
+// Whether rules in x-kubernetes-validations occur somewhere in it.
+bool HasValidationRules(const json::Value& open_api_v3_schema);
+
+// The Schema of objects of a custom kind: apiVersion, kind and metadata are added. Whatever the
+// input, the result is a schema; what CheckOpenApi would refuse is left out.
+const Schema* CompileOpenApi(const json::Value& open_api_v3_schema, SchemaArena& arena);
+
+}  // namespace meltemi::apiserver
