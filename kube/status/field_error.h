@@ -69,6 +69,9 @@ FieldError TooLong(const FieldPath& path, size_t bytes_max);
 FieldError TooMany(const FieldPath& path, size_t count, size_t count_max);
 FieldError TypeInvalid(const FieldPath& path, const json::Value& value, absl::string_view detail);
 
+// In quotes, with the escapes that Go's %q writes: how messages show texts.
+std::string GoQuote(absl::string_view text);
+
 // "[a, b, c]", or the one alone, without repetitions: k8s.io/apimachinery's aggregate.
 std::string JoinErrors(const FieldErrors& errors);
 

@@ -39,6 +39,9 @@ struct Status {
 // The words are those of k8s.io/apimachinery/pkg/api/errors.
 Status NotFound(const GroupResource& resource, absl::string_view name);
 Status AlreadyExists(const GroupResource& resource, absl::string_view name);
+// Every name that was made from generateName is taken.
+Status GenerateNameConflict(const GroupResource& resource, absl::string_view name,
+                            int retry_after_seconds);
 Status Conflict(const GroupResource& resource, absl::string_view name, absl::string_view why);
 // "Operation cannot be fulfilled on …: the object has been modified; please apply your changes to
 // the latest version and try again"
@@ -58,7 +61,8 @@ Status Gone(absl::string_view message);                              // 410, rea
 Status Timeout(absl::string_view message, int retry_after_seconds);  // 504
 Status ServiceUnavailable(absl::string_view message);
 Status InternalError(absl::string_view message);  // "Internal error occurred: …"
-// For what has no own reason; `reason` follows from the code as in Kubernetes.
+// For what has no own reason; `reason` follows from the code as in Kubernetes, and so does the
+// message when `message` is empty.
 Status GenericStatus(int code, absl::string_view message);
 
 // A T, or the Status that says why there is none.
