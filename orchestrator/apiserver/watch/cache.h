@@ -51,7 +51,7 @@ using EventPtr = std::shared_ptr<const CacheEvent>;
 using FieldsOf = std::function<kube::StringPairs(const json::Value& object)>;
 
 struct ListResult {
-  std::vector<ObjectPtr> objects;  // by namespace, then name
+  std::vector<ObjectPtr> objects;  // in the order of their keys (watch/keys.h)
   store::Revision revision = 0;    // of the list
   std::string continue_key;        // "" when complete, else where the next page begins
   int64_t remaining = 0;           // when it is known (no selector), else 0
@@ -74,6 +74,9 @@ class WatchCache {
  public:
   virtual ~WatchCache() = default;
 
+  // Begins to read the store and to follow it, on a thread of its own; once.
+  virtual void Start() = 0;
+
   // Starts to keep a resource. Known before the cache is started, or later (custom resources; then
   // it is filled from the store before this returns). Removing drops its objects from memory.
   virtual void AddResource(const kube::GroupResource& storage, FieldsOf fields_of) = 0;
@@ -91,6 +94,9 @@ class WatchCache {
 
   // Waits until the cache has applied `revision`; false after `timeout`.
   virtual bool WaitFor(store::Revision revision, Duration timeout) = 0;
+  // Waits until the cache has applied every write that was acknowledged before this call. Error:
+  // ServiceUnavailable when the store does not answer, Timeout when the cache lags for too long.
+  virtual kube::Outcome WaitFresh() = 0;
   virtual store::Revision revision() const = 0;
 
   // Calls `observer` for every event of the resource from now on, after calling it with kAdded for

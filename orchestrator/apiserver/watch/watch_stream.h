@@ -22,11 +22,16 @@ struct WatchQuery {
   std::string ns;  // "": all
   kube::LabelSelector labels;
   kube::FieldSelector fields;
-  // 0 with `from_now` false: "any", begins with ADDED for what is there. See Kubernetes' "Semantics
-  // for watch".
+  // Events after this revision; 0: begins with ADDED for everything that the cache holds now. Who
+  // promises more (no resourceVersion: the most recent state; sendInitialEvents: at least a
+  // revision) calls WatchCache::WaitFresh or WaitFor before. See Kubernetes' "Semantics for watch".
   store::Revision from_revision = 0;
-  bool send_initial_events = false;  // then a bookmark with k8s.io/initial-events-end
-  bool bookmarks = false;            // allowWatchBookmarks
+  bool from_now =
+      false;  // with from_revision 0: nothing of what is there (sendInitialEvents=false)
+  // ADDED for everything whatever from_revision says, then a bookmark with the annotation
+  // k8s.io/initial-events-end.
+  bool send_initial_events = false;
+  bool bookmarks = false;  // allowWatchBookmarks
   // How an object is written for this client (version, Table, PartialObjectMetadata); equal keys
   // share the bytes. `encode` appends the object's JSON and is called on the loop's thread.
   std::string encoding_key;
