@@ -2,6 +2,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <system_error>
@@ -96,16 +98,22 @@ void PrintText(const std::vector<Diagnostic>& diagnostics, size_t files, size_t 
               diagnostics.empty() ? "" : "\n", files, objects, errors, diagnostics.size() - errors);
 }
 
-int Run(const Args& args) {
-  if (args.rest().empty()) {
+struct Options {
+  std::string default_namespace = "default";
+  bool recursive = false;
+  std::string output = "text";
+};
+
+int Run(const Options& options, const std::vector<std::string>& paths) {
+  if (paths.empty()) {
     PrintError("analyze what? Name files or folders of manifests, or - for standard input");
     return 2;
   }
   std::vector<std::string> files;
-  for (const std::string& path : args.rest()) {
-    if (!Collect(path, args.Has("recursive"), &files)) return 2;
+  for (const std::string& path : paths) {
+    if (!Collect(path, options.recursive, &files)) return 2;
   }
-  pilot::FileStore store({.default_namespace = args.Get("namespace")}, pilot::Validate);
+  pilot::FileStore store({.default_namespace = options.default_namespace}, pilot::Validate);
   for (const std::string& file : files) {
     std::string text;
     if (!ReadAll(file, &text)) {
@@ -118,7 +126,7 @@ int Run(const Args& args) {
   const std::vector<Diagnostic> between = pilot::Analyze(store.Objects());
   diagnostics.insert(diagnostics.end(), between.begin(), between.end());
   pilot::SortDiagnostics(&diagnostics);
-  if (args.Get("output") == "json") {
+  if (options.output == "json") {
     PrintJson(diagnostics);
   } else {
     PrintText(diagnostics, files.size(), store.Objects().size());
@@ -129,16 +137,18 @@ int Run(const Args& args) {
 }  // namespace
 
 Verb AnalyzeVerb() {
-  return {"analyze",
-          "PATH…",
-          "what is wrong with manifests, before they are applied",
+  return {"analyze", "PATH…", "what is wrong with manifests, before they are applied",
           "Decodes and validates as the control plane does, then looks at the objects together:\n"
           "hosts and subsets that do not exist, rules that shadow each other. Exit code 1 if\n"
           "there is an error; warnings alone give 0.",
-          {{"namespace", 'n', "NAME", "default", "of objects that name none"},
-           {"recursive", 'R', "", "", "folders below folders too"},
-           {"output", 'o', "json|text", "text", "form of the output"}},
-          &Run};
+          [](Flags& flags) -> std::function<int(const std::vector<std::string>&)> {
+            auto options = std::make_shared<Options>();
+            flags.Text("namespace", {"n"}, &options->default_namespace, "NAME",
+                       "of objects that name none");
+            flags.Switch("recursive", {"R"}, &options->recursive, "folders below folders too");
+            flags.Choice("output", {"o"}, &options->output, {"json", "text"}, "form of the output");
+            return [options](const std::vector<std::string>& rest) { return Run(*options, rest); };
+          }};
 }
 
 }  // namespace meltemi::cli

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "base/json/parse.h"
-#include "cli/args.h"
 #include "cli/config_dump.h"
 
 namespace meltemi::cli {
@@ -86,22 +85,6 @@ TEST_F(ConfigDumpTest, Endpoints) {
   const auto endpoints = ResourcesOf(dump_, "eds");
   EXPECT_THAT(EndpointTable(endpoints, {}).ToString(), HasSubstr("10.1.0.1:8080   HEALTHY"));
   EXPECT_TRUE(EndpointTable(endpoints, {.fqdn = "other"}).empty());
-}
-
-TEST(Args, OptionsAndTheRest) {
-  const std::vector<Option> options = {{"output", 'o', "json|table", "table", ""},
-                                       {"deep", 'R', "", "", ""}};
-  const auto args = Args::Parse({"a", "-o", "json", "b", "--deep"}, options);
-  ASSERT_TRUE(args.ok());
-  EXPECT_EQ(args->Get("output"), "json");
-  EXPECT_TRUE(args->Has("deep"));
-  EXPECT_THAT(args->rest(), ElementsAre("a", "b"));
-  EXPECT_EQ(Args::Parse({"--output=x"}, options)->Get("output"), "x");
-  EXPECT_EQ(Args::Parse({}, options)->Get("output"), "table");
-  EXPECT_THAT(std::string(Args::Parse({"--nope"}, options).status().message()),
-              HasSubstr("no option --nope"));
-  EXPECT_THAT(std::string(Args::Parse({"-o"}, options).status().message()),
-              HasSubstr("-o wants json|table"));
 }
 
 }  // namespace

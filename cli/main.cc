@@ -1,12 +1,11 @@
 // meltemi: the user's tool. See README.md.
-#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "cli/args.h"
+#include "base/flags/flags.h"
 #include "cli/verbs.h"
 
 namespace meltemi::cli {
@@ -25,28 +24,24 @@ void PrintHelp() {
   std::printf("  %-14s %s\n\n`meltemi help VERB` says more about a verb.\n", "help", "this text");
 }
 
-void PrintHelp(const Verb& verb) {
-  std::printf("usage: meltemi %s %s [OPTIONS]\n\n%s.\n\n%s\n\n%s", verb.name, verb.arguments,
-              verb.summary, verb.details, OptionsHelp(verb.options).c_str());
-}
-
-bool WantsHelp(const std::vector<std::string>& words) {
-  return std::any_of(words.begin(), words.end(),
-                     [](const std::string& word) { return word == "--help" || word == "-h"; });
+std::string Usage(const Verb& verb) {
+  return absl::StrCat("meltemi ", verb.name, " ", verb.arguments, " [OPTIONS]\n\n", verb.summary,
+                      ".\n\n", verb.details);
 }
 
 int Run(const Verb& verb, const std::vector<std::string>& words) {
-  if (WantsHelp(words)) {
-    PrintHelp(verb);
-    return 0;
-  }
-  const absl::StatusOr<Args> args = Args::Parse(words, verb.options);
-  if (!args.ok()) {
-    PrintError(
-        absl::StrCat(verb.name, ": ", args.status().message(), "; see meltemi help ", verb.name));
+  Flags flags(Usage(verb));
+  const auto run = verb.prepare(flags);
+  std::vector<std::string> rest;
+  if (const absl::Status status = flags.Parse(words, &rest); !status.ok()) {
+    PrintError(absl::StrCat(verb.name, ": ", status.message(), "; see meltemi help ", verb.name));
     return 2;
   }
-  return verb.run(*args);
+  if (flags.help_wanted()) {
+    std::fputs(flags.Help().c_str(), stdout);
+    return 0;
+  }
+  return run(rest);
 }
 
 int Main(std::vector<std::string> words) {
@@ -60,9 +55,7 @@ int Main(std::vector<std::string> words) {
   const std::string wanted = help && !words.empty() ? words[0] : name;
   for (const Verb& verb : AllVerbs()) {
     if (wanted != verb.name) continue;
-    if (!help) return Run(verb, words);
-    PrintHelp(verb);
-    return 0;
+    return Run(verb, help ? std::vector<std::string>{"--help"} : words);
   }
   if (help && words.empty()) {
     PrintHelp();

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cstdio>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,18 +39,26 @@ const Kind* FindKind(const std::string& word) {
   return nullptr;
 }
 
-absl::StatusOr<json::Value> FetchDump(const Args& args, const Kind& kind) {
-  if (args.Has("admin")) {
-    return FetchJson(args.Get("admin"),
+struct Options {
+  std::string pilot = kDefaultPilot;
+  std::string admin;
+  Filter filter;
+  std::string output = "table";
+};
+
+absl::StatusOr<json::Value> FetchDump(const Options& options, const std::vector<std::string>& rest,
+                                      const Kind& kind) {
+  if (!options.admin.empty()) {
+    return FetchJson(options.admin,
                      std::string(kind.xds) == "eds" ? "/config_dump?include_eds" : "/config_dump");
   }
-  if (args.rest().size() < 2) {
+  if (rest.size() < 2) {
     return absl::InvalidArgumentError(absl::StrCat(
         "which proxy? meltemi proxy-config ", kind.word,
         " NAME.NAMESPACE (see meltemi proxy-status), or --admin IP:PORT of the proxy itself"));
   }
-  return FetchJson(args.Get("pilot"), absl::StrCat("/debug/config_dump?type=", kind.xds,
-                                                   "&proxyID=", QueryEscape(args.rest()[1])));
+  return FetchJson(options.pilot, absl::StrCat("/debug/config_dump?type=", kind.xds,
+                                               "&proxyID=", QueryEscape(rest[1])));
 }
 
 void PrintJson(const std::vector<const json::Value*>& resources, const Filter& filter) {
@@ -59,20 +69,20 @@ void PrintJson(const std::vector<const json::Value*>& resources, const Filter& f
   std::printf("%s\n", json::ToString(all, 2).c_str());
 }
 
-int Run(const Args& args) {
-  const Kind* kind = args.rest().empty() ? nullptr : FindKind(args.rest()[0]);
+int Run(const Options& options, const std::vector<std::string>& rest) {
+  const Kind* kind = rest.empty() ? nullptr : FindKind(rest[0]);
   if (kind == nullptr) {
     PrintError("proxy-config what? clusters, listeners, routes or endpoints");
     return 2;
   }
-  const absl::StatusOr<json::Value> dump = FetchDump(args, *kind);
+  const absl::StatusOr<json::Value> dump = FetchDump(options, rest, *kind);
   if (!dump.ok()) {
     PrintError(std::string(dump.status().message()));
     return absl::IsInvalidArgument(dump.status()) ? 2 : 1;
   }
-  const Filter filter{args.Get("fqdn"), args.Get("port"), args.Get("subset"), args.Get("name")};
+  const Filter& filter = options.filter;
   const std::vector<const json::Value*> resources = ResourcesOf(*dump, kind->xds);
-  if (args.Get("output") == "json") {
+  if (options.output == "json") {
     PrintJson(resources, filter);
     return 0;
   }
@@ -88,19 +98,24 @@ int Run(const Args& args) {
 }  // namespace
 
 Verb ProxyConfigVerb() {
-  return {"proxy-config",
-          "clusters|listeners|routes|endpoints PROXY",
-          "what a proxy is configured with",
-          "PROXY is NAME.NAMESPACE as proxy-status shows it; what pilot has for it is shown. With\n"
-          "--admin the proxy itself is asked for what it has in force, meltemi-proxy or Envoy.",
-          {{"pilot", 'p', "IP:PORT", kDefaultPilot, "pilot's debug address"},
-           {"admin", 'a', "IP:PORT", "", "the proxy's admin address: ask it instead of pilot"},
-           {"fqdn", 0, "HOST", "", "only this service"},
-           {"port", 0, "PORT", "", "only this port"},
-           {"subset", 0, "NAME", "", "only this subset (clusters, endpoints)"},
-           {"name", 0, "NAME", "", "only the resource of this name"},
-           {"output", 'o', "json|table", "table", "form of the output"}},
-          &Run};
+  return {
+      "proxy-config", "clusters|listeners|routes|endpoints PROXY",
+      "what a proxy is configured with",
+      "PROXY is NAME.NAMESPACE as proxy-status shows it; what pilot has for it is shown. With\n"
+      "--admin the proxy itself is asked for what it has in force, meltemi-proxy or Envoy.",
+      [](Flags& flags) -> std::function<int(const std::vector<std::string>&)> {
+        auto options = std::make_shared<Options>();
+        Filter& filter = options->filter;
+        flags.Text("pilot", {"p"}, &options->pilot, "IP:PORT", "pilot's debug address");
+        flags.Text("admin", {"a"}, &options->admin, "IP:PORT",
+                   "the proxy's admin address: ask it instead of pilot");
+        flags.Text("fqdn", {}, &filter.fqdn, "HOST", "only this service");
+        flags.Text("port", {}, &filter.port, "PORT", "only this port");
+        flags.Text("subset", {}, &filter.subset, "NAME", "only this subset (clusters, endpoints)");
+        flags.Text("name", {}, &filter.name, "NAME", "only the resource of this name");
+        flags.Choice("output", {"o"}, &options->output, {"json", "table"}, "form of the output");
+        return [options](const std::vector<std::string>& rest) { return Run(*options, rest); };
+      }};
 }
 
 }  // namespace meltemi::cli

@@ -1,9 +1,10 @@
 #include <cstdio>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -86,7 +87,7 @@ std::string Joined(const json::Value& page, const char* key) {
 
 // Asks until every proxy has acknowledged what pilot's files say now. 0: settled; else a message
 // was printed.
-int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max, int64_t proxies_min) {
+int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max, uint32_t proxies_min) {
   const absl::Time end = absl::Now() + wait_max;
   while (true) {
     const absl::StatusOr<json::Value> page = FetchJson(pilot, "/debug/settled");
@@ -113,47 +114,48 @@ int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max, int64_t 
   }
 }
 
-int Run(const Args& args) {
-  if (args.Has("wait")) {
-    absl::Duration wait_max;
-    if (!absl::ParseDuration(args.Get("wait"), &wait_max)) {
-      PrintError(absl::StrCat("--wait: \"", args.Get("wait"), "\" is not a duration such as 10s"));
-      return 2;
-    }
-    int64_t proxies_min = 0;
-    if (!absl::SimpleAtoi(args.Get("proxies"), &proxies_min)) {
-      PrintError(absl::StrCat("--proxies: \"", args.Get("proxies"), "\" is not a number"));
-      return 2;
-    }
-    return WaitUntilSettled(args.Get("pilot"), wait_max, proxies_min);
+struct Options {
+  std::string pilot = kDefaultPilot;
+  Duration wait_max = Duration::zero();
+  uint32_t proxies_min = 0;
+  std::string output = "table";
+};
+
+int Run(const Options& options, const std::vector<std::string>& rest) {
+  if (options.wait_max > Duration::zero()) {
+    return WaitUntilSettled(options.pilot, absl::FromChrono(options.wait_max), options.proxies_min);
   }
-  const absl::StatusOr<json::Value> page = FetchJson(args.Get("pilot"), "/debug/syncz");
+  const absl::StatusOr<json::Value> page = FetchJson(options.pilot, "/debug/syncz");
   if (!page.ok()) {
     PrintError(std::string(page.status().message()));
     return 1;
   }
-  if (args.Get("output") == "json") {
+  if (options.output == "json") {
     std::printf("%s\n", json::ToString(*page, 2).c_str());
     return 0;
   }
-  return Print(*page, args.rest().empty() ? "" : args.rest()[0]);
+  return Print(*page, rest.empty() ? "" : rest[0]);
 }
 
 }  // namespace
 
 Verb ProxyStatusVerb() {
-  return {"proxy-status",
-          "[PROXY]",
-          "which proxies are connected and how far each has come",
-          "Per type of configuration: SYNCED (has acknowledged the newest), STALE (has been sent\n"
-          "something it has not answered yet), REJECTED (refused it; the reason follows the\n"
-          "table), NOT ASKED. Exit code 1 if a proxy has rejected something.",
-          {{"pilot", 'p', "IP:PORT", kDefaultPilot, "pilot's debug address"},
-           {"wait", 'w', "DURATION", "",
-            "print nothing; return once every proxy has acknowledged what pilot's files say now"},
-           {"proxies", 'n', "N", "0", "with --wait: also wait until N proxies are connected"},
-           {"output", 'o', "json|table", "table", "form of the output"}},
-          &Run};
+  return {
+      "proxy-status", "[PROXY]", "which proxies are connected and how far each has come",
+      "Per type of configuration: SYNCED (has acknowledged the newest), STALE (has been sent\n"
+      "something it has not answered yet), REJECTED (refused it; the reason follows the\n"
+      "table), NOT ASKED. Exit code 1 if a proxy has rejected something.",
+      [](Flags& flags) -> std::function<int(const std::vector<std::string>&)> {
+        auto options = std::make_shared<Options>();
+        flags.Text("pilot", {"p"}, &options->pilot, "IP:PORT", "pilot's debug address");
+        flags.Time("wait", {"w"}, &options->wait_max,
+                   "print nothing; return once every proxy has acknowledged what pilot's files "
+                   "say now");
+        flags.Number("proxies", {"n"}, &options->proxies_min, 0, 1'000'000,
+                     "with --wait: also wait until N proxies are connected");
+        flags.Choice("output", {"o"}, &options->output, {"json", "table"}, "form of the output");
+        return [options](const std::vector<std::string>& rest) { return Run(*options, rest); };
+      }};
 }
 
 }  // namespace meltemi::cli

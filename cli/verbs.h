@@ -2,10 +2,11 @@
 // wrong with what was looked at, 2 the call itself was wrong.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
-#include "cli/args.h"
+#include "base/flags/flags.h"
 
 namespace meltemi::cli {
 
@@ -14,8 +15,9 @@ struct Verb {
   const char* arguments;  // "[PATH…]"
   const char* summary;
   const char* details;  // for `help VERB`
-  std::vector<Option> options;
-  int (*run)(const Args& args);
+  // Adds the verb's options to `flags`; their targets belong to the function that is returned,
+  // which does the work once they are parsed, with the arguments that are no options.
+  std::function<int(const std::vector<std::string>& rest)> (*prepare)(Flags& flags);
 };
 
 std::vector<Verb> AllVerbs();

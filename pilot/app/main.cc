@@ -49,8 +49,8 @@ int main(int argc, char** argv) {
     meltemi::pilot::Fail(options.status());
     return 2;
   }
-  if (options->help) {
-    std::fputs(meltemi::pilot::OptionsHelp().c_str(), stdout);
+  if (!options->help.empty()) {
+    std::fputs(options->help.c_str(), stdout);
     return 0;
   }
   if (options->version) {

@@ -20,13 +20,12 @@ struct Options {
   uint32_t debounce_quiet_ms = 10;
   uint32_t debounce_max_ms = 100;
   MeshSettings mesh;
-  bool help = false;
+  std::string help;  // to be printed, when it was asked for
   bool version = false;
 };
 
 // `args` without the program's name. Invalid argument with what is wrong and what is expected.
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args);
-std::string OptionsHelp();
 // The options as JSON, for /debug/mesh.
 std::string OptionsJson(const Options& options);
 

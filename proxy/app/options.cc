@@ -8,8 +8,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/flags/flags.h"
 #include "base/log/log.h"
-#include "proxy/app/flags/flags.h"
 #include "proxy/config/bootstrap/user_agent.h"
 
 namespace meltemi::proxy {

@@ -8,7 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "proxy/app/flags/flags.h"
+#include "base/flags/flags.h"
 
 namespace meltemi::proxy {
 namespace {

@@ -1,4 +1,4 @@
-#include "proxy/app/flags/flags.h"
+#include "base/flags/flags.h"
 
 #include <algorithm>
 #include <utility>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
-namespace meltemi::proxy {
+namespace meltemi {
 namespace {
 
 std::string Dashed(absl::string_view name) {
@@ -110,6 +110,20 @@ void Flags::Time(std::string name, Aliases aliases, Duration* out, std::string h
   flags_.back().default_text = TimeText(*out);
 }
 
+void Flags::Choice(std::string name, Aliases aliases, std::string* out,
+                   std::vector<std::string> choices, std::string help) {
+  const std::string listed = absl::StrJoin(choices, "|");
+  Custom(std::move(name), std::move(aliases), listed, std::move(help),
+         [out, listed, choices = std::move(choices)](const std::string& text) {
+           if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
+             return absl::InvalidArgumentError(absl::StrCat("'", text, "' is none of ", listed));
+           }
+           *out = text;
+           return absl::OkStatus();
+         });
+  flags_.back().default_text = *out;
+}
+
 void Flags::Repeated(std::string name, Aliases aliases, std::vector<std::string>* out,
                      std::string value_name, std::string help) {
   Custom(std::move(name), std::move(aliases), std::move(value_name), std::move(help),
@@ -201,4 +215,4 @@ std::string Flags::Help() const {
   return text;
 }
 
-}  // namespace meltemi::proxy
+}  // namespace meltemi

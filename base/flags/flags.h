@@ -17,7 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
 
-namespace meltemi::proxy {
+namespace meltemi {
 
 class Flags {
  public:
@@ -36,6 +36,9 @@ class Flags {
               std::string help);
   // Seconds ("45"), or a number with ms, s, m or h.
   void Time(std::string name, Aliases aliases, Duration* out, std::string help);
+  // One of `choices` and nothing else.
+  void Choice(std::string name, Aliases aliases, std::string* out, std::vector<std::string> choices,
+              std::string help);
   // May be given several times.
   void Repeated(std::string name, Aliases aliases, std::vector<std::string>* out,
                 std::string value_name, std::string help);
@@ -69,4 +72,4 @@ class Flags {
 
 absl::Status ParseTime(const std::string& text, Duration* out);
 
-}  // namespace meltemi::proxy
+}  // namespace meltemi

@@ -1,8 +1,8 @@
-#include "proxy/app/flags/flags.h"
+#include "base/flags/flags.h"
 
 #include <gtest/gtest.h>
 
-namespace meltemi::proxy {
+namespace meltemi {
 namespace {
 
 class FlagsTest : public testing::Test {
@@ -55,6 +55,17 @@ TEST_F(FlagsTest, ErrorsNameTheOption) {
   EXPECT_NE(Error({"--drain-time", "soon"}).find("no duration"), std::string::npos);
 }
 
+TEST(FlagsChoiceTest, TakesWhatIsListedAlone) {
+  std::string output = "table";
+  std::vector<std::string> rest;
+  Flags flags("show");
+  flags.Choice("output", {"o"}, &output, {"json", "table"}, "form of the output");
+  ASSERT_TRUE(flags.Parse({"a", "-o", "json", "b"}, &rest).ok());
+  EXPECT_EQ(output, "json");
+  EXPECT_EQ(rest, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(flags.Parse({"--output=xml"}).message(), "--output: 'xml' is none of json|table");
+}
+
 TEST_F(FlagsTest, HelpListsEveryOptionWithItsDefault) {
   ASSERT_TRUE(flags_.Parse({"--nonsense", "--help"}).ok());
   EXPECT_TRUE(flags_.help_wanted());
@@ -65,4 +76,4 @@ TEST_F(FlagsTest, HelpListsEveryOptionWithItsDefault) {
 }
 
 }  // namespace
-}  // namespace meltemi::proxy
+}  // namespace meltemi
