@@ -29,7 +29,11 @@ struct WriteContext {
   // "Strict" "Warn" "Ignore": what is done about unknown and duplicate fields.
   std::string field_validation = "Warn";
   MonotonicTime deadline;
-  std::string subresource;            // "", "status", or one of other_subresources
+  std::string subresource;  // "", "status", "scale", or one of other_subresources
+  // managedFields of the new object are set already (server-side apply).
+  bool fields_tracked = false;
+  // Unknown fields are refused as a bad patch is (422) rather than as a bad object (400).
+  bool is_patch = false;
   std::vector<std::string> warnings;  // out
 };
 
@@ -40,7 +44,9 @@ struct Preconditions {
 struct DeleteRequest {
   std::optional<int64_t> grace_period_seconds;
   Preconditions preconditions;
-  std::string propagation;  // "Background" "Foreground" "Orphan" or ""
+  std::string propagation;                // "Background" "Foreground" "Orphan" or ""
+  std::optional<bool> orphan_dependents;  // the older notation of propagation
+  json::Value options = {};               // as it was sent, for admission
 };
 
 // Makes the new object of the current one; may be called again after a conflict. Null: the object
