@@ -4,9 +4,13 @@
 // Threads: stateless; called from any request's thread.
 #pragma once
 
+#include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "base/json/value.h"
 #include "kube/selector/selector.h"
 #include "kube/status/field_error.h"
@@ -54,6 +58,15 @@ class Strategy {
   // What field selectors see beside metadata.name and metadata.namespace: "spec.nodeName" …
   virtual kube::StringPairs SelectableFields(const json::Value& object) const { return {}; }
   virtual std::vector<std::string> SelectableFieldNames() const { return {}; }
+
+  // metadata.generation is 1 at first and grows with each change of what SpecChanged looks at.
+  virtual bool CountsGenerations(const Resource& resource) const { return resource.custom; }
+  // Anything but metadata and status, unless overridden.
+  virtual bool SpecChanged(const json::Value& old_object, const json::Value& object) const;
+  // A request to /status may change labels, annotations and finalizers too (pods, nodes).
+  virtual bool StatusUpdatesMetadata() const { return false; }
+  // The status of a creation is dropped (where there is a subresource for it); nodes keep theirs.
+  virtual bool DropsStatusOnCreate() const { return true; }
 
   virtual bool AllowCreateOnUpdate() const { return false; }
   // An update without resourceVersion is allowed.
