@@ -39,10 +39,20 @@ struct CertificateInfo {
 absl::StatusOr<CertificateInfo> ReadCertificatePem(absl::string_view pem);
 absl::StatusOr<CertificateInfo> ReadCertificateDer(absl::string_view der);
 
+// The public half of a key, as JSON web keys show it.
+struct PublicKey {
+  KeyKind kind = KeyKind::kEcdsaP256;
+  std::string der;                // SubjectPublicKeyInfo
+  std::string modulus, exponent;  // RSA, big-endian without leading zeros
+  std::string x, y;               // P-256, 32 bytes each
+};
+// Of a public key, a private key or a certificate. Error: no PEM, or another kind of key.
+absl::StatusOr<PublicKey> ReadPublicKeyPem(absl::string_view pem);
+
 // For tokens (JWS): RS256 for RSA keys, ES256 (r and s concatenated) for P-256.
 absl::StatusOr<std::string> Sign(absl::string_view private_key_pem, absl::string_view data);
-bool Verify(absl::string_view public_or_private_key_pem, absl::string_view data,
-            absl::string_view signature);
+// `key_pem`: a public key, a private key or a certificate.
+bool Verify(absl::string_view key_pem, absl::string_view data, absl::string_view signature);
 std::string Sha256(absl::string_view data);
 
 }  // namespace meltemi::tls
