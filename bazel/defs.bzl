@@ -5,10 +5,11 @@
     meltemi_cc_test(name, srcs, deps, ...)             a GoogleTest program (gtest_main is added)
     meltemi_cc_benchmark(name, srcs, deps, ...)        a Google Benchmark program, built on demand
     meltemi_proto_library(name, srcs, deps, grpc)      .proto -> C++ messages (and gRPC stubs)
+    meltemi_proto_descriptors(name, srcs, function)    .proto -> their descriptors as bytes
     meltemi_cc_fuzz_test(name, srcs, corpus, deps)     replays the corpus; fuzzes on demand
 """
 
-load("//bazel:proto.bzl", "proto_cpp_sources")
+load("//bazel:proto.bzl", "proto_cpp_sources", "proto_descriptors")
 
 WARNINGS = [
     "-Wall",
@@ -130,6 +131,34 @@ def meltemi_proto_library(
         deps = deps + [include_path, "@protobuf"] + (["@grpc//:grpc++"] if grpc else []),
         visibility = visibility,
         testonly = testonly,
+    )
+
+def meltemi_proto_descriptors(name, srcs, function, deps = [], import_root = "api", **kwargs):
+    """A function that returns the compressed descriptors of .proto files, comments included.
+
+    Args:
+      name: the C++ library to depend on; the header is NAME.h.
+      srcs: .proto files of this package.
+      function: the function's full name, "meltemi::kube::Descriptors".
+      deps: meltemi_proto_library targets whose files are described too.
+      import_root: as for meltemi_proto_library.
+      **kwargs: for the C++ library.
+    """
+    proto_descriptors(
+        name = name + "_sources",
+        srcs = srcs,
+        deps = [_protos_of(dep) for dep in deps],
+        function = function,
+        header = name + ".h",
+        import_root = import_root,
+        source = name + ".cc",
+    )
+    meltemi_cc_library(
+        name = name,
+        srcs = [name + ".cc"],
+        hdrs = [name + ".h"],
+        deps = ["@absl//absl/strings"],
+        **kwargs
     )
 
 def meltemi_cc_fuzz_test(

@@ -80,3 +80,91 @@ proto_include_path = rule(
     implementation = _proto_include_path_impl,
     attrs = {"root": attr.string()},
 )
+
+def _proto_descriptors_impl(ctx):
+    files = depset(
+        ctx.files.srcs,
+        transitive = [dep[ProtoFilesInfo].files for dep in ctx.attr.deps],
+    )
+    descriptors = ctx.actions.declare_file(ctx.label.name + ".binpb")
+    root = ctx.attr.import_root
+    args = ctx.actions.args()
+    args.add_all(["--proto_path=" + root, "--proto_path=/usr/include", "--include_source_info"])
+    args.add(descriptors, format = "--descriptor_set_out=%s")
+    args.add_all([_below(file.path, root) for file in files.to_list()])
+    ctx.actions.run(
+        executable = ctx.file._protoc,
+        arguments = [args],
+        inputs = files,
+        outputs = [descriptors],
+        tools = [ctx.file._protoc],
+        mnemonic = "ProtoDescriptors",
+        progress_message = "Describing protos for %s" % ctx.label,
+    )
+
+    namespace, _, function = ctx.attr.function.rpartition("::")
+    header = ctx.outputs.header
+    ctx.actions.write(header, _DESCRIPTORS_HEADER.format(
+        function = function,
+        label = str(ctx.label),
+        namespace = namespace,
+    ))
+    prologue = _DESCRIPTORS_PROLOGUE.format(header = header.short_path, namespace = namespace)
+    epilogue = _DESCRIPTORS_EPILOGUE.format(function = function, namespace = namespace)
+    ctx.actions.run_shell(
+        command = "set -eo pipefail; {{ printf %s '{}'; gzip -9nc {} | od -An -v -tu1 -w24 | ".format(
+            prologue,
+            descriptors.path,
+        ) + "sed 's/ *\\([0-9]\\+\\)/\\1,/g'; printf %s '{}'; }} >{}".format(
+            epilogue,
+            ctx.outputs.source.path,
+        ),
+        inputs = [descriptors],
+        outputs = [ctx.outputs.source],
+        mnemonic = "EmbedDescriptors",
+    )
+    return []
+
+_DESCRIPTORS_HEADER = """// Generated for {label}.
+#pragma once
+
+#include "absl/strings/string_view.h"
+
+namespace {namespace} {{
+
+// A google.protobuf.FileDescriptorSet with comments, compressed with gzip.
+absl::string_view {function}();
+
+}}  // namespace {namespace}
+"""
+
+_DESCRIPTORS_PROLOGUE = """#include "{header}"
+
+namespace {namespace} {{
+namespace {{
+constexpr unsigned char kBytes[] = {{
+"""
+
+_DESCRIPTORS_EPILOGUE = """}};
+}}  // namespace
+
+absl::string_view {function}() {{
+  return absl::string_view(reinterpret_cast<const char*>(kBytes), sizeof(kBytes));
+}}
+
+}}  // namespace {namespace}
+"""
+
+proto_descriptors = rule(
+    doc = "C++ source with a function that returns the descriptors of .proto files and their deps.",
+    implementation = _proto_descriptors_impl,
+    attrs = {
+        "srcs": attr.label_list(allow_files = [".proto"], mandatory = True),
+        "deps": attr.label_list(providers = [ProtoFilesInfo]),
+        "function": attr.string(mandatory = True),
+        "import_root": attr.string(),
+        "header": attr.output(mandatory = True),
+        "source": attr.output(mandatory = True),
+        "_protoc": attr.label(default = "@protobuf//:bin/protoc", allow_single_file = True),
+    },
+)

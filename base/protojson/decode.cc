@@ -104,12 +104,14 @@ class Decoder {
   void DecodeListValue(const Value& value, Message* message);
   void DecodeValue(const Value& value, Message* message);
   void DecodeIntOrString(const Value& value, Message* message);
+  void DecodeQuantity(const Value& value, Message* message);
   void SetSecondsAndNanos(int64_t seconds, int32_t nanos, Message* message);
 
   const DecodeOptions& options_;
   std::vector<DecodeError>& errors_;
   std::string path_;
   size_t depth_ = 0;
+  size_t partial_depth_ = 0;  // of messages that are partial around the one being decoded
   absl::flat_hash_map<const Descriptor*, std::unique_ptr<FieldIndex>> indexes_;
 };
 
@@ -125,16 +127,20 @@ void Decoder::Expected(const Value& value, absl::string_view what) {
 }
 
 const Decoder::FieldIndex& Decoder::IndexOf(const Descriptor& type) {
-  std::unique_ptr<FieldIndex>& index = indexes_[&type];
-  if (index == nullptr) {
-    index = std::make_unique<FieldIndex>();
-    for (int i = 0; i < type.field_count(); ++i) {
-      const FieldDescriptor* field = type.field(i);
-      index->emplace(field->name(), field);
-      (*index)[field->json_name()] = field;
+  const auto known = indexes_.find(&type);
+  if (known != indexes_.end()) return *known->second;
+  auto index = std::make_unique<FieldIndex>();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor* field = type.field(i);
+    if (IsInlined(*field)) {
+      // Its fields lead to it; DecodeMember goes on from there.
+      for (const auto& [name, unused] : IndexOf(*field->message_type())) (*index)[name] = field;
+      continue;
     }
+    index->emplace(field->name(), field);
+    (*index)[field->json_name()] = field;
   }
-  return *index;
+  return *(indexes_[&type] = std::move(index));
 }
 
 void Decoder::DecodeMessage(const Value& value, Message* message, absl::string_view skipped_key) {
@@ -155,6 +161,7 @@ void Decoder::DecodeMessage(const Value& value, Message* message, absl::string_v
       break;
     case Form::kTimestamp:
     case Form::kKubeTime:
+    case Form::kMicroTime:
       DecodeTime(value, message);
       break;
     case Form::kFieldMask:
@@ -175,6 +182,9 @@ void Decoder::DecodeMessage(const Value& value, Message* message, absl::string_v
     case Form::kIntOrString:
       DecodeIntOrString(value, message);
       break;
+    case Form::kQuantity:
+      DecodeQuantity(value, message);
+      break;
     case Form::kRawJson:
       message->GetReflection()->SetString(message, type.field(0), json::ToString(value));
       break;
@@ -184,11 +194,14 @@ void Decoder::DecodeMessage(const Value& value, Message* message, absl::string_v
 
 void Decoder::DecodeObject(const Value& value, Message* message, absl::string_view skipped_key) {
   if (!value.is_object()) return Expected(value, "an object");
+  const size_t partial = IsPartial(*message->GetDescriptor()) ? 1 : 0;
+  partial_depth_ += partial;
   std::set<const FieldDescriptor*> seen;
   for (const json::Member& member : value.members()) {
     if (!skipped_key.empty() && member.key == skipped_key) continue;
     DecodeMember(member, message, &seen);
   }
+  partial_depth_ -= partial;
 }
 
 void Decoder::DecodeMember(const json::Member& member, Message* message,
@@ -198,6 +211,9 @@ void Decoder::DecodeMember(const json::Member& member, Message* message,
   const auto it = index.find(member.key);
   if (it == index.end()) return UnknownField(member, type);
   const FieldDescriptor* field = it->second;
+  if (IsInlined(*field)) {
+    return DecodeMember(member, message->GetReflection()->MutableMessage(message, field), seen);
+  }
   const Step step(this, absl::StrCat(path_.empty() ? "" : ".", member.key));
   if (!seen->insert(field).second) {
     return FailAt(member.line, absl::StrCat("given twice, as \"", field->name(), "\" and as \"",
@@ -218,7 +234,7 @@ void Decoder::DecodeMember(const json::Member& member, Message* message,
 }
 
 void Decoder::UnknownField(const json::Member& member, const Descriptor& type) {
-  if (IsPartial(type)) return;
+  if (partial_depth_ > 0 || IsPartial(type)) return;
   const Step step(this, absl::StrCat(path_.empty() ? "" : ".", member.key));
   std::vector<absl::string_view> names;
   for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->json_name());
@@ -551,6 +567,12 @@ void Decoder::DecodeIntOrString(const Value& value, Message* message) {
   reflection->SetInt64(message, type.FindFieldByNumber(1), is_string ? 1 : 0);
   if (is_string) return DecodeString(value, type.FindFieldByNumber(3), message);
   DecodeScalar(value, type.FindFieldByNumber(2), message);
+}
+
+// As it was written: nobody here reckons with it.
+void Decoder::DecodeQuantity(const Value& value, Message* message) {
+  if (!value.is_string() && !value.is_number()) return Expected(value, "a quantity");
+  message->GetReflection()->SetString(message, message->GetDescriptor()->field(0), value.text());
 }
 
 bool StartsLikeJson(absl::string_view text) {

@@ -89,6 +89,7 @@ void Encoder::WriteMessage(const Message& message) {
       return;
     case Form::kTimestamp:
     case Form::kKubeTime:
+    case Form::kMicroTime:
       return WriteTime(message, type);
     case Form::kFieldMask:
       return WriteFieldMask(message);
@@ -109,6 +110,9 @@ void Encoder::WriteMessage(const Message& message) {
       return WriteValue(message, type.field(0), kSingle);
     case Form::kIntOrString:
       return WriteIntOrString(message);
+    case Form::kQuantity:
+      out_.String(StringOf(message, 1));
+      return;
     case Form::kRawJson: {
       const std::string text = StringOf(message, 1);
       out_.Raw(text.empty() ? "null" : text);
@@ -120,7 +124,13 @@ void Encoder::WriteMessage(const Message& message) {
 void Encoder::WriteFields(const Message& message) {
   std::vector<const FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) WriteField(message, field);
+  for (const FieldDescriptor* field : fields) {
+    if (IsInlined(*field)) {
+      WriteFields(message.GetReflection()->GetMessage(message, field));
+    } else {
+      WriteField(message, field);
+    }
+  }
 }
 
 void Encoder::WriteField(const Message& message, const FieldDescriptor* field) {
@@ -254,10 +264,12 @@ void Encoder::WriteValueMessage(const Message& value) {
 void Encoder::WriteTime(const Message& message, const Descriptor& type) {
   const absl::Time time =
       absl::FromUnixSeconds(Int64Of(message, 1)) + absl::Nanoseconds(Int32Of(message, 2));
-  // Kubernetes' metav1.Time has whole seconds.
-  const bool whole = FormOf(type) == Form::kKubeTime;
-  out_.String(absl::FormatTime(whole ? "%Y-%m-%dT%H:%M:%SZ" : "%Y-%m-%dT%H:%M:%E*SZ", time,
-                               absl::UTCTimeZone()));
+  // Kubernetes' metav1.Time has whole seconds, MicroTime six digits.
+  const Form form = FormOf(type);
+  const char* format = form == Form::kKubeTime    ? "%Y-%m-%dT%H:%M:%SZ"
+                       : form == Form::kMicroTime ? "%Y-%m-%dT%H:%M:%E6SZ"
+                                                  : "%Y-%m-%dT%H:%M:%E*SZ";
+  out_.String(absl::FormatTime(format, time, absl::UTCTimeZone()));
 }
 
 void Encoder::WriteFieldMask(const Message& mask) {

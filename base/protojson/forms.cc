@@ -9,6 +9,8 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::DescriptorPool;
 using google::protobuf::FieldDescriptor;
+using google::protobuf::FieldOptions;
+using google::protobuf::Message;
 using google::protobuf::MessageOptions;
 
 // Looked up by name: base/ may not depend on api/, which defines the options. Null in a program
@@ -26,6 +28,8 @@ Form KubeForm(const Descriptor& type) {
   const std::string& form = options.GetReflection()->GetEnum(options, option)->name();
   if (form == "INT_OR_STRING") return Form::kIntOrString;
   if (form == "RFC3339_TIME") return Form::kKubeTime;
+  if (form == "MICRO_TIME") return Form::kMicroTime;
+  if (form == "QUANTITY") return Form::kQuantity;
   if (form == "RAW_JSON") return Form::kRawJson;
   return Form::kObject;
 }
@@ -59,6 +63,15 @@ bool IsPartial(const Descriptor& type) {
   static const FieldDescriptor* const option = KubeOption("meltemi.kube.partial");
   const MessageOptions& options = type.options();
   return option != nullptr && options.GetReflection()->GetBool(options, option);
+}
+
+bool IsInlined(const FieldDescriptor& field) {
+  static const FieldDescriptor* const option = KubeOption("meltemi.kube.field");
+  const FieldOptions& options = field.options();
+  if (option == nullptr || !options.GetReflection()->HasField(options, option)) return false;
+  const Message& rule = options.GetReflection()->GetMessage(options, option);
+  const FieldDescriptor* inlined = rule.GetDescriptor()->FindFieldByName("inlined");
+  return inlined != nullptr && rule.GetReflection()->GetBool(rule, inlined);
 }
 
 }  // namespace meltemi::protojson

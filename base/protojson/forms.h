@@ -17,12 +17,17 @@ enum class Form {
   kWrapper,      // google.protobuf.*Value with one field "value"
   kIntOrString,  // Kubernetes
   kKubeTime,     // Kubernetes
+  kMicroTime,    // Kubernetes
+  kQuantity,     // Kubernetes
   kRawJson,      // Kubernetes
 };
 
 Form FormOf(const google::protobuf::Descriptor& type);
 
-// Whether fields that the message lacks are passed over (api/kube/options.proto).
+// Whether fields that the message, or one in it, lacks are passed over (api/kube/options.proto).
 bool IsPartial(const google::protobuf::Descriptor& type);
+
+// Whether the fields of the message stand in the JSON object of the message around it.
+bool IsInlined(const google::protobuf::FieldDescriptor& field);
 
 }  // namespace meltemi::protojson

@@ -6,7 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "kube/core/v1/core.pb.h"
+#include "kube/core/v1/pod.pb.h"
+#include "kube/core/v1/service.pb.h"
 #include "kube/discovery/v1/discovery.pb.h"
 #include "networking/v1/service_entry.pb.h"
 #include "pilot/model/decode.h"

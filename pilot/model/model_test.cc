@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "kube/core/v1/core.pb.h"
+#include "kube/core/v1/pod.pb.h"
 #include "networking/v1/service_entry.pb.h"
 #include "networking/v1/virtual_service.pb.h"
 #include "networking/v1/workload_entry.pb.h"

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "kube/core/v1/core.pb.h"
+#include "kube/core/v1/service.pb.h"
 #include "networking/v1/destination_rule.pb.h"
 #include "networking/v1/gateway.pb.h"
 #include "networking/v1/sidecar.pb.h"

@@ -5,7 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "kube/core/v1/core.pb.h"
+#include "kube/core/v1/service.pb.h"
 #include "kube/discovery/v1/discovery.pb.h"
 #include "pilot/ingest/names.h"
 #include "pilot/validate/grammar.h"

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "kube/core/v1/core.pb.h"
+#include "kube/core/v1/service.pb.h"
 #include "networking/v1/destination_rule.pb.h"
 #include "networking/v1/service_entry.pb.h"
 #include "networking/v1/sidecar.pb.h"

@@ -1,6 +1,6 @@
 #include "pilot/validate/validate.h"
 
-#include "kube/core/v1/core.pb.h"
+#include "kube/core/v1/service.pb.h"
 #include "kube/discovery/v1/discovery.pb.h"
 #include "networking/v1/destination_rule.pb.h"
 #include "networking/v1/gateway.pb.h"

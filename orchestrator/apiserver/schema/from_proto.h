@@ -2,6 +2,10 @@
 // names, our options (api/kube/options.proto), and comments as descriptions. Only descriptors are
 // read: no C++ message class of a kind is linked.
 //
+// Times, quantities and the like have their type_name as well as a format: MicroTime and Time are
+// both "date-time". Raw JSON (RawExtension, JSON, FieldsV1) and JSON schemas that may be something
+// else (JSONSchemaPropsOrBool …) are kAny with preserve_unknown.
+//
 // Threads: immutable after construction. The schemas are the arena's.
 #pragma once
 
@@ -11,6 +15,10 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "orchestrator/apiserver/schema/schema.h"
+
+namespace google::protobuf {
+class FileDescriptorSet;
+}  // namespace google::protobuf
 
 namespace meltemi::apiserver {
 
@@ -23,7 +31,8 @@ struct ResourceOption {
   std::vector<std::string> verbs;
   bool stored = true;
   bool status = false;  // has a status subresource
-  // Empty where there is no scale subresource. Dotted paths: "spec.replicas".
+  // Empty where there is no scale subresource. Dotted paths: "spec.replicas". The selector is a
+  // LabelSelector (of ReplicationControllers: a map), not its text.
   std::string scale_spec_path, scale_status_path, scale_selector_path;
   std::vector<std::string> other_subresources;  // "binding", "eviction", "log" …
   // apiVersion, kind and metadata are among the properties of both.
@@ -51,11 +60,11 @@ class KubeSchemas {
   std::vector<ResourceOption> resources_;
 };
 
-// The same from the bytes of any google.protobuf.FileDescriptorSet; for tests.
+// The same of any descriptors, for tests.
 struct LoadedSchemas {
   absl::flat_hash_map<std::string, const Schema*> by_name;
   std::vector<ResourceOption> resources;
 };
-LoadedSchemas LoadSchemas(absl::string_view descriptor_set, SchemaArena& arena);
+LoadedSchemas LoadSchemas(const google::protobuf::FileDescriptorSet& files, SchemaArena& arena);
 
 }  // namespace meltemi::apiserver
