@@ -26,6 +26,8 @@ struct SqliteOptions {
   // Recent events kept for watches, which read older ones from the file.
   size_t recent_events_bytes_max = 16 * 1024 * 1024;
   int readers = 4;
+  // For another process that has the file open to go away: one that was killed a moment ago.
+  Duration lock_wait = seconds(2);
   bool sync = true;  // false: a power failure may lose what was acknowledged (tests, benchmarks)
 };
 
