@@ -96,8 +96,4 @@ absl::StatusOr<Bootstrap> SidecarBootstrap(const SidecarOptions& options);
 // Who this proxy is, from node.id and Istio's node metadata.
 std::shared_ptr<const Workload> WorkloadOf(const envoy::config::core::v3::Node& node);
 
-// The first address that is neither loopback nor link-local; IPv4 before IPv6. "" when there is
-// none.
-std::string LocalIp();
-
 }  // namespace meltemi::proxy

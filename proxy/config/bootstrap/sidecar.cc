@@ -1,6 +1,3 @@
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <map>
@@ -10,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/net/interfaces.h"
 #include "base/protojson/decode.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "google/protobuf/struct.pb.h"
@@ -84,7 +82,7 @@ struct Resolved {
 
 absl::StatusOr<Resolved> Resolve(const SidecarOptions& options) {
   Resolved r;
-  r.ip = options.ip.empty() ? LocalIp() : options.ip;
+  r.ip = options.ip.empty() ? net::FirstGlobalIp() : options.ip;
   if (r.ip.empty()) {
     return absl::InvalidArgumentError("this machine has no address besides loopback: give --ip");
   }
@@ -149,25 +147,6 @@ void FillDynamic(const SidecarOptions& options, bootstrap_v3::Bootstrap* proto) 
 }
 
 }  // namespace
-
-std::string LocalIp() {
-  ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return "";
-  std::string v4, v6;
-  for (ifaddrs* it = list; it != nullptr; it = it->ifa_next) {
-    if (it->ifa_addr == nullptr || (it->ifa_flags & IFF_LOOPBACK) != 0) continue;
-    const int family = it->ifa_addr->sa_family;
-    if (family == AF_INET && v4.empty()) {
-      v4 = net::Address::FromSockaddr(it->ifa_addr, sizeof(sockaddr_in)).ip();
-      if (absl::StartsWith(v4, "169.254.")) v4.clear();
-    } else if (family == AF_INET6 && v6.empty()) {
-      v6 = net::Address::FromSockaddr(it->ifa_addr, sizeof(sockaddr_in6)).ip();
-      if (absl::StartsWith(v6, "fe80:")) v6.clear();
-    }
-  }
-  freeifaddrs(list);
-  return v4.empty() ? v6 : v4;
-}
 
 void SetUserAgent(core_v3::Node* node) {
   node->set_user_agent_name(std::string(kUserAgent));
