@@ -11,8 +11,6 @@ extern "C" const char* __tsan_default_suppressions() {
          "race:^grpc_\n"
          "race:^gpr_\n"
          "race:^upb_\n"
-         "race:^fd_orphan\n"
-         "race:^tcp_do_read\n"
          "mutex:grpc_core::\n"
          "deadlock:grpc_core::\n";
 }
