@@ -66,6 +66,17 @@ TEST(JsonParse, IsBounded) {
   EXPECT_THAT(ErrorOf("[1,2,3]", {.size_bytes_max = 3}), HasSubstr("more than 3"));
 }
 
+TEST(JsonParse, RepeatedKeysCanBeReportedInstead) {
+  std::vector<std::string> duplicates;
+  const auto value = ParseKeepingLast(
+      R"({"a": 1, "spec": {"x": 1, "ports": [{}, {"n": 1, "n": 2, "n": 3}], "x": 2}, "a": {"b": 4}})",
+      {}, &duplicates);
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(ToString(*value), R"({"a":{"b":4},"spec":{"x":2,"ports":[{},{"n":3}]}})");
+  EXPECT_EQ(duplicates, (std::vector<std::string>{"spec.ports[1].n", "spec.x", "a"}));
+  EXPECT_FALSE(Parse(R"({"a": 1, "a": 2})").ok());
+}
+
 TEST(JsonWrite, EscapesWhatMustBeEscaped) {
   std::string out;
   AppendEscaped("a\"b\\c\n\t\x01\x7f é \xff\xc0\x80 <&>", &out);

@@ -44,8 +44,10 @@ class LineStream {
 
 class TreeBuilder : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeBuilder> {
  public:
-  TreeBuilder(const LineStream& stream, const ParseLimits& limits)
-      : stream_(stream), limits_(limits) {}
+  // duplicates: null where a repeated key is an error.
+  TreeBuilder(const LineStream& stream, const ParseLimits& limits,
+              std::vector<std::string>* duplicates)
+      : stream_(stream), limits_(limits), duplicates_(duplicates) {}
 
   bool Null() { return Place(Value()); }
   bool Bool(bool value) { return Place(Value::Bool(value)); }
@@ -60,9 +62,12 @@ class TreeBuilder : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeB
     Frame& frame = stack_.back();
     frame.key.assign(text, size);
     frame.key_line = stream_.line();
-    if (!frame.keys.insert(frame.key).second) {
+    if (frame.keys.insert(frame.key).second) return true;
+    if (duplicates_ == nullptr) {
       return Fail(absl::StrCat("the key \"", frame.key, "\" occurs twice in one object"));
     }
+    frame.repeated = true;
+    NoteDuplicate();
     return true;
   }
   bool EndObject(rapidjson::SizeType) { return Close(); }
@@ -77,8 +82,26 @@ class TreeBuilder : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeB
     Value value;
     std::string key;
     int key_line = 0;
+    bool repeated = false;  // `key` has been there before
     std::unordered_set<std::string> keys;
   };
+
+  static constexpr size_t kDuplicatesMax = 100;
+
+  void NoteDuplicate() {
+    if (duplicates_->size() >= kDuplicatesMax) return;
+    std::string path;
+    for (const Frame& frame : stack_) {
+      if (frame.value.is_array()) {
+        absl::StrAppend(&path, "[", frame.value.items().size(), "]");
+      } else {
+        absl::StrAppend(&path, path.empty() ? "" : ".", frame.key);
+      }
+    }
+    const bool known =
+        std::find(duplicates_->begin(), duplicates_->end(), path) != duplicates_->end();
+    if (!known) duplicates_->push_back(std::move(path));
+  }
 
   bool Fail(std::string error) {
     error_ = std::move(error);
@@ -122,12 +145,18 @@ class TreeBuilder : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, TreeB
       frame.value.Append(std::move(value));
       return;
     }
+    if (frame.repeated) {
+      frame.repeated = false;
+      frame.value.Set(frame.key, std::move(value));
+      return;
+    }
     frame.value.members().push_back(
         Member{.key = std::move(frame.key), .line = frame.key_line, .value = std::move(value)});
   }
 
   const LineStream& stream_;
   const ParseLimits limits_;
+  std::vector<std::string>* const duplicates_;
   std::vector<Frame> stack_;
   size_t values_ = 0;
   std::string error_;
@@ -143,15 +172,14 @@ std::string Position(absl::string_view text, size_t offset) {
                       column);
 }
 
-}  // namespace
-
-absl::StatusOr<Value> Parse(absl::string_view text, const ParseLimits& limits) {
+absl::StatusOr<Value> ParseDocument(absl::string_view text, const ParseLimits& limits,
+                                    std::vector<std::string>* duplicates) {
   if (text.size() > limits.size_bytes_max) {
     return absl::InvalidArgumentError(absl::StrCat("the document has ", text.size(),
                                                    " bytes: more than ", limits.size_bytes_max));
   }
   LineStream stream(text);
-  TreeBuilder builder(stream, limits);
+  TreeBuilder builder(stream, limits, duplicates);
   rapidjson::Reader reader;
   constexpr unsigned kFlags = rapidjson::kParseIterativeFlag |
                               rapidjson::kParseNumbersAsStringsFlag |
@@ -169,6 +197,17 @@ absl::StatusOr<Value> Parse(absl::string_view text, const ParseLimits& limits) {
     return absl::InvalidArgumentError(absl::StrCat(Position(text, result.Offset()), ": ", what));
   }
   return builder.TakeRoot();
+}
+
+}  // namespace
+
+absl::StatusOr<Value> Parse(absl::string_view text, const ParseLimits& limits) {
+  return ParseDocument(text, limits, nullptr);
+}
+
+absl::StatusOr<Value> ParseKeepingLast(absl::string_view text, const ParseLimits& limits,
+                                       std::vector<std::string>* duplicates) {
+  return ParseDocument(text, limits, duplicates);
 }
 
 }  // namespace meltemi::json

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -18,5 +20,10 @@ struct ParseLimits {
 // One document; anything after it but white space is an error. On failure: InvalidArgument with
 // "line L, column C: what".
 absl::StatusOr<Value> Parse(absl::string_view text, const ParseLimits& limits = {});
+
+// The same for readers that put up with repeated keys: the last value counts, and the path of each
+// repeated key is added to `*duplicates` once ("spec.ports[0].name"), at most 100 of them.
+absl::StatusOr<Value> ParseKeepingLast(absl::string_view text, const ParseLimits& limits,
+                                       std::vector<std::string>* duplicates);
 
 }  // namespace meltemi::json

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/json/value.h"
 #include "kube/status/field_error.h"
 #include "orchestrator/apiserver/schema/schema.h"
@@ -24,11 +25,18 @@ struct OpenApiCheck {
 kube::FieldErrors CheckOpenApi(const json::Value& open_api_v3_schema, const OpenApiCheck& check,
                                const kube::FieldPath& path);
 
+// Whether `predicate` holds for the schema or one within it.
+bool AnySchema(const json::Value& open_api_v3_schema,
+               absl::FunctionRef<bool(const json::Value& schema)> predicate);
+
 // Whether rules in x-kubernetes-validations occur somewhere in it.
 bool HasValidationRules(const json::Value& open_api_v3_schema);
 
 // The Schema of objects of a custom kind: apiVersion, kind and metadata are added. Whatever the
 // input, the result is a schema; what CheckOpenApi would refuse is left out.
 const Schema* CompileOpenApi(const json::Value& open_api_v3_schema, SchemaArena& arena);
+
+// The same for a part of one, with nothing added.
+const Schema* CompileOpenApiPart(const json::Value& schema, SchemaArena& arena);
 
 }  // namespace meltemi::apiserver

@@ -63,7 +63,14 @@ struct PatchStrategy {
   std::string merge_key;  // of lists of objects
 };
 
-// Keywords that only custom resources use: null for built-in kinds.
+// A rule of x-kubernetes-validations, as it was written.
+struct ValidationRule {
+  std::string rule, message, message_expression, reason, field_path;
+  bool optional_old_self = false;
+};
+
+// What only custom resources have. Every schema that was made from a CustomResourceDefinition has
+// one, perhaps empty; it is null for built-in kinds: that tells them apart.
 struct SchemaKeywords {
   std::optional<double> minimum, maximum, multiple_of;
   bool exclusive_minimum = false, exclusive_maximum = false;
@@ -75,6 +82,10 @@ struct SchemaKeywords {
   std::vector<json::Value> enum_values;
   std::vector<const Schema*> all_of, any_of, one_of;
   const Schema* not_schema = nullptr;
+  std::vector<std::string> required;  // in the order given; not all of them need be declared
+  std::vector<ValidationRule> rules;
+  // Of the root: the openAPIV3Schema that it was made from, for publishing.
+  std::shared_ptr<const json::Value> open_api;
 };
 
 struct Schema {
