@@ -44,6 +44,18 @@ def one_run(case, program, seconds):
     return result
 
 
+def added_latency(result, proxy_port, upstream_port, options, folder):
+    """At half of the proxy's own saturation: through it, and straight to the upstream."""
+    rate = result["requests"] / options.seconds / 2
+
+    def at(port):
+        return measure.fortio(peers.LOAD_CORE, options.fortio,
+                              "http://127.0.0.1:%d/small" % port, options.seconds, rate, folder)
+    latency, direct = at(proxy_port), at(upstream_port)
+    latency.update({"direct_" + key: direct[key] for key in ("p50_ms", "p99_ms")})
+    return latency
+
+
 def say(text):
     print("bench: " + text, file=sys.stderr, flush=True)
 
@@ -63,10 +75,7 @@ def run_case(case, starters, options, folder):
                     idle_kb = measure.resident_kb(program.process.pid)
                     result = one_run(case, program, options.seconds)
                     if case == "http1" and round_number == 0 and options.fortio:
-                        rate = result["requests"] / options.seconds / 2
-                        result.update(measure.fortio(
-                            peers.LOAD_CORE, options.fortio,
-                            "http://127.0.0.1:%d/small" % program.port, options.seconds, rate, folder))
+                        result.update(added_latency(result, program.port, port, options, folder))
                 result["idle_kb"] = idle_kb
                 figures.setdefault(name, []).append(result)
     return figures
@@ -77,7 +86,7 @@ def summary(runs):
               for key in ("per_cpu_s", "rss_kb", "idle_kb", "requests")}
     merged["failed"] = sum(r["failed"] for r in runs)
     merged["spread"] = [min(r["per_cpu_s"] for r in runs), max(r["per_cpu_s"] for r in runs)]
-    for key in ("p50_ms", "p99_ms", "rate"):
+    for key in ("p50_ms", "p99_ms", "direct_p50_ms", "direct_p99_ms", "rate"):
         if key in runs[0]:
             merged[key] = runs[0][key]
     return merged
@@ -87,12 +96,14 @@ def print_case(case, merged):
     ours = merged.get("meltemi", {}).get("per_cpu_s", 0)
     print("\n### %s: %s\n" % (case, CASES[case][0]))
     print("| proxy | requests per CPU-second | meltemi is | failed | resident idle | after load "
-          "| p50 / p99 at half load |")
+          "| p50 / p99 at half load (direct) |")
     print("|---|---|---|---|---|---|---|")
     for name, row in merged.items():
         latency = "-"
         if "p50_ms" in row:
-            latency = "%.2f / %.2f ms at %.0f/s" % (row["p50_ms"], row["p99_ms"], row["rate"])
+            latency = "%.2f / %.2f ms at %.0f/s (%.2f / %.2f)" % (
+                row["p50_ms"], row["p99_ms"], row["rate"], row["direct_p50_ms"],
+                row["direct_p99_ms"])
         print("| %s | %d (%d – %d) | %s | %d | %.1f MB | %.1f MB | %s |" % (
             name, row["per_cpu_s"], row["spread"][0], row["spread"][1],
             "1" if name == "meltemi" else "%.2f ×" % (ours / row["per_cpu_s"]) if row["per_cpu_s"] else "-",
