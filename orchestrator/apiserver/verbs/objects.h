@@ -34,6 +34,8 @@ struct WriteContext {
   bool fields_tracked = false;
   // Unknown fields are refused as a bad patch is (422) rather than as a bad object (400).
   bool is_patch = false;
+  // Keys that occurred twice in what was sent: "spec.replicas".
+  std::vector<std::string> repeated_keys;
   std::vector<std::string> warnings;  // out
 };
 
