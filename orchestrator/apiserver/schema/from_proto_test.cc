@@ -4,8 +4,10 @@
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -155,6 +157,28 @@ TEST_F(FromProto, ResourcesAreServedAsInKubernetes) {
   EXPECT_FALSE(review->stored || review->namespaced);
   EXPECT_EQ(absl::StrJoin(review->verbs, ","), "create");
   EXPECT_NE(Schemas().FindResource("autoscaling", "v2", "horizontalpodautoscalers"), nullptr);
+}
+
+// What `kubectl explain` prints.
+TEST_F(FromProto, EverythingIsDescribed) {
+  const Schema* pod = Schemas().Find("io.k8s.api.core.v1.Pod");
+  std::set<const Schema*> seen;
+  std::vector<std::string> silent;
+  const std::function<void(const Schema&)> visit = [&](const Schema& schema) {
+    if (!seen.insert(&schema).second) return;
+    if (!schema.type_name.empty() && schema.description.empty()) silent.push_back(schema.type_name);
+    for (const Property& property : schema.properties) {
+      if (property.description.empty()) {
+        silent.push_back(absl::StrCat(schema.type_name, ".", property.name));
+      }
+      visit(*property.schema);
+    }
+    if (schema.items != nullptr) visit(*schema.items);
+    if (schema.values != nullptr) visit(*schema.values);
+  };
+  visit(*pod);
+  for (const ResourceOption& resource : Schemas().resources()) visit(*resource.schema);
+  EXPECT_EQ(absl::StrJoin(silent, "\n"), "");
 }
 
 TEST_F(FromProto, AllOfItIsBuiltInATenthOfASecond) {
