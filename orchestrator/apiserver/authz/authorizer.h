@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "kube/selector/selector.h"
+#include "kube/status/status.h"
 #include "orchestrator/apiserver/authn/user.h"
 #include "orchestrator/apiserver/http/request.h"
 
@@ -15,6 +17,8 @@ struct Attributes {
   bool is_resource = true;
   std::string verb, path;
   std::string group, version, resource, subresource, ns, name;
+  // Of list, watch and deletecollection; empty when it can't be read.
+  kube::FieldSelector field_selector;
 
   static Attributes Of(const Request& request);
 };

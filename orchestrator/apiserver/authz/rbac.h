@@ -1,27 +1,18 @@
 // Role-based access control: an index of all roles and bindings that follows the watch cache.
 //
-// Threads: thread-safe; a request works on one immutable snapshot of the index.
+// Threads: thread-safe; readers share a lock that the cache's thread takes for each change.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/json/value.h"
+#include "kube/status/status.h"
 #include "orchestrator/apiserver/authz/authorizer.h"
+#include "orchestrator/apiserver/authz/policy_rule.h"
 #include "orchestrator/apiserver/watch/cache.h"
 
 namespace meltemi::apiserver {
-
-struct PolicyRule {
-  std::vector<std::string> verbs, api_groups, resources, resource_names, non_resource_urls;
-
-  static PolicyRule Of(const json::Value& rule);
-  json::Value ToJson() const;
-  bool Allows(const Attributes& attributes) const;
-  bool operator==(const PolicyRule& other) const;
-};
-std::vector<PolicyRule> RulesOf(const json::Value& role);
 
 class RbacAuthorizer : public Authorizer {
  public:

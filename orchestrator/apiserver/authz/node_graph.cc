@@ -1,0 +1,204 @@
+#include "orchestrator/apiserver/authz/node_graph.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kube/object/object.h"
+
+namespace meltemi::apiserver {
+namespace {
+
+using json::Value;
+
+std::string Key(absl::string_view resource, absl::string_view ns, absl::string_view name) {
+  return absl::StrCat(resource, "\n", ns, "\n", name);
+}
+
+// What a pod mentions, as keys.
+class Mentions {
+ public:
+  explicit Mentions(absl::string_view ns) : ns_(ns) {}
+
+  void Add(absl::string_view resource, absl::string_view name) {
+    if (!name.empty()) keys_.insert(Key(resource, ns_, name));
+  }
+
+  void AddContainer(const Value& container) {
+    if (const Value* env = container.Find("env"); env != nullptr) {
+      for (const Value& variable : env->items()) {
+        const Value* from = variable.Find("valueFrom");
+        if (from == nullptr) continue;
+        AddNamed("secrets", from->Find("secretKeyRef"));
+        AddNamed("configmaps", from->Find("configMapKeyRef"));
+      }
+    }
+    if (const Value* env_from = container.Find("envFrom"); env_from != nullptr) {
+      for (const Value& source : env_from->items()) {
+        AddNamed("secrets", source.Find("secretRef"));
+        AddNamed("configmaps", source.Find("configMapRef"));
+      }
+    }
+  }
+
+  void AddVolume(absl::string_view pod_name, const Value& volume) {
+    for (const json::Member& member : volume.members()) {
+      const Value& source = member.value;
+      if (!source.is_object()) continue;
+      // secret and azureFile; those of storage systems; CSI's inline volumes.
+      Add("secrets", source.FindString("secretName"));
+      AddNamed("secrets", source.Find("secretRef"));
+      AddNamed("secrets", source.Find("nodePublishSecretRef"));
+      if (member.key == "configMap") AddNamed("configmaps", &source);
+      if (member.key == "persistentVolumeClaim") {
+        Add("persistentvolumeclaims", source.FindString("claimName"));
+      }
+      if (member.key == "ephemeral") {
+        Add("persistentvolumeclaims", absl::StrCat(pod_name, "-", volume.FindString("name")));
+      }
+      const Value* projected = member.key == "projected" ? source.Find("sources") : nullptr;
+      if (projected == nullptr) continue;
+      for (const Value& part : projected->items()) {
+        AddNamed("secrets", part.Find("secret"));
+        AddNamed("configmaps", part.Find("configMap"));
+      }
+    }
+  }
+
+  void AddNamed(absl::string_view resource, const Value* reference) {
+    if (reference != nullptr) Add(resource, reference->FindString("name"));
+  }
+
+  std::vector<std::string> Keys() const { return {keys_.begin(), keys_.end()}; }
+
+ private:
+  const std::string ns_;
+  std::set<std::string> keys_;
+};
+
+std::vector<std::string> MentionsOf(const Value& pod) {
+  const absl::string_view name = kube::Name(pod);
+  Mentions out(kube::Namespace(pod));
+  out.Add("pods", name);
+  // A node makes mirror pods itself: they must not open anything to it.
+  if (kube::Annotation(pod, "kubernetes.io/config.mirror").has_value()) return out.Keys();
+  const Value* spec = pod.Find("spec");
+  if (spec == nullptr) return out.Keys();
+  out.Add("serviceaccounts", spec->FindString("serviceAccountName"));
+  const auto each = [&](absl::string_view member, auto&& visit) {
+    const Value* list = spec->Find(member);
+    if (list == nullptr) return;
+    for (const Value& item : list->items()) visit(item);
+  };
+  each("imagePullSecrets", [&](const Value& item) { out.AddNamed("secrets", &item); });
+  for (const absl::string_view member : {"containers", "initContainers", "ephemeralContainers"}) {
+    each(member, [&](const Value& item) { out.AddContainer(item); });
+  }
+  each("volumes", [&](const Value& item) { out.AddVolume(name, item); });
+  return out.Keys();
+}
+
+// Secrets of a persistent volume that the kubelet needs; those of controllers are not among them.
+std::vector<std::string> SecretsOf(const Value& volume, absl::string_view claim_ns) {
+  std::vector<std::string> out;
+  const Value* spec = volume.Find("spec");
+  if (spec == nullptr) return out;
+  const auto add = [&](absl::string_view ns, absl::string_view name) {
+    if (!name.empty()) out.push_back(Key("secrets", ns.empty() ? claim_ns : ns, name));
+  };
+  for (const json::Member& member : spec->members()) {
+    const Value& source = member.value;
+    if (!source.is_object() || member.key == "claimRef") continue;
+    add(source.FindString("secretNamespace"), source.FindString("secretName"));
+    for (const absl::string_view reference :
+         {"secretRef", "nodeStageSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"}) {
+      const Value* secret = source.Find(reference);
+      if (secret != nullptr) add(secret->FindString("namespace"), secret->FindString("name"));
+    }
+  }
+  return out;
+}
+
+// Empty while it is bound to none.
+std::string NodeOf(const CachedObject& pod) {
+  for (const auto& [field, value] : pod.fields) {
+    if (field == "spec.nodeName") return value;
+  }
+  return kube::TextAt(pod.Tree(), "spec.nodeName");
+}
+
+}  // namespace
+
+void NodeGraph::Unlink(const Pod& pod) {
+  for (const std::string& key : pod.vertices) {
+    const auto vertex = vertices_.find(key);
+    if (vertex == vertices_.end()) continue;
+    const auto count = vertex->second.find(pod.node);
+    if (count != vertex->second.end() && --count->second == 0) vertex->second.erase(count);
+    if (vertex->second.empty()) vertices_.erase(vertex);
+  }
+}
+
+void NodeGraph::OnPod(const CacheEvent& event) {
+  const CachedObject& object = *event.object;
+  const std::string key = absl::StrCat(object.ns, "/", object.name);
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  const auto held = pods_.find(key);
+  const bool deleted = event.type == CacheEvent::Type::kDeleted;
+  if (held != pods_.end()) {
+    // What a bound pod mentions never changes.
+    if (!deleted && held->second.uid == object.uid) return;
+    Unlink(held->second);
+    pods_.erase(held);
+  }
+  if (deleted) return;
+  Pod pod{object.uid, NodeOf(object), {}};
+  if (pod.node.empty()) return;
+  pod.vertices = MentionsOf(object.Tree());
+  for (const std::string& vertex : pod.vertices) ++vertices_[vertex][pod.node];
+  pods_.emplace(key, std::move(pod));
+}
+
+void NodeGraph::OnPersistentVolume(const CacheEvent& event) {
+  const std::string& name = event.object->name;
+  const std::unique_lock<std::shared_mutex> lock(mutex_);
+  const auto held = volumes_.find(name);
+  if (held != volumes_.end()) {
+    for (const std::string& secret : held->second.secrets) volumes_by_secret_[secret].erase(name);
+    volumes_.erase(held);
+  }
+  if (event.type == CacheEvent::Type::kDeleted) return;
+  const Value tree = event.object->Tree();
+  const std::string claim_ns = kube::TextAt(tree, "spec.claimRef.namespace");
+  const std::string claim = kube::TextAt(tree, "spec.claimRef.name");
+  if (claim.empty()) return;
+  Volume volume{Key("persistentvolumeclaims", claim_ns, claim), SecretsOf(tree, claim_ns)};
+  for (const std::string& secret : volume.secrets) volumes_by_secret_[secret].insert(name);
+  volumes_.emplace(name, std::move(volume));
+}
+
+bool NodeGraph::HasNode(const std::string& vertex, absl::string_view node) const {
+  const auto at = vertices_.find(vertex);
+  return at != vertices_.end() && at->second.contains(node);
+}
+
+bool NodeGraph::Related(absl::string_view node, absl::string_view resource, absl::string_view ns,
+                        absl::string_view name) const {
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  if (resource == "persistentvolumes") {
+    const auto volume = volumes_.find(name);
+    return volume != volumes_.end() && HasNode(volume->second.claim, node);
+  }
+  const std::string key = Key(resource, ns, name);
+  if (HasNode(key, node)) return true;
+  const auto by_volume = volumes_by_secret_.find(key);
+  if (by_volume == volumes_by_secret_.end()) return false;
+  return std::any_of(by_volume->second.begin(), by_volume->second.end(),
+                     [&](const std::string& volume) {
+                       const auto at = volumes_.find(volume);
+                       return at != volumes_.end() && HasNode(at->second.claim, node);
+                     });
+}
+
+}  // namespace meltemi::apiserver
