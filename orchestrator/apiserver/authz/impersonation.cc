@@ -72,8 +72,13 @@ class Impersonation {
     return any_;
   }
 
+  absl::string_view Header(const std::string& name) const {
+    const auto at = request_.headers.find(name);
+    return at == request_.headers.end() ? absl::string_view() : at->second;
+  }
+
   kube::Result<UserInfo> Run() {
-    const std::string user(request_.Header("impersonate-user"));
+    const std::string user(Header("impersonate-user"));
     if (user.empty()) {
       return kube::InternalError("requested groups, extra or uid without impersonating a user");
     }
@@ -104,7 +109,7 @@ class Impersonation {
         out_.extra[decoded].push_back(std::move(value));
       }
     }
-    out_.uid = std::string(request_.Header("impersonate-uid"));
+    out_.uid = std::string(Header("impersonate-uid"));
     if (!out_.uid.empty()) Check("authentication.k8s.io", "uids", "", "", out_.uid);
     if (refused_.has_value()) return *std::move(refused_);
     AddImpliedGroup();
