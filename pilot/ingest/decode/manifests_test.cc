@@ -217,6 +217,32 @@ status:
   EXPECT_EQ(pod.spec().containers(0).ports(0).container_port(), 80);
 }
 
+// Volumes and probes lend their fields to the struct around them; a newer cluster's pods have
+// fields that we do not know, at any depth.
+TEST(DecodeManifests, PodsOfAnyClusterAreRead) {
+  const Manifests manifests = DecodeManifests(R"(
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  novelty: {a: 1}
+  volumes: [{name: v, emptyDir: {sizeLimit: 1Gi, novelty: 2}}]
+  containers:
+  - name: c
+    resources: {limits: {cpu: 2, memory: 64Mi}}
+    livenessProbe: {httpGet: {port: web, novelty: 3}, periodSeconds: 5}
+)",
+                                              "f");
+  EXPECT_EQ(Errors(manifests), "");
+  ASSERT_EQ(manifests.objects.size(), 1u);
+  const auto& pod = manifests.objects[0]->Spec<kube::core::v1::Pod>();
+  EXPECT_EQ(protojson::ToJson(pod.spec().volumes(0), {}),
+            R"({"name":"v","emptyDir":{"sizeLimit":"1Gi"}})");
+  const auto& container = pod.spec().containers(0);
+  EXPECT_EQ(container.resources().limits().at("cpu").string(), "2");
+  EXPECT_EQ(container.liveness_probe().handler().http_get().port().str_val(), "web");
+}
+
 TEST(DecodeManifests, MetadataIsChecked) {
   const std::string head = "apiVersion: networking.istio.io/v1\nkind: Sidecar\n";
   EXPECT_THAT(ErrorsOf(head), HasSubstr("\"metadata\" is missing"));

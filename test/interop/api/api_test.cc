@@ -2,8 +2,6 @@
 // with the reason, where the official ones cannot be had.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "test/interop/api/compare.h"
+#include "test/interop/api/fetch.h"
 #include "test/interop/api/proto_source.h"
 
 namespace meltemi::interop {
@@ -22,24 +21,6 @@ namespace {
 
 using google::protobuf::FileDescriptor;
 using ::testing::ElementsAre;
-
-struct Fetched {
-  std::vector<std::string> folders;
-  std::string reason;  // why there are none
-};
-
-Fetched Fetch(const std::string& what) {
-  const std::string command = absl::StrCat("test/interop/api/fetch.sh ", what, " 2>&1");
-  std::FILE* pipe = popen(command.c_str(), "r");
-  if (pipe == nullptr) return {.reason = "fetch.sh cannot be started"};
-  std::string output;
-  char chunk[4096];
-  size_t size;
-  while ((size = fread(chunk, 1, sizeof(chunk), pipe)) > 0) output.append(chunk, size);
-  const int status = pclose(pipe);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return {.reason = output};
-  return {.folders = absl::StrSplit(output, '\n', absl::SkipEmpty())};
-}
 
 // Import paths of our files below api/.
 std::vector<std::string> OurFiles(const std::vector<std::string>& below) {
@@ -107,45 +88,6 @@ TEST(OfficialApi, IstioNetworking) {
   Report("istio", compared);
   EXPECT_THAT(compared.differences, ElementsAre());
   EXPECT_GT(compared.fields, 250u);
-}
-
-TEST(OfficialApi, KubernetesKinds) {
-  const Fetched fetched = Fetch("kube");
-  if (fetched.folders.empty()) GTEST_SKIP() << fetched.reason;
-  ASSERT_EQ(fetched.folders.size(), 2u);
-  ProtoSource official(
-      {{"k8s.io/api/", fetched.folders[0]}, {"k8s.io/apimachinery/", fetched.folders[1]}});
-  for (const char* file :
-       {"k8s.io/api/core/v1/generated.proto", "k8s.io/api/discovery/v1/generated.proto"}) {
-    ASSERT_NE(official.Load(file), nullptr) << absl::StrJoin(official.errors(), "\n");
-  }
-  CompareOptions options;
-  options.official_fields_have_json_names = true;
-  options.official_name = [](const std::string& name) {
-    constexpr std::pair<absl::string_view, absl::string_view> kPackages[] = {
-        {"meltemi.kube.core.v1.", "k8s.io.api.core.v1."},
-        {"meltemi.kube.discovery.v1.", "k8s.io.api.discovery.v1."},
-        {"meltemi.kube.meta.v1.", "k8s.io.apimachinery.pkg.apis.meta.v1."},
-        {"meltemi.kube.intstr.", "k8s.io.apimachinery.pkg.util.intstr."},
-    };
-    for (const auto& [our_package, official_package] : kPackages) {
-      if (absl::StartsWith(name, our_package)) {
-        return absl::StrCat(official_package, name.substr(our_package.size()));
-      }
-    }
-    return name;
-  };
-  ProtoSource ours(kOurs);
-  Compared compared;
-  for (const std::string& file : OurFiles({"kube"})) {
-    if (file == "kube/options.proto") continue;
-    const FileDescriptor* our_file = ours.Load(file);
-    ASSERT_NE(our_file, nullptr) << absl::StrJoin(ours.errors(), "\n");
-    Compare(*our_file, official.pool(), options, &compared);
-  }
-  Report("kube", compared);
-  EXPECT_THAT(compared.differences, ElementsAre());
-  EXPECT_GT(compared.fields, 150u);
 }
 
 // The comparison sees each kind of difference.

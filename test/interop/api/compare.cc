@@ -84,10 +84,7 @@ void Comparison::Field(const FieldDescriptor& ours, const Descriptor& official) 
         absl::StrCat(where, ": there is no field ", ours.number(), " officially"));
     return;
   }
-  if (options_.official_fields_have_json_names) {
-    // "Raw" is written as JSON itself, without a name.
-    if (theirs->name() != "Raw") Expect(where, "the JSON name", ours.json_name(), theirs->name());
-  } else {
+  if (options_.names) {
     Expect(where, "the name", ours.name(), theirs->name());
     Expect(where, "the JSON name", ours.json_name(), theirs->json_name());
     const OneofDescriptor* our_oneof = ours.containing_oneof();

@@ -14,8 +14,9 @@ struct CompareOptions {
   std::function<std::string(const std::string&)> official_name = [](const std::string& name) {
     return name;
   };
-  // Kubernetes' official fields carry the JSON name; ours are in snake case with that JSON name.
-  bool official_fields_have_json_names = false;
+  // Names, oneofs and presence are compared, too. Not of Kubernetes, which has them in its Go
+  // types.
+  bool names = true;
 };
 
 struct Compared {

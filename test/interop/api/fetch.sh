@@ -10,12 +10,15 @@ readonly XDS="@grpc/grpc-js-xds@1.14.1"
 readonly XDS_SHA256=fd27db4119c139d5b59e8fe99d109bed04bff491302743ae3bf096667105c607
 declare -rA GO_MODULES=(
   [istio]="istio.io/api@v1.31.1"
-  [kube]="k8s.io/api@v0.31.0 k8s.io/apimachinery@v0.31.0"
+  [kube]="k8s.io/api@v0.32.0 k8s.io/apimachinery@v0.32.0 k8s.io/apiextensions-apiserver@v0.32.0
+    k8s.io/metrics@v0.32.0"
 )
 declare -rA GO_SUMS=(
   [istio.io/api@v1.31.1]="h1:5Yb5ihcz4YQsCkciusK7DnFpBMwRB6EFWeUKH1Atuyk="
-  [k8s.io/api@v0.31.0]="h1:b9LiSjR2ym/SzTOlfMHm1tr7/21aD7fSkqgD/CVJBCo="
-  [k8s.io/apimachinery@v0.31.0]="h1:m9jOiSr3FoSSL5WO9bjm1n6B9KROYYgNZOb4tyZ1lBc="
+  [k8s.io/api@v0.32.0]="h1:OL9JpbvAU5ny9ga2fb24X8H6xQlVp+aJMFlgtQjR9CE="
+  [k8s.io/apiextensions-apiserver@v0.32.0]="h1:S0Xlqt51qzzqjKPxfgX1xh4HBZE+p8KKBq+k2SWNOE0="
+  [k8s.io/apimachinery@v0.32.0]="h1:cFSE7N3rmEEtv4ei5X6DaJPHHX0C+upp+v5lVPiEwpg="
+  [k8s.io/metrics@v0.32.0]="h1:70qJ3ZS/9DrtH0UA0NVBI6gW2ip2GAn9e7NtoKERpns="
 )
 
 cache="$(dirname "$(readlink -f "$0")")/../../../.cache/interop"
