@@ -42,8 +42,10 @@ class Query {
   static Query Parse(absl::string_view text);
   std::optional<std::string> Get(absl::string_view name) const;
   std::vector<std::string> All(absl::string_view name) const;
-  // strconv.ParseBool's notations; absent is false. Error: BadRequest with the name.
+  // As Kubernetes converts parameters: absent, "0" and "false" (in any case) are false, everything
+  // else is true, the empty value too. Never an error.
   kube::Result<bool> Bool(absl::string_view name) const;
+  // Error: BadRequest in strconv.ParseInt's words.
   kube::Result<std::optional<int64_t>> Int(absl::string_view name) const;
 
  private:
@@ -102,6 +104,7 @@ class Handler {
   virtual Reply Handle(Request& request) = 0;
 };
 
+// With Retry-After where the Status says so.
 Reply StatusReply(const kube::Status& status);
 Reply JsonReply(int code, const json::Value& value);
 

@@ -22,13 +22,25 @@ struct ServerOptions {
   net::Address address;
   int loops = 2;
   tls::ServerOptions tls;
+  // For ProxyAnswers whose peer speaks TLS; null: they are refused.
+  std::shared_ptr<const tls::Context> proxy_client;
   size_t body_bytes_max = 3 * 1024 * 1024;  // 413 above
+  // Bodies of all requests together that are being received or worked on; 429 above.
+  size_t bodies_bytes_max = 256 * 1024 * 1024;
+  // Also the most that a request's parameter "timeout" can ask for.
   Duration request_timeout = seconds(60);
-  // In flight, as kube-apiserver counts them; watches and system:masters' probes are not counted.
+  // What the handlers' limiter (in_flight.h) admits; the pool has as many threads, and some more
+  // for those who are exempt or about to be refused.
   size_t reads_in_flight_max = 400;
   size_t writes_in_flight_max = 200;
   size_t watch_unsent_bytes_max = 16 * 1024 * 1024;
   size_t gzip_bytes_min = 128 * 1024;  // smaller answers are not compressed
+  size_t connections_max = 50 * 1000;
+  uint32_t streams_per_connection_max = 1000;
+  Duration handshake_timeout = seconds(10);
+  Duration headers_timeout = seconds(32);  // of a request that has begun to arrive
+  Duration idle_timeout = seconds(90);     // of a connection without a request
+  Duration proxy_connect_timeout = seconds(10);
 };
 
 class Server {
