@@ -46,6 +46,8 @@ class WatchSink {
   // One or more lines `{"type":"ADDED","object":{…}}\n`. False: the client is so slow that the
   // bound on unsent bytes is passed: the watch is ended.
   virtual bool Send(absl::string_view lines) = 0;
+  // What was handed over and is not written yet: while it is much, initial events wait.
+  virtual size_t UnsentBytes() const { return 0; }
   // The watch is over (time-out of the request excluded); a 410 has been sent as an ERROR event.
   virtual void End() = 0;
 };
