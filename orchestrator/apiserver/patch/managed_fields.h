@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/json/value.h"
 #include "kube/status/status.h"
@@ -17,21 +18,31 @@ struct FieldManager {
   std::string api_version;  // of the request
   std::string subresource;  // "" or "status", "scale"
   std::string time;         // RFC 3339, of an entry that changes
+  // Dotted paths of what the request can't set, and so can't own: "status" where there is a status
+  // subresource; "spec" for the subresource.
+  std::vector<std::string> reset_fields;
 };
 
 // PATCH application/apply-patch+yaml: merges `applied` into `live`, removes what the manager had
 // applied before and now leaves out (unless others own it). `live` null: creation. The result has
-// its managedFields set. Error: Conflict (409) that lists each field and its managers, unless
-// `force`.
+// its managedFields set; it may have null members, which mean nothing. When it is the same as
+// `live`, there is nothing to write. Error: Conflict (409) that lists each field and its managers,
+// unless `force`. What kubectl has applied from the client's side before, it takes over without
+// conflicts.
 kube::Result<json::Value> Apply(const Schema& schema, const json::Value& live,
                                 const json::Value& applied, const FieldManager& manager,
                                 bool force);
 
 // Every other write: `updated` gets the managedFields of `live` with what changed between the two
 // made the manager's own ("Update"), and taken from the others. `live` null: creation. A client
-// that sent managedFields of its own (null or []) resets them. Entries with nothing left go away;
-// at most 10 "Update" entries are kept, the oldest merged under "ancient-changes".
+// that sent managedFields of its own ([] or [{}]) resets them: nothing is recorded until somebody
+// applies; null or none is no wish. Entries with nothing left go away; at most 10 "Update" entries
+// are kept, the oldest merged under "ancient-changes".
 void TrackUpdate(const Schema& schema, const json::Value& live, const FieldManager& manager,
                  json::Value& updated);
+
+// Before a write: when `updated` differs from `live` in the times of its managedFields only, it
+// gets those of `live`, so that nothing is written.
+void KeepTimesOfNoChange(const json::Value& live, json::Value& updated);
 
 }  // namespace meltemi::apiserver

@@ -1,0 +1,255 @@
+#include "orchestrator/apiserver/patch/field_walk.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "orchestrator/apiserver/patch/field_path.h"
+#include "orchestrator/apiserver/patch/field_shape.h"
+#include "orchestrator/apiserver/patch/go_text.h"
+
+namespace meltemi::apiserver {
+namespace {
+
+using json::Member;
+using json::Value;
+using Node = FieldSet::Node;
+
+// Appends the part as a node of `out`; `counts`: it is a member even if it is no leaf.
+void AppendFields(const Schema* schema, std::string element, const Value& value, bool counts,
+                  FieldSet* out);
+
+void AppendEntries(const Schema& schema, const Value& list, FieldSet* out) {
+  absl::flat_hash_set<std::string> seen, repeated;
+  std::vector<std::pair<std::string, const Value*>> entries;
+  for (const Value& entry : list.items()) {
+    std::string why;
+    std::optional<std::string> element = EntryElement(schema, entry, &why);
+    if (!element.has_value()) continue;
+    if (!seen.insert(*element).second) repeated.insert(*element);
+    entries.push_back({*std::move(element), &entry});
+  }
+  for (auto& [element, entry] : entries) {
+    // What is there twice counts as one part.
+    if (!repeated.contains(element)) AppendFields(schema.items, element, *entry, true, out);
+  }
+  for (const std::string& element : repeated) out->Append(element, true, {});
+}
+
+FieldSet FieldsBelow(const Schema* schema, const Value& value) {
+  FieldSet fields;
+  if (ShapeOf(schema, value) == Shape::kList) {
+    AppendEntries(*schema, value, &fields);
+  } else {
+    for (const Member& member : value.members()) {
+      bool named = false;
+      const Schema* below = MemberSchema(schema, member.key, &named);
+      bool empty =
+          member.value.is_null() || (member.value.is_object() && member.value.members().empty());
+      AppendFields(below, FieldElement(member.key), member.value, empty || !named, &fields);
+    }
+  }
+  fields.Sort();
+  return fields;
+}
+
+void AppendFields(const Schema* schema, std::string element, const Value& value, bool counts,
+                  FieldSet* out) {
+  if (ShapeOf(schema, value) == Shape::kLeaf) {
+    out->Append(std::move(element), true, {});
+  } else {
+    out->Append(std::move(element), counts, FieldsBelow(schema, value));
+  }
+}
+
+std::optional<Value> Without(const Schema* schema, const Value& value, const FieldSet& fields) {
+  Shape shape = ShapeOf(schema, value);
+  if (shape == Shape::kLeaf) {
+    if (value.is_object() || value.is_array()) return std::nullopt;
+    return value;
+  }
+  if (shape == Shape::kMap) {
+    Value out = Value::Object();
+    for (const Member& member : value.members()) {
+      const Node* node = fields.Find(FieldElement(member.key));
+      if (node == nullptr) {
+        out.Add(member.key, member.value);
+        continue;
+      }
+      if (node->member) continue;
+      bool named = false;
+      const Schema* below = MemberSchema(schema, member.key, &named);
+      std::optional<Value> kept = Without(below, member.value, node->children);
+      if (kept.has_value()) out.Add(member.key, *std::move(kept));
+    }
+    if (out.members().empty()) return std::nullopt;
+    return out;
+  }
+  Value out = Value::Array();
+  for (const Value& entry : value.items()) {
+    std::string why;
+    std::optional<std::string> element = EntryElement(*schema, entry, &why);
+    const Node* node = element.has_value() ? fields.Find(*element) : nullptr;
+    if (node == nullptr) {
+      out.Append(entry);
+      continue;
+    }
+    if (node->member) continue;
+    std::optional<Value> kept = Without(schema->items, entry, node->children);
+    if (kept.has_value()) out.Append(*std::move(kept));
+  }
+  if (out.items().empty()) return std::nullopt;
+  return out;
+}
+
+// The schema below an element of a set.
+const Schema* SchemaBelow(const Schema* schema, absl::string_view element, bool* named) {
+  *named = false;
+  if (std::optional<absl::string_view> name = FieldName(element)) {
+    return MemberSchema(schema, *name, named);
+  }
+  return EntrySchema(schema);
+}
+
+FieldSet NamedParents(const Schema* schema, const FieldSet& fields) {
+  FieldSet out;
+  for (const Node& node : fields.nodes()) {
+    bool named = false;
+    const Schema* below = SchemaBelow(schema, node.element, &named);
+    out.Append(node.element, node.member || (named && !node.children.empty()),
+               NamedParents(below, node.children));
+  }
+  return out;
+}
+
+void Reconcile(const Schema* schema, FieldSet* fields) {
+  for (Node& node : fields->nodes()) {
+    if (node.children.empty()) continue;
+    bool named = false;
+    const Schema* below = SchemaBelow(schema, node.element, &named);
+    // Nothing has been fixed for parts without a schema.
+    if (below == nullptr || below->type == SchemaType::kAny) continue;
+    bool atomic = (below->type == SchemaType::kObject && below->atomic_map) ||
+                  (below->type == SchemaType::kArray && below->list_type == ListType::kAtomic);
+    if (atomic) {
+      node.member = true;
+      node.children = FieldSet();
+    } else {
+      Reconcile(below, &node.children);
+    }
+  }
+}
+
+// As Go prints the wrapped value in "expected string, got …".
+std::string Got(const Value& value) {
+  return absl::StrCat("&value.valueUnstructured{Value:",
+                      value.is_string() ? GoQuotedText(value.text()) : GoValueText(value), "}");
+}
+
+class Checker {
+ public:
+  std::string Run(const Schema& schema, const Value& value) {
+    Check(&schema, value, "");
+    if (errors_.size() <= 1) return absl::StrJoin(errors_, "");
+    return absl::StrCat("errors:\n  ", absl::StrJoin(errors_, "\n  "));
+  }
+
+ private:
+  void Fail(const std::string& path, absl::string_view what) {
+    errors_.push_back(path.empty() ? std::string(what) : absl::StrCat(path, ": ", what));
+  }
+
+  void Check(const Schema* schema, const Value& value, const std::string& path) {
+    if (schema == nullptr || value.is_null()) return;
+    switch (schema->type) {
+      case SchemaType::kObject:
+        return CheckMap(*schema, value, path);
+      case SchemaType::kArray:
+        return CheckList(*schema, value, path);
+      case SchemaType::kString:
+        // A Quantity may be a number.
+        if (value.is_string() || (schema->format == "quantity" && value.is_number())) return;
+        return Fail(path, absl::StrCat("expected string, got ", Got(value)));
+      case SchemaType::kInteger:
+      case SchemaType::kNumber:
+        if (value.is_number()) return;
+        return Fail(path, absl::StrCat("expected numeric (int or float), got ", GoTypeName(value)));
+      case SchemaType::kBoolean:
+        if (value.is_bool()) return;
+        return Fail(path, absl::StrCat("expected boolean, got &{", GoValueText(value), "}"));
+      case SchemaType::kIntOrString:
+        if (value.is_number() || value.is_string() || value.is_bool()) return;
+        return Fail(path, absl::StrCat("expected any scalar, got &{", GoValueText(value), "}"));
+      case SchemaType::kAny:
+        return;
+    }
+  }
+
+  void CheckMap(const Schema& schema, const Value& value, const std::string& path) {
+    if (!value.is_object()) {
+      return Fail(path, absl::StrCat("expected map, got &{", GoValueText(value), "}"));
+    }
+    for (const Member& member : value.members()) {
+      std::string below = absl::StrCat(path, ".", member.key);
+      bool named = false;
+      const Schema* member_schema = MemberSchema(&schema, member.key, &named);
+      bool type_meta = path.empty() && (member.key == "apiVersion" || member.key == "kind" ||
+                                        member.key == "metadata");
+      if (member_schema == nullptr && !schema.preserve_unknown && !type_meta) {
+        return Fail(below, "field not declared in schema");
+      }
+      Check(member_schema, member.value, below);
+    }
+  }
+
+  void CheckList(const Schema& schema, const Value& value, const std::string& path) {
+    if (!value.is_array()) {
+      return Fail(path, absl::StrCat("expected list, got &{", GoValueText(value), "}"));
+    }
+    absl::flat_hash_set<std::string> seen;
+    for (size_t i = 0; i < value.items().size(); ++i) {
+      const Value& entry = value.items()[i];
+      std::string element = absl::StrCat("i:", i);
+      if (schema.list_type != ListType::kAtomic) {
+        std::string why;
+        std::optional<std::string> key = EntryElement(schema, entry, &why);
+        if (!key.has_value()) return Fail(path, absl::StrCat("element ", i, ": ", why));
+        if (!seen.insert(*key).second) {
+          Fail(path, absl::StrCat("duplicate entries for key ", ElementText(*key)));
+        }
+        element = *std::move(key);
+      }
+      Check(schema.items, entry, absl::StrCat(path, ElementText(element)));
+    }
+  }
+
+  std::vector<std::string> errors_;
+};
+
+}  // namespace
+
+FieldSet FieldsOf(const Schema& schema, const Value& object) {
+  return FieldsBelow(&schema, object);
+}
+
+Value WithoutFields(const Schema& schema, const Value& object, const FieldSet& fields) {
+  return Without(&schema, object, fields).value_or(Value::Object());
+}
+
+FieldSet WithNamedParents(const Schema& schema, const FieldSet& fields) {
+  return NamedParents(&schema, fields);
+}
+
+FieldSet Reconciled(const Schema& schema, FieldSet fields) {
+  Reconcile(&schema, &fields);
+  return fields;
+}
+
+std::string CheckApplied(const Schema& schema, const Value& applied) {
+  return Checker().Run(schema, applied);
+}
+
+}  // namespace meltemi::apiserver
