@@ -154,21 +154,34 @@ Value FieldSet::ToJson() const {
   return out;
 }
 
-std::optional<FieldSet> FieldSet::FromJson(const Value& fields) {
+std::optional<FieldSet> FieldSet::FromJson(const Value& fields, bool* canonical) {
   if (!fields.is_object()) return std::nullopt;
+  bool ignored = true;
+  if (canonical == nullptr) canonical = &ignored;
   FieldSet set;
   set.nodes_.reserve(fields.members().size());
   for (const json::Member& member : fields.members()) {
-    if (member.key == ".") continue;
+    if (member.key == ".") {
+      // Only beside others, and first, does it say anything.
+      if (&member != &fields.members().front() || fields.members().size() == 1) *canonical = false;
+      continue;
+    }
     if (member.key.size() < 2 || member.key[1] != ':') return std::nullopt;
-    if (absl::string_view("fkvi").find(member.key[0]) == absl::string_view::npos) continue;
+    if (absl::string_view("fkvi").find(member.key[0]) == absl::string_view::npos) {
+      *canonical = false;
+      continue;
+    }
     std::optional<std::string> element = CanonicalElement(member.key);
-    std::optional<FieldSet> children = FromJson(member.value);
+    std::optional<FieldSet> children = FromJson(member.value, canonical);
     if (!element.has_value() || !children.has_value()) return std::nullopt;
+    if (*element != member.key) *canonical = false;
     bool is_member = children->empty() || member.value.Find(".") != nullptr;
     set.nodes_.push_back({*std::move(element), is_member, *std::move(children)});
   }
-  set.Sort();
+  if (!std::is_sorted(set.nodes_.begin(), set.nodes_.end(), Before)) {
+    *canonical = false;
+    std::sort(set.nodes_.begin(), set.nodes_.end(), Before);
+  }
   // Two spellings of one element.
   for (size_t i = 1; i < set.nodes_.size(); ++i) {
     if (set.nodes_[i - 1].element == set.nodes_[i].element) return std::nullopt;

@@ -45,8 +45,9 @@ class FieldSet {
   void ForEach(const std::function<void(const std::string& path)>& visit) const;
 
   json::Value ToJson() const;
-  // Nullopt when it is no FieldsV1. Elements of kinds that are not known are left out.
-  static std::optional<FieldSet> FromJson(const json::Value& fields);
+  // Nullopt when it is no FieldsV1. Elements of kinds that are not known are left out. `*canonical`
+  // becomes false when ToJson() will not give the same back.
+  static std::optional<FieldSet> FromJson(const json::Value& fields, bool* canonical = nullptr);
 
  private:
   void ForEachBelow(const std::string& prefix,

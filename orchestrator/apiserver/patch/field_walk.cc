@@ -125,7 +125,8 @@ FieldSet NamedParents(const Schema* schema, const FieldSet& fields) {
   return out;
 }
 
-void Reconcile(const Schema* schema, FieldSet* fields) {
+bool ReconcileBelow(const Schema* schema, FieldSet* fields) {
+  bool changed = false;
   for (Node& node : fields->nodes()) {
     if (node.children.empty()) continue;
     bool named = false;
@@ -137,10 +138,12 @@ void Reconcile(const Schema* schema, FieldSet* fields) {
     if (atomic) {
       node.member = true;
       node.children = FieldSet();
+      changed = true;
     } else {
-      Reconcile(below, &node.children);
+      changed = ReconcileBelow(below, &node.children) || changed;
     }
   }
+  return changed;
 }
 
 // As Go prints the wrapped value in "expected string, got …".
@@ -152,62 +155,68 @@ std::string Got(const Value& value) {
 class Checker {
  public:
   std::string Run(const Schema& schema, const Value& value) {
-    Check(&schema, value, "");
+    Check(&schema, value);
     if (errors_.size() <= 1) return absl::StrJoin(errors_, "");
     return absl::StrCat("errors:\n  ", absl::StrJoin(errors_, "\n  "));
   }
 
  private:
-  void Fail(const std::string& path, absl::string_view what) {
+  void Fail(absl::string_view what) {
+    std::string path;
+    for (const std::string& element : path_) absl::StrAppend(&path, ElementText(element));
     errors_.push_back(path.empty() ? std::string(what) : absl::StrCat(path, ": ", what));
   }
 
-  void Check(const Schema* schema, const Value& value, const std::string& path) {
+  void Check(const Schema* schema, const Value& value) {
     if (schema == nullptr || value.is_null()) return;
     switch (schema->type) {
       case SchemaType::kObject:
-        return CheckMap(*schema, value, path);
+        return CheckMap(*schema, value);
       case SchemaType::kArray:
-        return CheckList(*schema, value, path);
+        return CheckList(*schema, value);
       case SchemaType::kString:
         // A Quantity may be a number.
         if (value.is_string() || (schema->format == "quantity" && value.is_number())) return;
-        return Fail(path, absl::StrCat("expected string, got ", Got(value)));
+        return Fail(absl::StrCat("expected string, got ", Got(value)));
       case SchemaType::kInteger:
       case SchemaType::kNumber:
         if (value.is_number()) return;
-        return Fail(path, absl::StrCat("expected numeric (int or float), got ", GoTypeName(value)));
+        return Fail(absl::StrCat("expected numeric (int or float), got ", GoTypeName(value)));
       case SchemaType::kBoolean:
         if (value.is_bool()) return;
-        return Fail(path, absl::StrCat("expected boolean, got &{", GoValueText(value), "}"));
+        return Fail(absl::StrCat("expected boolean, got &{", GoValueText(value), "}"));
       case SchemaType::kIntOrString:
         if (value.is_number() || value.is_string() || value.is_bool()) return;
-        return Fail(path, absl::StrCat("expected any scalar, got &{", GoValueText(value), "}"));
+        return Fail(absl::StrCat("expected any scalar, got &{", GoValueText(value), "}"));
       case SchemaType::kAny:
         return;
     }
   }
 
-  void CheckMap(const Schema& schema, const Value& value, const std::string& path) {
+  void CheckMap(const Schema& schema, const Value& value) {
     if (!value.is_object()) {
-      return Fail(path, absl::StrCat("expected map, got &{", GoValueText(value), "}"));
+      return Fail(absl::StrCat("expected map, got &{", GoValueText(value), "}"));
     }
     for (const Member& member : value.members()) {
-      std::string below = absl::StrCat(path, ".", member.key);
       bool named = false;
       const Schema* member_schema = MemberSchema(&schema, member.key, &named);
-      bool type_meta = path.empty() && (member.key == "apiVersion" || member.key == "kind" ||
-                                        member.key == "metadata");
-      if (member_schema == nullptr && !schema.preserve_unknown && !type_meta) {
-        return Fail(below, "field not declared in schema");
+      bool type_meta = path_.empty() && (member.key == "apiVersion" || member.key == "kind" ||
+                                         member.key == "metadata");
+      bool declared = member_schema != nullptr || schema.preserve_unknown || type_meta;
+      path_.push_back(FieldElement(member.key));
+      if (declared) {
+        Check(member_schema, member.value);
+      } else {
+        Fail("field not declared in schema");
       }
-      Check(member_schema, member.value, below);
+      path_.pop_back();
+      if (!declared) return;
     }
   }
 
-  void CheckList(const Schema& schema, const Value& value, const std::string& path) {
+  void CheckList(const Schema& schema, const Value& value) {
     if (!value.is_array()) {
-      return Fail(path, absl::StrCat("expected list, got &{", GoValueText(value), "}"));
+      return Fail(absl::StrCat("expected list, got &{", GoValueText(value), "}"));
     }
     absl::flat_hash_set<std::string> seen;
     for (size_t i = 0; i < value.items().size(); ++i) {
@@ -216,16 +225,19 @@ class Checker {
       if (schema.list_type != ListType::kAtomic) {
         std::string why;
         std::optional<std::string> key = EntryElement(schema, entry, &why);
-        if (!key.has_value()) return Fail(path, absl::StrCat("element ", i, ": ", why));
+        if (!key.has_value()) return Fail(absl::StrCat("element ", i, ": ", why));
         if (!seen.insert(*key).second) {
-          Fail(path, absl::StrCat("duplicate entries for key ", ElementText(*key)));
+          Fail(absl::StrCat("duplicate entries for key ", ElementText(*key)));
         }
         element = *std::move(key);
       }
-      Check(schema.items, entry, absl::StrCat(path, ElementText(element)));
+      path_.push_back(std::move(element));
+      Check(schema.items, entry);
+      path_.pop_back();
     }
   }
 
+  std::vector<std::string> path_;  // elements
   std::vector<std::string> errors_;
 };
 
@@ -243,10 +255,7 @@ FieldSet WithNamedParents(const Schema& schema, const FieldSet& fields) {
   return NamedParents(&schema, fields);
 }
 
-FieldSet Reconciled(const Schema& schema, FieldSet fields) {
-  Reconcile(&schema, &fields);
-  return fields;
-}
+bool Reconcile(const Schema& schema, FieldSet& fields) { return ReconcileBelow(&schema, &fields); }
 
 std::string CheckApplied(const Schema& schema, const Value& applied) {
   return Checker().Run(schema, applied);

@@ -36,8 +36,9 @@ json::Value WithoutFields(const Schema& schema, const json::Value& object, const
 // With the named fields above the members: ".spec" for ".spec.replicas", but no keys of maps.
 FieldSet WithNamedParents(const Schema& schema, const FieldSet& fields);
 
-// What was recorded of the inside of a part that has become atomic, as the part itself.
-FieldSet Reconciled(const Schema& schema, FieldSet fields);
+// What was recorded of the inside of a part that has become atomic counts as the part itself. True
+// when there was such a thing.
+bool Reconcile(const Schema& schema, FieldSet& fields);
 
 // What keeps `applied` from being merged, in Kubernetes' words; "" when nothing does.
 std::string CheckApplied(const Schema& schema, const json::Value& applied);

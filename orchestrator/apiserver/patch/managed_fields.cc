@@ -43,8 +43,18 @@ const Value* ManagedFieldsOf(const Value& object) {
   return object.Find("metadata", "managedFields");
 }
 
-void SetManagers(const Managers& managers, Value* object) {
-  Value encoded = managers.ToJson();
+// Null when there are none.
+Value TakeManagedFields(Value* object) {
+  Value* metadata = object->Find("metadata");
+  Value* fields = metadata == nullptr ? nullptr : metadata->Find("managedFields");
+  if (fields == nullptr) return Value();
+  Value taken = std::move(*fields);
+  metadata->Remove("managedFields");
+  return taken;
+}
+
+void SetManagers(Managers managers, Value* object) {
+  Value encoded = std::move(managers).ToJson();
   if (encoded.is_null()) {
     if (Value* metadata = object->Find("metadata")) metadata->Remove("managedFields");
   } else {
@@ -76,7 +86,7 @@ ManagerEntry Identity(const FieldManager& manager, bool applies) {
 
 void ReconcileAll(const Schema& schema, Managers* managers) {
   for (ManagerEntry& entry : managers->entries()) {
-    entry.fields = Reconciled(schema, std::move(entry.fields));
+    if (Reconcile(schema, entry.fields)) entry.written.reset();
   }
 }
 
@@ -87,12 +97,12 @@ void RecordUpdate(const Comparison& comparison, const ManagerEntry& identity,
   FieldSet changed = Union(comparison.modified, comparison.added);
   FieldSet gone = Union(changed, comparison.removed);
   for (ManagerEntry& entry : managers->entries()) {
-    if (entry.fields.Intersects(gone)) entry.fields = Difference(entry.fields, gone);
+    if (entry.fields.Intersects(gone)) entry.SetFields(Difference(entry.fields, gone));
   }
   FieldSet own = Owned(changed);
   if (!own.empty()) {
     ManagerEntry& entry = managers->Of(identity);
-    entry.fields = Union(own, entry.fields);
+    entry.SetFields(Union(own, entry.fields));
     entry.time = time;
   }
   managers->RemoveEmpty();
@@ -107,16 +117,16 @@ bool AsksForReset(const Value& managed_fields) {
                                           [](const json::Member& m) { return m.value.is_null(); });
 }
 
-// The managers that an update begins with.
-Managers ManagersBefore(const Value& live, const FieldManager& manager, const Value& updated) {
-  if (manager.subresource.empty()) {
-    if (const Value* sent = ManagedFieldsOf(updated)) {
-      if (AsksForReset(*sent)) return {};
-      std::optional<Managers> managers = Managers::FromJson(sent);
-      if (managers.has_value() && !managers->empty()) return *std::move(managers);
-    }
+// The managers that an update begins with; `sent`: what the client says.
+Managers ManagersBefore(const Value& live, const FieldManager& manager, Value sent) {
+  if (manager.subresource.empty() && !sent.is_null()) {
+    if (AsksForReset(sent)) return {};
+    std::optional<Managers> managers = Managers::FromJson(std::move(sent));
+    if (managers.has_value() && !managers->empty()) return *std::move(managers);
   }
-  return Managers::FromJson(ManagedFieldsOf(live)).value_or(Managers());
+  const Value* fields = ManagedFieldsOf(live);
+  if (fields == nullptr) return {};
+  return Managers::FromJson(*fields).value_or(Managers());
 }
 
 std::string GroupVersionKindText(const Value& object) {
@@ -213,24 +223,25 @@ class Applier {
   kube::Result<Value> Run(Managers managers, bool force) {
     FieldSet last;
     if (const ManagerEntry* before = managers.Find(identity_)) last = before->fields;
-    ManagerEntry& own = managers.Of(identity_);
-    own.fields = FieldsOf(schema_, applied_);
-    own.api_version = manager_.api_version;
+    FieldSet fields = FieldsOf(schema_, applied_);
     if (!manager_.reset_fields.empty()) {
-      own.fields = RecursiveDifference(own.fields, SetOf(manager_.reset_fields));
+      fields = RecursiveDifference(fields, SetOf(manager_.reset_fields));
     }
+    ManagerEntry& own = managers.Of(identity_);
+    own.SetFields(std::move(fields));
+    own.api_version = manager_.api_version;
     Value result = Pruned(schema_, MergeApplied(schema_, live_, applied_), last, managers);
     Comparison comparison = ComparedFor(schema_, live_, result, manager_);
     if (std::optional<kube::Status> conflict = TakeOver(comparison, force, &managers)) {
       return *std::move(conflict);
     }
     ManagerEntry& mine = managers.Of(identity_);
-    mine.fields = Owned(mine.fields);
+    mine.SetFields(Owned(mine.fields));
     // Who applies what is there already changes nothing, and the time of the entry stays.
     if (!SameJson(live_, result)) mine.time = manager_.time;
     managers.RemoveEmpty();
     if (manager_.name == "kubectl") UpdateLastApplied(applied_, &result);
-    SetManagers(managers, &result);
+    SetManagers(std::move(managers), &result);
     return result;
   }
 
@@ -250,7 +261,8 @@ class Applier {
     }
     FieldSet gone = Union(changed, comparison.removed);
     for (ManagerEntry& entry : managers->entries()) {
-      if (!entry.SameManager(identity_)) entry.fields = Difference(entry.fields, gone);
+      if (entry.SameManager(identity_) || !entry.fields.Intersects(gone)) continue;
+      entry.SetFields(Difference(entry.fields, gone));
     }
     return std::nullopt;
   }
@@ -278,11 +290,10 @@ kube::Result<Value> Apply(const Schema& schema, const Value& live, const Value& 
   if (std::optional<kube::Status> wrong = CheckRequest(schema, applied, manager)) {
     return *std::move(wrong);
   }
-  std::optional<Managers> managers = Managers::FromJson(ManagedFieldsOf(live));
+  Value bare = live;
+  std::optional<Managers> managers = Managers::FromJson(TakeManagedFields(&bare));
   if (!managers.has_value()) return Plain("failed to decode managed fields");
   ReconcileAll(schema, &*managers);
-  Value bare = live;
-  if (Value* metadata = bare.Find("metadata")) metadata->Remove("managedFields");
   if (managers->empty() && !live.is_null()) {
     FieldManager before = manager;
     before.name = std::string(kBeforeFirstApply);
@@ -294,14 +305,13 @@ kube::Result<Value> Apply(const Schema& schema, const Value& live, const Value& 
 
 void TrackUpdate(const Schema& schema, const Value& live, const FieldManager& manager,
                  Value& updated) {
-  Managers managers = ManagersBefore(live, manager, updated);
-  if (Value* metadata = updated.Find("metadata")) metadata->Remove("managedFields");
+  Managers managers = ManagersBefore(live, manager, TakeManagedFields(&updated));
   // An object that nobody applies to and that was not recorded from its creation stays so.
   if (managers.empty() && !live.is_null()) return;
   ReconcileAll(schema, &managers);
   RecordUpdate(ComparedFor(schema, live, updated, manager), Identity(manager, /*applies=*/false),
                manager.time, &managers);
-  SetManagers(managers, &updated);
+  SetManagers(std::move(managers), &updated);
 }
 
 void KeepTimesOfNoChange(const Value& live, Value& updated) {

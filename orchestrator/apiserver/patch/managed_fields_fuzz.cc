@@ -18,8 +18,8 @@ namespace apiserver = meltemi::apiserver;
 void CheckFields(const Value& object) {
   const Value* fields = object.Find("metadata", "managedFields");
   if (fields == nullptr) return;
-  std::optional<apiserver::Managers> managers = apiserver::Managers::FromJson(fields);
-  if (!managers.has_value() || !(managers->ToJson() == *fields)) abort();
+  std::optional<apiserver::Managers> managers = apiserver::Managers::FromJson(*fields);
+  if (!managers.has_value() || !((*std::move(managers)).ToJson() == *fields)) abort();
 }
 
 }  // namespace

@@ -487,10 +487,10 @@ TEST(Managers, AreSortedAsKubernetesSortsThem) {
       R"({"manager":"u9","operation":"Update","apiVersion":"v1","time":"2026-01-01T00:00:01Z",)"
       R"("fieldsType":"FieldsV1","fieldsV1":{"f:a":{}}},)"
       R"({"manager":"z","operation":"Apply","apiVersion":"v1","fieldsType":"FieldsV1"}])");
-  std::optional<Managers> managers = Managers::FromJson(&entries);
+  std::optional<Managers> managers = Managers::FromJson(entries);
   ASSERT_TRUE(managers.has_value());
   std::string order;
-  json::Value sorted = managers->ToJson();
+  json::Value sorted = (*std::move(managers)).ToJson();
   for (const json::Value& entry : sorted.items()) {
     absl::StrAppend(&order, entry.FindString("manager"), " ");
   }

@@ -21,7 +21,12 @@ auto OrderOf(const ManagerEntry& entry) {
   return std::tie(entry.time, entry.manager, entry.api_version, entry.subresource);
 }
 
-std::optional<ManagerEntry> EntryOf(const Value& value) {
+bool IsEntryMember(absl::string_view name) {
+  return name == "manager" || name == "operation" || name == "apiVersion" || name == "time" ||
+         name == "fieldsType" || name == "fieldsV1" || name == "subresource";
+}
+
+std::optional<ManagerEntry> EntryOf(Value value) {
   ManagerEntry entry;
   absl::string_view operation = value.FindString("operation");
   if (operation != "Apply" && operation != "Update") return std::nullopt;
@@ -33,15 +38,21 @@ std::optional<ManagerEntry> EntryOf(const Value& value) {
   entry.time = std::string(value.FindString("time"));
   if (entry.api_version.empty()) return std::nullopt;
   const Value* fields = value.Find("fieldsV1");
-  if (fields != nullptr && !fields->is_null()) {
-    std::optional<FieldSet> set = FieldSet::FromJson(*fields);
+  bool canonical = std::all_of(value.members().begin(), value.members().end(),
+                               [](const json::Member& m) { return IsEntryMember(m.key); });
+  if (fields == nullptr || fields->is_null()) {
+    canonical = false;
+  } else {
+    std::optional<FieldSet> set = FieldSet::FromJson(*fields, &canonical);
     if (!set.has_value()) return std::nullopt;
     entry.fields = *std::move(set);
   }
+  if (canonical) entry.written = std::move(value);
   return entry;
 }
 
-Value JsonOf(const ManagerEntry& entry) {
+Value JsonOf(ManagerEntry&& entry) {
+  if (entry.written.has_value()) return *std::move(entry.written);
   Value out = Value::Object();
   out.members().reserve(7);
   if (!entry.manager.empty()) out.Add("manager", Value::String(entry.manager));
@@ -70,13 +81,13 @@ std::string ManagerEntry::Text() const {
   return text;
 }
 
-std::optional<Managers> Managers::FromJson(const Value* managed_fields) {
+std::optional<Managers> Managers::FromJson(Value managed_fields) {
   Managers managers;
-  if (managed_fields == nullptr || managed_fields->is_null()) return managers;
-  if (!managed_fields->is_array()) return std::nullopt;
-  managers.entries_.reserve(managed_fields->items().size() + 1);
-  for (const Value& item : managed_fields->items()) {
-    std::optional<ManagerEntry> entry = EntryOf(item);
+  if (managed_fields.is_null()) return managers;
+  if (!managed_fields.is_array()) return std::nullopt;
+  managers.entries_.reserve(managed_fields.items().size() + 1);
+  for (Value& item : managed_fields.items()) {
+    std::optional<ManagerEntry> entry = EntryOf(std::move(item));
     if (!entry.has_value()) return std::nullopt;
     // The last of two wins.
     managers.Of(*entry) = *std::move(entry);
@@ -84,16 +95,15 @@ std::optional<Managers> Managers::FromJson(const Value* managed_fields) {
   return managers;
 }
 
-Value Managers::ToJson() const {
+Value Managers::ToJson() && {
   if (entries_.empty()) return Value();
-  std::vector<const ManagerEntry*> sorted;
-  for (const ManagerEntry& entry : entries_) sorted.push_back(&entry);
-  std::sort(sorted.begin(), sorted.end(), [](const ManagerEntry* a, const ManagerEntry* b) {
-    if (a->applies != b->applies) return a->applies;
-    return OrderOf(*a) < OrderOf(*b);
+  std::sort(entries_.begin(), entries_.end(), [](const ManagerEntry& a, const ManagerEntry& b) {
+    if (a.applies != b.applies) return a.applies;
+    return OrderOf(a) < OrderOf(b);
   });
   Value out = Value::Array();
-  for (const ManagerEntry* entry : sorted) out.Append(JsonOf(*entry));
+  out.items().reserve(entries_.size());
+  for (ManagerEntry& entry : entries_) out.Append(JsonOf(std::move(entry)));
   return out;
 }
 
@@ -121,13 +131,16 @@ void Managers::RemoveEmpty() {
 }
 
 void Managers::Cap() {
+  size_t count = static_cast<size_t>(std::count_if(
+      entries_.begin(), entries_.end(), [](const ManagerEntry& entry) { return !entry.applies; }));
+  if (count <= kUpdatersMax) return;
   std::vector<ManagerEntry> updaters, rest;
   for (ManagerEntry& entry : entries_)
     (entry.applies ? rest : updaters).push_back(std::move(entry));
   std::stable_sort(
       updaters.begin(), updaters.end(),
       [](const ManagerEntry& a, const ManagerEntry& b) { return OrderOf(a) < OrderOf(b); });
-  size_t excess = updaters.size() > kUpdatersMax ? updaters.size() - kUpdatersMax : 0;
+  size_t excess = updaters.size() - kUpdatersMax;
   // The oldest entry of each version becomes the one that the following are merged into.
   std::map<std::string, size_t> buckets;
   std::vector<ManagerEntry> kept;
@@ -141,7 +154,7 @@ void Managers::Cap() {
     oldest.manager = std::string(kAncient);
     oldest.subresource.clear();
     oldest.time = entry.time;
-    oldest.fields = Union(oldest.fields, entry.fields);
+    oldest.SetFields(Union(oldest.fields, entry.fields));
     --excess;
   }
   entries_ = std::move(rest);
@@ -151,7 +164,7 @@ void Managers::Cap() {
     if (same == nullptr) {
       entries_.push_back(std::move(entry));
     } else {
-      same->fields = Union(same->fields, entry.fields);
+      same->SetFields(Union(same->fields, entry.fields));
       same->time = std::max(same->time, entry.time);
     }
   }

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -22,6 +23,13 @@ struct ManagerEntry {
   std::string subresource;
   std::string time;  // RFC 3339; "" when there is none
   FieldSet fields;
+  // The entry as it was read, while that is what would be written: most writes change one of many.
+  std::optional<json::Value> written;
+
+  void SetFields(FieldSet changed) {
+    fields = std::move(changed);
+    written.reset();
+  }
 
   bool SameManager(const ManagerEntry& other) const;
   // As conflicts name it: `"kubectl" with subresource "status" using apps/v1`.
@@ -31,9 +39,9 @@ struct ManagerEntry {
 class Managers {
  public:
   // Nullopt when it is no list of entries.
-  static std::optional<Managers> FromJson(const json::Value* managed_fields);
+  static std::optional<Managers> FromJson(json::Value managed_fields);
   // Sorted: appliers first, then by time, name, version, subresource. Null when there are none.
-  json::Value ToJson() const;
+  json::Value ToJson() &&;
 
   bool empty() const { return entries_.empty(); }
   std::vector<ManagerEntry>& entries() { return entries_; }
