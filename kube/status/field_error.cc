@@ -180,7 +180,6 @@ FieldError InvalidField(const FieldPath& path, int64_t number, absl::string_view
 
 FieldError NotSupported(const FieldPath& path, const json::Value& value,
                         std::vector<std::string> supported) {
-  std::sort(supported.begin(), supported.end());
   std::string detail;
   if (!supported.empty()) {
     detail =

@@ -59,7 +59,7 @@ FieldError Required(const FieldPath& path, absl::string_view detail = "");
 FieldError InvalidField(const FieldPath& path, const json::Value& value, absl::string_view detail);
 FieldError InvalidField(const FieldPath& path, absl::string_view text, absl::string_view detail);
 FieldError InvalidField(const FieldPath& path, int64_t number, absl::string_view detail);
-// `Unsupported value: "x": supported values: "A", "B"` (sorted).
+// `Unsupported value: "x": supported values: "A", "B"`, in the order given.
 FieldError NotSupported(const FieldPath& path, const json::Value& value,
                         std::vector<std::string> supported);
 FieldError DuplicateField(const FieldPath& path, const json::Value& value);

@@ -76,7 +76,7 @@ TEST(FieldErrorTest, PrintsValuesAsGoDoes) {
   EXPECT_EQ(InvalidField(path, Value(), "bad").ToString(),
             "metadata.labels: Invalid value: null: bad");
   EXPECT_EQ(NotSupported(path, Value::String("x"), {"b", "a"}).ToString(),
-            "metadata.labels: Unsupported value: \"x\": supported values: \"a\", \"b\"");
+            "metadata.labels: Unsupported value: \"x\": supported values: \"b\", \"a\"");
   EXPECT_EQ(TooLong(path, 63).ToString(),
             "metadata.labels: Too long: may not be more than 63 bytes");
   EXPECT_EQ(TooMany(path, 5, 3).ToString(),
