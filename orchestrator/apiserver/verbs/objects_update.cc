@@ -161,13 +161,12 @@ kube::Outcome StoredObjects::PrepareUpdate(const Target& target, const Value& cu
   if (follows) resource.strategy->PrepareForUpdate(resource, scope, current, object);
   KeepMetadata(current, object);
   kube::FieldErrors errors = ValidateMetadataUpdate(resource, current, object);
-  kube::FieldErrors more;
   if (follows) {
-    more = resource.strategy->ValidateUpdate(resource, scope, current, object);
-  } else if (context.subresource != "finalize") {
-    more = resource.strategy->Validate(resource, object);
+    for (kube::FieldError& error :
+         resource.strategy->ValidateUpdate(resource, scope, current, object)) {
+      errors.push_back(std::move(error));
+    }
   }
-  for (kube::FieldError& error : more) errors.push_back(std::move(error));
   if (!errors.empty()) return kube::Invalid(resource.gvk(), target.name, errors);
   if (scope == Scope::kMain && follows) {
     for (std::string& warning : resource.strategy->Warnings(resource, object)) {

@@ -1,17 +1,15 @@
 // A watch cache for tests that reads the store with every call; `frozen` makes it lag.
 #pragma once
 
-#include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/json/parse.h"
-#include "base/json/write.h"
-#include "kube/object/object.h"
 #include "orchestrator/apiserver/watch/cache.h"
+#include "orchestrator/apiserver/watch/cached_object.h"
 #include "orchestrator/apiserver/watch/keys.h"
 
 namespace meltemi::apiserver {
@@ -81,23 +79,10 @@ class DirectCacheFake final : public WatchCache {
 
  private:
   ObjectPtr Cached(const kube::GroupResource& storage, const store::KeyValue& kv) {
-    json::Value tree = *json::Parse(kv.value);
-    CachedObject out;
-    out.ns = std::string(kube::Namespace(tree));
-    out.name = std::string(kube::Name(tree));
-    out.uid = std::string(kube::Uid(tree));
-    out.mod_revision = kv.mod_revision;
-    out.labels = kube::Labels(tree);
-    if (const auto found = fields_of_.find(storage); found != fields_of_.end() && found->second) {
-      out.fields = found->second(tree);
-    }
-    out.fields.emplace_back("metadata.name", out.name);
-    out.fields.emplace_back("metadata.namespace", out.ns);
-    std::sort(out.fields.begin(), out.fields.end());
-    kube::MutableMetadata(tree).Set("resourceVersion",
-                                    json::Value::String(std::to_string(kv.mod_revision)));
-    out.json = json::ToString(tree);
-    return std::make_shared<const CachedObject>(std::move(out));
+    const auto fields_of = fields_of_.find(storage);
+    const std::optional<ParsedKey> key = ParseObjectKey(kv.key);
+    return MakeCachedObject(key->ns, key->name, kv.value, kv.mod_revision,
+                            fields_of == fields_of_.end() ? FieldsOf() : fields_of->second);
   }
 
   store::Store& store_;

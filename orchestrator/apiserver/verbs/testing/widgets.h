@@ -152,11 +152,18 @@ class WidgetWorld {
     gadget.namespaced = false;
     gadget.strategy = &gadget_strategy;
     gadgets = Keep(resources, gadget);
-    Resource ns = Widget();
-    ns.group = "", ns.version = "v1", ns.plural = "namespaces", ns.kind = "Namespace";
-    ns.storage = {"", "namespaces"}, ns.storage_version = "v1", ns.storage_kind = "Namespace";
-    ns.namespaced = false, ns.schema = &Anything(), ns.scale.reset();
-    namespaces = Keep(resources, ns);
+    namespaces = Keep(resources, Core("namespaces", "Namespace", false));
+    pods = Keep(resources, Core("pods", "Pod", true));
+    nodes = Keep(resources, Core("nodes", "Node", false));
+    Keep(resources, Core("serviceaccounts", "ServiceAccount", true));
+    Keep(resources, Core("secrets", "Secret", true));
+    budgets = Core("poddisruptionbudgets", "PodDisruptionBudget", true);
+    budgets.group = budgets.storage.group = "policy";
+    budgets.storage_version = "policy/v1";
+    Keep(resources, budgets);
+    Resource review = Core("tokenreviews", "TokenReview", false);
+    review.group = "authentication.k8s.io", review.stored = false, review.verbs = {"create"};
+    Keep(resources, review);
     for (const auto& resource : resources) {
       const Strategy* strategy = resource->strategy;
       cache.AddResource(resource->storage, [strategy](const json::Value& object) {
@@ -188,6 +195,9 @@ class WidgetWorld {
   const Resource* old_widgets = nullptr;
   const Resource* gadgets = nullptr;
   const Resource* namespaces = nullptr;
+  const Resource* pods = nullptr;
+  const Resource* nodes = nullptr;
+  Resource budgets;
   std::unique_ptr<Objects> objects;
 
  private:
@@ -210,6 +220,16 @@ class WidgetWorld {
     out.schema = &SchemaOf("size");
     out.strategy = &widget_strategy;
     out.columns = &columns;
+    return out;
+  }
+  // A kind of the core group without a schema to speak of.
+  Resource Core(const std::string& plural, const std::string& kind, bool namespaced) {
+    Resource out = Widget();
+    out.group = "", out.version = "v1", out.plural = plural, out.kind = kind;
+    out.storage = {"", plural}, out.storage_version = "v1", out.storage_kind = kind;
+    out.namespaced = namespaced, out.schema = &Anything(), out.scale.reset();
+    out.other_subresources = {"attach",   "binding", "ephemeralcontainers", "eviction", "exec",
+                              "finalize", "log",     "portforward",         "proxy",    "token"};
     return out;
   }
   const Schema& Anything() {
