@@ -20,7 +20,7 @@ class CrdCatalog : public CatalogSource {
   ~CrdCatalog() override = default;  // stops the thread
 
   // Begins to observe the definitions and to reconcile them. `objects` (which itself uses this
-  // source) outlives the catalog. Call once, when the watch cache has been started. Definitions
+  // source) outlives the catalog. Call once, when the watch cache is ready. Definitions
   // that are established already are served when this returns.
   virtual void Start(Objects& objects) = 0;
   // Ends the thread; the catalog stays as it is. Idempotent.

@@ -7,10 +7,15 @@
 
 #include <memory>
 
+#include "absl/strings/string_view.h"
 #include "orchestrator/apiserver/kinds/resource.h"
 #include "orchestrator/apiserver/kinds/strategy.h"
 
 namespace meltemi::apiserver {
+
+// Keeps a definition until its instances are gone; on every definition from the beginning.
+inline constexpr absl::string_view kDefinitionFinalizer =
+    "customresourcecleanup.apiextensions.k8s.io";
 
 std::unique_ptr<const Strategy> NewDefinitionStrategy();
 std::unique_ptr<const TableColumns> NewDefinitionColumns();
