@@ -36,6 +36,8 @@ struct Http1Limits {
   uint32_t headers_count_max = 100;
   size_t chunk_extension_bytes_max = 256;  // per message, all chunks together
   bool accept_http10 = true;               // else 426
+  // Upgrade opens a tunnel for every method, not for GET alone (SPDY's exec comes as a POST).
+  bool upgrade_any_method = false;
   // OnWriteBlocked follows the transport's own watermarks (OnTransportBlocked).
 };
 

@@ -42,7 +42,8 @@ class TlsConnection final : public Connection,
   enum class State : uint8_t { kHandshaking, kOpen, kClosing, kClosed };
 
   TlsConnection(Loop& loop, std::unique_ptr<net::Connection> socket,
-                const net::ConnectionLimits& limits, std::shared_ptr<const Context> context);
+                const net::ConnectionLimits& limits, std::shared_ptr<const Context> context,
+                absl::string_view server_name);
   ~TlsConnection() override {
     // The library's own end must not tell anybody.
     SSL_set_app_data(ssl_.get(), nullptr);
@@ -130,6 +131,7 @@ class TlsConnection final : public Connection,
   const std::shared_ptr<const Context> context_;
   const net::ConnectionLimits limits_;
   const std::unique_ptr<net::Connection> socket_;
+  const std::string server_name_;  // clients
   const std::string session_key_;
   SslPtr ssl_;
   net::ConnectionHandler* handler_ = nullptr;
@@ -203,12 +205,15 @@ net::ConnectionLimits SocketLimits() {
 
 TlsConnection::TlsConnection(Loop& loop, std::unique_ptr<net::Connection> socket,
                              const net::ConnectionLimits& limits,
-                             std::shared_ptr<const Context> context)
+                             std::shared_ptr<const Context> context, absl::string_view server_name)
     : loop_(loop),
       context_(std::move(context)),
       limits_(limits),
       socket_(std::move(socket)),
-      session_key_(context_->server() ? "" : socket_->remote_address().ToString()),
+      server_name_(server_name.empty() ? context_->server_name() : std::string(server_name)),
+      session_key_(context_->server()
+                       ? ""
+                       : absl::StrCat(socket_->remote_address().ToString(), " ", server_name_)),
       ssl_(SSL_new(context_->ssl_context())) {
   CHECK(ssl_ != nullptr);
   BIO* const bio = BIO_new(BioMethod());
@@ -223,11 +228,11 @@ TlsConnection::TlsConnection(Loop& loop, std::unique_ptr<net::Connection> socket
     return;
   }
   SSL_set_connect_state(ssl_.get());
-  const std::string& name = context_->server_name();
+  const std::string& name = server_name_;
   X509_VERIFY_PARAM* const verify = SSL_get0_param(ssl_.get());
   const bool is_address = IsIpAddress(name);
   if (!name.empty() && !is_address) SSL_set_tlsext_host_name(ssl_.get(), name.c_str());
-  if (context_->verifies_name()) {
+  if (!name.empty() && SSL_get_verify_mode(ssl_.get()) != SSL_VERIFY_NONE) {
     const int set = is_address ? X509_VERIFY_PARAM_set1_ip_asc(verify, name.c_str())
                                : X509_VERIFY_PARAM_set1_host(verify, name.data(), name.size());
     if (set != 1) error_ = "a server name that no certificate can have";
@@ -299,7 +304,7 @@ void TlsConnection::Established() {
   if (alpn_length > 0) session_.alpn.assign(reinterpret_cast<const char*>(alpn), alpn_length);
   const char* const name = context_->server()
                                ? SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)
-                               : context_->server_name().c_str();
+                               : server_name_.c_str();
   if (name != nullptr) session_.server_name = name;
   session_.version = SSL_get_version(ssl_.get());
   session_.cipher = SSL_get_cipher_name(ssl_.get());
@@ -537,16 +542,19 @@ void TlsConnection::Finish(net::CloseCause cause, absl::string_view detail) {
 std::unique_ptr<Connection> NewServerConnection(Loop& loop, int fd, const net::Address& remote,
                                                 const net::ConnectionLimits& limits,
                                                 std::shared_ptr<const Context> context) {
-  return std::make_unique<TlsConnection>(
-      loop, net::NewServerConnection(loop, fd, remote, SocketLimits()), limits, std::move(context));
+  return std::make_unique<TlsConnection>(loop,
+                                         net::NewServerConnection(loop, fd, remote, SocketLimits()),
+                                         limits, std::move(context), "");
 }
 
 std::unique_ptr<Connection> NewClientConnection(Loop& loop, const net::Address& to,
                                                 const net::Address& source,
                                                 const net::ConnectionLimits& limits,
-                                                std::shared_ptr<const Context> context) {
-  return std::make_unique<TlsConnection>(
-      loop, net::NewClientConnection(loop, to, source, SocketLimits()), limits, std::move(context));
+                                                std::shared_ptr<const Context> context,
+                                                absl::string_view server_name) {
+  return std::make_unique<TlsConnection>(loop,
+                                         net::NewClientConnection(loop, to, source, SocketLimits()),
+                                         limits, std::move(context), server_name);
 }
 
 }  // namespace meltemi::tls

@@ -131,12 +131,11 @@ absl::StatusOr<SslContextPtr> NewSslContext() {
 }  // namespace
 
 Context::Context(SslContextPtr ssl_context, bool server, std::string alpn_wire,
-                 std::string server_name, bool verifies_name)
+                 std::string server_name)
     : ssl_context_(std::move(ssl_context)),
       server_(server),
       alpn_wire_(std::move(alpn_wire)),
-      server_name_(std::move(server_name)),
-      verifies_name_(verifies_name) {
+      server_name_(std::move(server_name)) {
   if (server_ && !alpn_wire_.empty()) {
     SSL_CTX_set_alpn_select_cb(ssl_context_.get(), SelectAlpn, this);
   }
@@ -181,8 +180,7 @@ absl::StatusOr<std::shared_ptr<const Context>> NewServerContext(const ServerOpti
                           "\n", options.client_ca_pem));
   SSL_CTX_set_session_id_context(raw, reinterpret_cast<const unsigned char*>(scope.data()),
                                  static_cast<unsigned>(scope.size()));
-  return std::make_shared<const Context>(*std::move(ssl_context), true, *std::move(alpn), "",
-                                         false);
+  return std::make_shared<const Context>(*std::move(ssl_context), true, *std::move(alpn), "");
 }
 
 absl::StatusOr<std::shared_ptr<const Context>> NewClientContext(const ClientOptions& options) {
@@ -209,8 +207,7 @@ absl::StatusOr<std::shared_ptr<const Context>> NewClientContext(const ClientOpti
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(raw, OnNewSession);
   return std::make_shared<const Context>(*std::move(ssl_context), false, *std::move(alpn),
-                                         options.server_name,
-                                         verifies && !options.server_name.empty());
+                                         options.server_name);
 }
 
 }  // namespace meltemi::tls

@@ -17,16 +17,14 @@ namespace meltemi::tls {
 
 class Context {
  public:
-  Context(SslContextPtr ssl_context, bool server, std::string alpn_wire, std::string server_name,
-          bool verifies_name);
+  Context(SslContextPtr ssl_context, bool server, std::string alpn_wire, std::string server_name);
 
   SSL_CTX* ssl_context() const { return ssl_context_.get(); }
   bool server() const { return server_; }
   // The protocols as they stand on the wire: a byte of length before each.
   const std::string& alpn_wire() const { return alpn_wire_; }
-  // Clients: the name to ask for, and whether the certificate has to be for it.
+  // Clients: the name to ask for. Where certificates are verified they have to be for it.
   const std::string& server_name() const { return server_name_; }
-  bool verifies_name() const { return verifies_name_; }
 
   // Sessions by peer. One is handed out once: a ticket of TLS 1.3 that is used twice can be told
   // from outside to belong to the same client.
@@ -37,7 +35,6 @@ class Context {
   const SslContextPtr ssl_context_;
   const bool server_;
   const std::string alpn_wire_, server_name_;
-  const bool verifies_name_;
 
   mutable std::mutex mutex_;
   // Newest first; short, because a client context speaks with few peers.

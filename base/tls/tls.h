@@ -69,9 +69,11 @@ class Connection : public net::Connection {
 std::unique_ptr<Connection> NewServerConnection(Loop& loop, int fd, const net::Address& remote,
                                                 const net::ConnectionLimits& limits,
                                                 std::shared_ptr<const Context> context);
+// `server_name`: instead of the context's.
 std::unique_ptr<Connection> NewClientConnection(Loop& loop, const net::Address& to,
                                                 const net::Address& source,
                                                 const net::ConnectionLimits& limits,
-                                                std::shared_ptr<const Context> context);
+                                                std::shared_ptr<const Context> context,
+                                                absl::string_view server_name = "");
 
 }  // namespace meltemi::tls

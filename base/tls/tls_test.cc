@@ -141,8 +141,8 @@ class TlsTest : public testing::Test {
       client_context_ = *context;
     }
     client_ = std::make_unique<Peer>(*loop_);
-    auto connection =
-        NewClientConnection(*loop_, listener_->address(), net::Address(), limits_, client_context_);
+    auto connection = NewClientConnection(*loop_, listener_->address(), net::Address(), limits_,
+                                          client_context_, server_name_);
     Connection* const raw = connection.get();
     client_->Take(std::move(connection), raw);
   }
@@ -180,6 +180,7 @@ class TlsTest : public testing::Test {
   ServerOptions server_options_;
   ClientOptions client_options_;
   net::ConnectionLimits limits_;
+  std::string server_name_;  // of the client's next connection; "": the context's
   std::shared_ptr<const Context> client_context_;
   std::unique_ptr<net::Listener> listener_;
   std::vector<std::unique_ptr<Peer>> servers_;
@@ -264,6 +265,14 @@ TEST_F(TlsTest, AnAddressIsANameToo) {
   Connect();
   ASSERT_TRUE(Until([&] { return client_->closed.has_value(); }));
   EXPECT_TRUE(ContainsIgnoringCase(client_->detail, "IP address mismatch")) << client_->detail;
+}
+
+TEST_F(TlsTest, AConnectionMayHaveANameOfItsOwn) {
+  client_options_.server_name = "elsewhere.test";
+  server_name_ = "server.test";
+  ConnectBoth();
+  EXPECT_EQ(server().tls->session().server_name, "server.test");
+  EXPECT_EQ(client_->tls->session().server_name, "server.test");
 }
 
 TEST_F(TlsTest, NothingIsVerifiedWhereNothingWasAskedFor) {

@@ -76,7 +76,8 @@ class ClientConnection final : public ClientCodec, private Stream {
   void SendHeaders(const HeaderMap& headers, bool end_stream) override {
     if (!open_ || headers_sent_) return;
     headers_sent_ = true;
-    request_ = WriteRequestHead(headers, end_stream, transport_.output(), &writer_);
+    request_ = WriteRequestHead(headers, end_stream, limits_.upgrade_any_method,
+                                transport_.output(), &writer_);
     transport_.OutputReady();
     if (end_stream && writer_.kind() != BodyKind::kTunnel) EndRequest(nullptr);
   }

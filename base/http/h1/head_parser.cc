@@ -477,8 +477,8 @@ ScanResult ScanHead(absl::string_view bytes, const HeadLimits& limits, HeadScan*
   return result;
 }
 
-ParseError ParseRequestHead(absl::string_view head, const LineEnds& ends, HeaderMap* headers,
-                            MessageInfo* info) {
+ParseError ParseRequestHead(absl::string_view head, const LineEnds& ends, bool upgrade_any_method,
+                            HeaderMap* headers, MessageInfo* info) {
   char* const copy = CopyToArena(head, headers);
   absl::string_view target_authority;
   const absl::string_view line(copy, ends.offsets[0]);
@@ -489,7 +489,8 @@ ParseError ParseRequestHead(absl::string_view head, const LineEnds& ends, Header
   if (headers->method() == "CONNECT" && info->body != BodyKind::kNone) {
     return BadRequest("CONNECT with a body");
   }
-  if (fields.wants_upgrade() && info->protocol == Protocol::kHttp11 && headers->method() == "GET" &&
+  if (fields.wants_upgrade() && info->protocol == Protocol::kHttp11 &&
+      (headers->method() == "GET" || (upgrade_any_method && headers->method() != "CONNECT")) &&
       info->body == BodyKind::kNone && !absl::EqualsIgnoreCase(fields.upgrade(), "h2c")) {
     info->upgrade = true;
     headers->AddView(HeaderId::kUpgrade, HeaderName(HeaderId::kUpgrade), fields.upgrade());

@@ -65,13 +65,14 @@ struct MessageInfo {
   bool has_content_length = false;
   bool chunked = false;
   bool keep_alive = true;
-  // Connection: upgrade together with an Upgrade other than h2c (requests: GET without a body).
+  // Connection: upgrade together with an Upgrade other than h2c (requests: without a body, and a
+  // GET unless any method will do).
   bool upgrade = false;
 };
 
 // `head` is what ScanHead has found complete.
-ParseError ParseRequestHead(absl::string_view head, const LineEnds& ends, HeaderMap* headers,
-                            MessageInfo* info);
+ParseError ParseRequestHead(absl::string_view head, const LineEnds& ends, bool upgrade_any_method,
+                            HeaderMap* headers, MessageInfo* info);
 // `info->body` is what the fields alone say: the caller knows the request's method.
 ParseError ParseResponseHead(absl::string_view head, const LineEnds& ends, HeaderMap* headers,
                              MessageInfo* info);

@@ -332,15 +332,16 @@ bool BodyWriter::Finish(const HeaderMap* trailers, Buffer& out) {
   return true;
 }
 
-RequestHeadInfo WriteRequestHead(const HeaderMap& headers, bool end_stream, Buffer& out,
-                                 BodyWriter* body) {
+RequestHeadInfo WriteRequestHead(const HeaderMap& headers, bool end_stream, bool upgrade_any_method,
+                                 Buffer& out, BodyWriter* body) {
   RequestHeadInfo info;
   const bool connect = headers.method() == "CONNECT";
   info.from_extended_connect = connect && !headers.protocol().empty();
   info.is_connect = connect && !info.from_extended_connect;
   info.is_head = headers.method() == "HEAD";
-  info.wants_upgrade = info.from_extended_connect || (headers.Has(HeaderId::kUpgrade) &&
-                                                      !end_stream && headers.method() == "GET");
+  info.wants_upgrade =
+      info.from_extended_connect || (headers.Has(HeaderId::kUpgrade) && !end_stream && !connect &&
+                                     (upgrade_any_method || headers.method() == "GET"));
   info.own_websocket_key = info.from_extended_connect &&
                            absl::EqualsIgnoreCase(headers.protocol(), "websocket") &&
                            headers.Find("sec-websocket-key") == nullptr;

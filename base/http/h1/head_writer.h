@@ -53,8 +53,8 @@ class BodyWriter {
 };
 
 // Sets `body` up for what follows: kTunnel when `info` says CONNECT or upgrade.
-RequestHeadInfo WriteRequestHead(const HeaderMap& headers, bool end_stream, Buffer& out,
-                                 BodyWriter* body);
+RequestHeadInfo WriteRequestHead(const HeaderMap& headers, bool end_stream, bool upgrade_any_method,
+                                 Buffer& out, BodyWriter* body);
 // kUntilClose means that the connection has to be closed to end the message, whatever
 // context.keep_alive said.
 void WriteResponseHead(const HeaderMap& headers, const ResponseContext& context, bool end_stream,

@@ -189,7 +189,8 @@ class ServerConnection final : public ServerCodec, private Stream {
     }
     HeaderMapPtr headers = HeaderMap::New();
     info_ = MessageInfo();
-    error = ParseRequestHead(bytes.substr(0, head_bytes), ends, headers.get(), &info_);
+    error = ParseRequestHead(bytes.substr(0, head_bytes), ends, limits_.upgrade_any_method,
+                             headers.get(), &info_);
     if (!error && info_.protocol == Protocol::kHttp10 && !limits_.accept_http10) {
       error = {426, "HTTP/1.0 is not accepted"};
     }

@@ -340,6 +340,25 @@ TEST(Http1ServerTest, HopByHopFieldsStayOnThisHop) {
       << "no field that the mesh relies on can be taken away";
 }
 
+TEST(Http1ServerTest, OtherMethodsUpgradeWhereTheyMay) {
+  const std::string request =
+      "POST /exec HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: SPDY/3.1\r\n"
+      "content-length: 0\r\n\r\n";
+  Server strict;
+  ASSERT_TRUE(strict.Feed(request).ok());
+  EXPECT_TRUE(strict.receiver().ended) << "an ordinary request";
+  EXPECT_EQ(strict.receiver().headers->Get("upgrade"), "");
+  Http1Limits limits;
+  limits.upgrade_any_method = true;
+  Server server(limits);
+  ASSERT_TRUE(server.Feed(request + "tunnel").ok());
+  EXPECT_FALSE(server.receiver().ended);
+  EXPECT_EQ(server.receiver().headers->Get("upgrade"), "SPDY/3.1");
+  server.events.last().stream->SendHeaders(*Response(101, {{"upgrade", "SPDY/3.1"}}), false);
+  ASSERT_TRUE(server.Again().ok());
+  EXPECT_EQ(server.receiver().body, "tunnel");
+}
+
 TEST(Http1ServerTest, AnswersPipelinedRequestsInOrder) {
   Server server;
   ASSERT_TRUE(

@@ -4,15 +4,16 @@
 #pragma once
 
 #include "base/bytes/buffer.h"
+#include "base/loop/loop.h"
 
 namespace meltemi::apiserver {
 
-class Answer {
+class Answer : public Deferrable {
  public:
-  virtual ~Answer() = default;
   // More of the request: only where the answer is a tunnel.
-  virtual void OnData(Buffer& data, bool end_stream) { data.Clear(); }
-  virtual void OnWriteBlocked(bool blocked) {}
+  virtual void OnClientData(Buffer& data, bool end_stream) { data.Clear(); }
+  // The client can't take more for now.
+  virtual void OnClientBlocked(bool blocked) {}
   // The server is about to stop: what has no end of its own ends.
   virtual void Drain() {}
 };

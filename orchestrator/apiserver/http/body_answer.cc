@@ -41,7 +41,7 @@ void BodyAnswer::Pump() {
   });
 }
 
-void BodyAnswer::OnWriteBlocked(bool blocked) {
+void BodyAnswer::OnClientBlocked(bool blocked) {
   if (blocked_ == blocked) return;
   blocked_ = blocked;
   if (!blocked) Pump();

@@ -22,7 +22,7 @@ class BodyAnswer final : public Answer {
   void Start() { Pump(); }
   // Everything has been handed over.
   bool ended() const { return ended_; }
-  void OnWriteBlocked(bool blocked) override;
+  void OnClientBlocked(bool blocked) override;
 
  private:
   void Pump();

@@ -11,6 +11,7 @@
 #include "orchestrator/apiserver/http/go_duration.h"
 #include "orchestrator/apiserver/http/gzip.h"
 #include "orchestrator/apiserver/http/in_flight.h"
+#include "orchestrator/apiserver/http/proxied_answer.h"
 #include "orchestrator/apiserver/http/query.h"
 #include "orchestrator/apiserver/http/response_head.h"
 #include "orchestrator/apiserver/http/watch_answer.h"
@@ -39,7 +40,11 @@ void CompressIfWanted(const ServerOptions& options, const Request& request, Body
 // The request while it is received and worked on.
 struct Exchange::Job {
   Job(ServerShared& shared, Exchange* exchange) : shared(shared), exchange(exchange) {}
-  ~Job() { shared.body_bytes.fetch_sub(counted_bytes, std::memory_order_relaxed); }
+  ~Job() { ReleaseBody(); }
+  // The handler has done with the body, and its thread may still hold this for a moment.
+  void ReleaseBody() {
+    shared.body_bytes.fetch_sub(std::exchange(counted_bytes, 0), std::memory_order_relaxed);
+  }
 
   ServerShared& shared;
   Exchange* exchange;  // looked at on the loop; null: nobody waits for the answer
@@ -147,7 +152,7 @@ bool Exchange::CountBody(size_t bytes) {
 
 void Exchange::OnData(Buffer& data, bool end_stream) {
   request_ended_ |= end_stream;
-  if (answer_ != nullptr) return answer_->OnData(data, end_stream);
+  if (answer_ != nullptr) return answer_->OnClientData(data, end_stream);
   if (state_ != State::kReceiving) return data.Clear();
   if (!CountBody(data.size())) return data.Clear();
   data.ForEachRun(
@@ -169,7 +174,7 @@ void Exchange::OnReset(http::ResetCause, absl::string_view) {
 
 void Exchange::OnWriteBlocked(bool blocked) {
   write_blocked_ = blocked;
-  if (answer_ != nullptr) answer_->OnWriteBlocked(blocked);
+  if (answer_ != nullptr) answer_->OnClientBlocked(blocked);
 }
 
 // ---- Handling -----------------------------------------------------------------------------------
@@ -189,6 +194,7 @@ void Exchange::RunHandler(const std::shared_ptr<Job>& job, LoopContext& context)
     CompressIfWanted(job->shared.options, job->request, body);
   }
   context.loop.Post([job, reply = std::move(reply)]() mutable {
+    job->ReleaseBody();
     if (job->exchange != nullptr) {
       job->exchange->OnReply(std::move(reply), std::move(job->request));
     }
@@ -233,7 +239,7 @@ void Exchange::AnswerBody(const Request& request, Body body) {
     auto answer = std::make_unique<BodyAnswer>(context_, stream_, std::move(body.bytes));
     BodyAnswer* const raw = answer.get();
     answer_ = std::move(answer);
-    if (write_blocked_) raw->OnWriteBlocked(true);
+    if (write_blocked_) raw->OnClientBlocked(true);
     raw->Start();
     if (!raw->ended()) return;
   }
@@ -258,9 +264,20 @@ void Exchange::AnswerWatch(Request& request, const WatchAnswer& watch) {
   deadline_timer_.reset();
 }
 
-void Exchange::AnswerProxy(Request& request, const ProxyAnswer&) {
-  Reply reply = StatusReply(kube::ServiceUnavailable("proxying is not available"));
-  AnswerBody(request, std::get<Body>(std::move(reply)));
+void Exchange::AnswerProxy(Request& request, const ProxyAnswer& proxy) {
+  deadline_timer_.reset();
+  std::unique_ptr<ProxiedAnswer> answer = NewProxiedAnswer(
+      context_, stream_, [this](const kube::Status& status) { OnProxyFailed(status); });
+  const kube::Outcome started = answer->Start(request, proxy);
+  answer_ = std::move(answer);
+  if (!started.ok()) return OnProxyFailed(started.status());
+  if (write_blocked_) answer_->OnClientBlocked(true);
+}
+
+void Exchange::OnProxyFailed(const kube::Status& status) {
+  context_.loop.DeferDelete(std::move(answer_));
+  Reply reply = StatusReply(status);
+  AnswerBody(Request(), std::get<Body>(std::move(reply)));
 }
 
 }  // namespace meltemi::apiserver

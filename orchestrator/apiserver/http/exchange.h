@@ -48,6 +48,7 @@ class Exchange final : public http::StreamReceiver {
   void AnswerBody(const Request& request, Body body);
   void AnswerWatch(Request& request, const WatchAnswer& watch);
   void AnswerProxy(Request& request, const ProxyAnswer& proxy);
+  void OnProxyFailed(const kube::Status& status);
   void Refuse(const kube::Status& status);
   void OnDeadline();
   bool CountBody(size_t bytes);

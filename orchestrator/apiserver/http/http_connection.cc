@@ -95,7 +95,9 @@ void HttpConnection::OnConnected() {
     limits.concurrent_streams_max = context_.shared.options.streams_per_connection_max;
     codec_ = http::NewHttp2ServerCodec(transport_, *this, limits);
   } else {
-    codec_ = http::NewHttp1ServerCodec(transport_, *this, http::Http1Limits());
+    http::Http1Limits limits;
+    limits.upgrade_any_method = true;
+    codec_ = http::NewHttp1ServerCodec(transport_, *this, limits);
   }
   LookAtTimeouts();
   if (context_.draining) Drain();

@@ -9,7 +9,6 @@
 #include <memory>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "base/http/codec.h"
 #include "base/http/connection_transport.h"
 #include "base/tls/tls.h"

@@ -56,13 +56,15 @@ class TestClient final : private net::ConnectionHandler, private http::ClientCod
 
   TestClient(const Clock& clock, const net::Address& to, bool http2,
              std::shared_ptr<const tls::Context> context)
-      : clock_(clock), loop_(NewEventLoop(clock)), http2_(http2) {
+      : clock_(clock), loop_(NewEventLoop(clock)) {
     connection_ = tls::NewClientConnection(*loop_, to, net::Address(), {}, std::move(context));
     connection_->SetHandler(this);
     transport_ =
         std::make_unique<http::ConnectionTransport>(*loop_, *connection_, [this] { Feed(); });
+    http::Http1Limits limits;
+    limits.upgrade_any_method = true;
     codec_ = http2 ? http::NewHttp2ClientCodec(*transport_, *this, http::Http2Limits())
-                   : http::NewHttp1ClientCodec(*transport_, *this, http::Http1Limits());
+                   : http::NewHttp1ClientCodec(*transport_, *this, limits);
   }
   ~TestClient() override {
     connection_->SetHandler(nullptr);
@@ -104,6 +106,7 @@ class TestClient final : private net::ConnectionHandler, private http::ClientCod
     }
     return true;
   }
+  Loop& loop() { return *loop_; }
   tls::Connection& connection() { return *connection_; }
   http::ClientCodec& codec() { return *codec_; }
   void Abort() {
@@ -144,7 +147,6 @@ class TestClient final : private net::ConnectionHandler, private http::ClientCod
 
   const Clock& clock_;
   const std::unique_ptr<Loop> loop_;
-  const bool http2_;
   std::vector<std::unique_ptr<Call>> calls_;
   std::unique_ptr<tls::Connection> connection_;
   std::unique_ptr<http::ConnectionTransport> transport_;
