@@ -107,17 +107,6 @@ FieldSet Difference(const FieldSet& a, const FieldSet& b) {
   return out;
 }
 
-FieldSet RecursiveDifference(const FieldSet& a, const FieldSet& b) {
-  FieldSet out;
-  Zip(
-      a, b, [&out](const Node& node) { out.nodes_.push_back(node); }, [](const Node&) {},
-      [&out](const Node& x, const Node& y) {
-        if (y.member) return;
-        out.Append(x.element, x.member, RecursiveDifference(x.children, y.children));
-      });
-  return out;
-}
-
 bool operator==(const FieldSet& a, const FieldSet& b) {
   return std::equal(a.nodes().begin(), a.nodes().end(), b.nodes().begin(), b.nodes().end(),
                     [](const Node& x, const Node& y) {

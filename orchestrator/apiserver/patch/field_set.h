@@ -38,8 +38,6 @@ class FieldSet {
   friend FieldSet Intersection(const FieldSet& a, const FieldSet& b);
   // Members of `a` that are not members of `b`: a child stays though `b` has its parent.
   friend FieldSet Difference(const FieldSet& a, const FieldSet& b);
-  // The same without what is below members of `b`.
-  friend FieldSet RecursiveDifference(const FieldSet& a, const FieldSet& b);
 
   // Members with their path, as paths are shown (".spec.replicas"), in the order of FieldsV1.
   void ForEach(const std::function<void(const std::string& path)>& visit) const;
@@ -65,7 +63,6 @@ struct FieldSet::Node {
 FieldSet Union(const FieldSet& a, const FieldSet& b);
 FieldSet Intersection(const FieldSet& a, const FieldSet& b);
 FieldSet Difference(const FieldSet& a, const FieldSet& b);
-FieldSet RecursiveDifference(const FieldSet& a, const FieldSet& b);
 bool operator==(const FieldSet& a, const FieldSet& b);
 
 }  // namespace meltemi::apiserver

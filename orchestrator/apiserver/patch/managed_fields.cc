@@ -62,17 +62,9 @@ void SetManagers(Managers managers, Value* object) {
   }
 }
 
-Comparison ComparedFor(const Schema& schema, const Value& before, const Value& after,
-                       const FieldManager& manager) {
-  Comparison comparison =
-      CompareObjects(schema, before.is_null() ? Value::Object() : before, after);
-  if (!manager.reset_fields.empty() && !comparison.same()) {
-    FieldSet reset = SetOf(manager.reset_fields);
-    comparison.added = RecursiveDifference(comparison.added, reset);
-    comparison.modified = RecursiveDifference(comparison.modified, reset);
-    comparison.removed = RecursiveDifference(comparison.removed, reset);
-  }
-  return comparison;
+// `before` null: creation.
+Comparison Changes(const Schema& schema, const Value& before, const Value& after) {
+  return CompareObjects(schema, before.is_null() ? Value::Object() : before, after);
 }
 
 ManagerEntry Identity(const FieldManager& manager, bool applies) {
@@ -223,15 +215,11 @@ class Applier {
   kube::Result<Value> Run(Managers managers, bool force) {
     FieldSet last;
     if (const ManagerEntry* before = managers.Find(identity_)) last = before->fields;
-    FieldSet fields = FieldsOf(schema_, applied_);
-    if (!manager_.reset_fields.empty()) {
-      fields = RecursiveDifference(fields, SetOf(manager_.reset_fields));
-    }
     ManagerEntry& own = managers.Of(identity_);
-    own.SetFields(std::move(fields));
+    own.SetFields(FieldsOf(schema_, applied_));
     own.api_version = manager_.api_version;
     Value result = Pruned(schema_, MergeApplied(schema_, live_, applied_), last, managers);
-    Comparison comparison = ComparedFor(schema_, live_, result, manager_);
+    Comparison comparison = Changes(schema_, live_, result);
     if (std::optional<kube::Status> conflict = TakeOver(comparison, force, &managers)) {
       return *std::move(conflict);
     }
@@ -297,8 +285,8 @@ kube::Result<Value> Apply(const Schema& schema, const Value& live, const Value& 
   if (managers->empty() && !live.is_null()) {
     FieldManager before = manager;
     before.name = std::string(kBeforeFirstApply);
-    RecordUpdate(ComparedFor(schema, Value(), bare, before), Identity(before, /*applies=*/false),
-                 manager.time, &*managers);
+    RecordUpdate(Changes(schema, Value(), bare), Identity(before, /*applies=*/false), manager.time,
+                 &*managers);
   }
   return Applier(schema, bare, applied, manager).Run(*std::move(managers), force);
 }
@@ -309,28 +297,9 @@ void TrackUpdate(const Schema& schema, const Value& live, const FieldManager& ma
   // An object that nobody applies to and that was not recorded from its creation stays so.
   if (managers.empty() && !live.is_null()) return;
   ReconcileAll(schema, &managers);
-  RecordUpdate(ComparedFor(schema, live, updated, manager), Identity(manager, /*applies=*/false),
-               manager.time, &managers);
+  RecordUpdate(Changes(schema, live, updated), Identity(manager, /*applies=*/false), manager.time,
+               &managers);
   SetManagers(std::move(managers), &updated);
-}
-
-void KeepTimesOfNoChange(const Value& live, Value& updated) {
-  const Value* old_fields = ManagedFieldsOf(live);
-  const Value* new_fields = ManagedFieldsOf(updated);
-  if (old_fields == nullptr || new_fields == nullptr || *old_fields == *new_fields) return;
-  auto same_but_time = [](const Value& a, const Value& b) {
-    Value left = a, right = b;
-    left.Remove("time");
-    right.Remove("time");
-    return SameJson(left, right);
-  };
-  if (!std::equal(old_fields->items().begin(), old_fields->items().end(),
-                  new_fields->items().begin(), new_fields->items().end(), same_but_time)) {
-    return;
-  }
-  Value sent = *new_fields;
-  updated.Find("metadata")->Set("managedFields", *old_fields);
-  if (!SameJson(live, updated)) updated.Find("metadata")->Set("managedFields", std::move(sent));
 }
 
 }  // namespace meltemi::apiserver

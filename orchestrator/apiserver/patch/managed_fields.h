@@ -5,7 +5,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "base/json/value.h"
 #include "kube/status/status.h"
@@ -18,9 +17,6 @@ struct FieldManager {
   std::string api_version;  // of the request
   std::string subresource;  // "" or "status", "scale"
   std::string time;         // RFC 3339, of an entry that changes
-  // Dotted paths of what the request can't set, and so can't own: "status" where there is a status
-  // subresource; "spec" for the subresource.
-  std::vector<std::string> reset_fields;
 };
 
 // PATCH application/apply-patch+yaml: merges `applied` into `live`, removes what the manager had
@@ -37,12 +33,9 @@ kube::Result<json::Value> Apply(const Schema& schema, const json::Value& live,
 // made the manager's own ("Update"), and taken from the others. `live` null: creation. A client
 // that sent managedFields of its own ([] or [{}]) resets them: nothing is recorded until somebody
 // applies; null or none is no wish. Entries with nothing left go away; at most 10 "Update" entries
-// are kept, the oldest merged under "ancient-changes".
+// are kept, the oldest merged under "ancient-changes". What the request can't change must have been
+// put back before.
 void TrackUpdate(const Schema& schema, const json::Value& live, const FieldManager& manager,
                  json::Value& updated);
-
-// Before a write: when `updated` differs from `live` in the times of its managedFields only, it
-// gets those of `live`, so that nothing is written.
-void KeepTimesOfNoChange(const json::Value& live, json::Value& updated);
 
 }  // namespace meltemi::apiserver

@@ -79,7 +79,6 @@ class Story {
     who.api_version = "example.com/v1";
     who.subresource = subresource;
     who.time = absl::StrCat("2026-01-01T00:00:", clock_ < 10 ? "0" : "", clock_, "Z");
-    who.reset_fields = reset_fields;
     return who;
   }
   static json::Value Object(absl::string_view parts) {
@@ -88,7 +87,6 @@ class Story {
   }
 
   std::string subresource;
-  std::vector<std::string> reset_fields;
   kube::Status error_;
   json::Value live_;
   SchemaArena arena_;
@@ -340,13 +338,6 @@ TEST(ServerSideApply, KubectlTakesOverFromItsClientSideSelf) {
             ".spec.replicas");
 }
 
-TEST(ServerSideApply, FieldsThatARequestCannotSetAreNotOwned) {
-  Story story(R"({"replicas":"int"})");
-  story.reset_fields = {"status"};
-  EXPECT_EQ(story.Apply("a", R"("spec":{"replicas":1},"status":{"phase":"x"})"), "");
-  EXPECT_EQ(story.Owns("a"), R"({"f:spec":{"f:replicas":{}}})");
-}
-
 TEST(TrackUpdate, TheCreatorOwnsEverythingButWhatIsTheServers) {
   Story story(
       R"({"replicas":"int","labels":{"*":"string"},"l":{"[]":{"name":"string"},"keys":"name"}})");
@@ -459,23 +450,9 @@ TEST(TrackUpdate, StructsThatAreAlwaysThereAreNotOwned) {
   root.properties.push_back({.name = "spec", .schema = &inner, .presence = Presence::kAlways});
   root.properties.push_back({.name = "pointer", .schema = &inner});
   json::Value created = Json(R"({"spec":{"n":1},"pointer":{"n":1}})");
-  TrackUpdate(root, json::Value(), {"a", "v1", "", "t", {}}, created);
+  TrackUpdate(root, json::Value(), {"a", "v1", "", "t"}, created);
   EXPECT_EQ(json::ToString(*created.Find("metadata", "managedFields")->items()[0].Find("fieldsV1")),
             R"({"f:pointer":{".":{},"f:n":{}},"f:spec":{"f:n":{}}})");
-}
-
-TEST(KeepTimesOfNoChange, TimesAloneAreNoChange) {
-  json::Value live = Json(
-      R"({"metadata":{"managedFields":[{"manager":"a","time":"1","fieldsV1":{}}]},"spec":{"x":1}})");
-  json::Value same = Json(
-      R"({"metadata":{"managedFields":[{"manager":"a","time":"2","fieldsV1":{}}]},"spec":{"x":1}})");
-  KeepTimesOfNoChange(live, same);
-  EXPECT_EQ(same, live);
-  json::Value changed = Json(
-      R"({"metadata":{"managedFields":[{"manager":"a","time":"2","fieldsV1":{}}]},"spec":{"x":2}})");
-  json::Value before = changed;
-  KeepTimesOfNoChange(live, changed);
-  EXPECT_EQ(changed, before);
 }
 
 TEST(Managers, AreSortedAsKubernetesSortsThem) {
