@@ -40,7 +40,7 @@ kube::Result<ContinueToken> DecodeContinue(absl::string_view text) {
   const json::Value* revision = value->Find("rv");
   token.revision = revision == nullptr ? 0 : revision->AsInt64().value_or(0);
   token.start = std::string(value->FindString("start"));
-  if (token.revision <= 0) {
+  if (token.revision == 0 || token.revision < kNewestRevision) {
     return NotValid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
   }
   if (token.start.empty()) {

@@ -11,6 +11,10 @@
 
 namespace meltemi::apiserver {
 
+// The revision of a token that was given out when the list's own was compacted: the rest of the
+// list is read as it is now.
+inline constexpr store::Revision kNewestRevision = -1;
+
 struct ContinueToken {
   store::Revision revision = 0;
   std::string start;

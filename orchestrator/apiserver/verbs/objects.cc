@@ -119,6 +119,8 @@ Value StoredObjects::InVersion(const Target& target, const LiveObject& live) {
   Value object = live.stored;
   FromStored(target.resource, object);
   if (target.resource.schema != nullptr) DropEmpty(*target.resource.schema, object);
+  // What was stored before a default was known, or is said by leaving it out.
+  ApplyAllDefaults(target.resource, object);
   SetResourceVersion(live.revision, object);
   return object;
 }
@@ -227,7 +229,6 @@ kube::Outcome StoredObjects::MutateNew(const Target& target, WriteContext& conte
     object.Remove("status");
   }
   Track(resource, context, Value(), object);
-  resource.strategy->PrepareForCreate(resource, object);
 
   AdmissionRequest request = Asked(target, Operation::kCreate, context);
   request.object = std::move(object);
@@ -235,7 +236,6 @@ kube::Outcome StoredObjects::MutateNew(const Target& target, WriteContext& conte
   object = std::move(request.object);
   DedupOwners(true, context, object);
   ApplyAllDefaults(resource, object);
-  resource.strategy->PrepareForCreate(resource, object);
   return kube::Done{};
 }
 
@@ -263,6 +263,8 @@ kube::Result<Written> StoredObjects::CreateOnce(const Target& asked, Value objec
     const std::lock_guard<std::mutex> lock(random_mutex_);
     FillMetadata(NowSeconds(), deps_.random, object);
   }
+  // Name and uid are there now: some kinds put them into labels and selectors.
+  resource.strategy->PrepareForCreate(resource, object);
   const std::string name(kube::Name(object));
   const kube::GroupVersionKind kind = resource.gvk();
   kube::FieldErrors errors = ValidateMetadata(resource, object);

@@ -6,9 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "kube/object/object.h"
 #include "kube/selector/selector.h"
+#include "orchestrator/apiserver/kinds/namespace.h"
 #include "orchestrator/apiserver/kinds/object_meta.h"
+#include "orchestrator/apiserver/kinds/pod.h"
 #include "orchestrator/apiserver/patch/patch.h"
-#include "orchestrator/apiserver/schema/values.h"
 #include "orchestrator/apiserver/verbs/decode.h"
 #include "orchestrator/apiserver/verbs/resource_handler.h"
 
@@ -88,20 +89,6 @@ kube::Result<Value> BodyObject(const Call& call, absl::string_view kind,
   return kube::BadRequest(absl::StrCat("the API version in the data (", version,
                                        ") does not match the expected API version (", versions[0],
                                        ")"));
-}
-
-kube::FieldErrors CheckBinding(const Value& binding) {
-  kube::FieldErrors errors;
-  const kube::FieldPath target("target");
-  const std::string kind = kube::TextAt(binding, "target.kind");
-  if (!kind.empty() && kind != "Node") {
-    errors.push_back(
-        kube::NotSupported(target.Child("kind"), Value::String(kind), {"Node", "<empty>"}));
-  }
-  if (kube::TextAt(binding, "target.name").empty()) {
-    errors.push_back(kube::Required(target.Child("name")));
-  }
-  return errors;
 }
 
 // The pod on its node, or why it can't be put there.
@@ -187,33 +174,6 @@ kube::Result<Value> Decremented(const Value& budget, const std::string& pod, int
   return next;
 }
 
-// Ephemeral containers may be added, never changed or taken away.
-kube::Outcome CheckEphemeral(const Value& current, const Value& next) {
-  const Value* before = kube::At(current, "spec.ephemeralContainers");
-  const Value* after = kube::At(next, "spec.ephemeralContainers");
-  kube::FieldErrors errors;
-  const kube::FieldPath path("spec.ephemeralContainers");
-  if (before == nullptr) return kube::Done{};
-  for (const Value& old_one : before->items()) {
-    const absl::string_view name = old_one.FindString("name");
-    const Value* same = nullptr;
-    for (size_t i = 0; after != nullptr && i < after->items().size(); ++i) {
-      if (after->items()[i].FindString("name") == name) same = &after->items()[i];
-    }
-    if (same == nullptr) {
-      errors.push_back(
-          kube::ForbiddenField(path, absl::StrCat("existing ephemeral containers ",
-                                                  kube::GoQuote(name), " may not be removed\n")));
-    } else if (!SameTree(old_one, *same)) {
-      errors.push_back(
-          kube::ForbiddenField(path, absl::StrCat("existing ephemeral containers ",
-                                                  kube::GoQuote(name), " may not be changed\n")));
-    }
-  }
-  if (errors.empty()) return kube::Done{};
-  return kube::Invalid({"", "v1", "Pod"}, kube::Name(current), errors);
-}
-
 }  // namespace
 
 Reply ResourceHandler::Bind(Call& call, const Resource& pods, absl::string_view name) {
@@ -230,7 +190,7 @@ Reply ResourceHandler::Bind(Call& call, const Resource& pods, absl::string_view 
   if (!name.empty() && pod != name) {
     return StatusReply(kube::BadRequest("name in URL does not match name in Binding object"));
   }
-  const kube::FieldErrors errors = CheckBinding(*binding);
+  const kube::FieldErrors errors = ValidateBinding(*binding);
   if (!errors.empty()) return StatusReply(kube::GenericStatus(500, kube::JoinErrors(errors)));
   WriteContext context = ContextOf(call.request, *options);
   context.subresource = "binding";
@@ -386,20 +346,14 @@ Reply ResourceHandler::EphemeralContainers(Call& call) {
       sent = ApplyStrategicMerge(*call.resource.schema, current, *body);
     }
     if (!sent.ok()) return sent;
-    Value next = current;
-    const Value* containers = kube::At(*sent, "spec.ephemeralContainers");
-    if (containers != nullptr) {
-      next.MutableObject("spec").Set("ephemeralContainers", Value(*containers));
-    } else {
-      next.MutableObject("spec").Remove("ephemeralContainers");
-    }
-    WriteContext defaults = context;
-    if (kube::Outcome fits = FitToSchema(call.resource, defaults, next); !fits.ok()) {
+    Value next = *std::move(sent);
+    WriteContext fitting = context;
+    if (kube::Outcome fits = FitToSchema(call.resource, fitting, next); !fits.ok()) {
       return fits.status();
     }
-    if (kube::Outcome fits = CheckEphemeral(current, next); !fits.ok()) return fits.status();
-    const absl::string_view version = kube::ResourceVersion(*sent);
-    kube::MutableMetadata(next).Set("resourceVersion", Value::String(std::string(version)));
+    PrepareEphemeralUpdate(current, next);
+    const kube::FieldErrors errors = ValidateEphemeralUpdate(current, next);
+    if (!errors.empty()) return kube::Invalid(call.resource.gvk(), call.name, errors);
     return next;
   };
   return RunUpdate(call, context, update, false);
@@ -417,18 +371,11 @@ Reply ResourceHandler::Finalize(Call& call) {
   }
   return RunUpdate(
       call, context,
-      [&object](const Value& current, bool) -> kube::Result<Value> {
-        Value next = current;
-        const Value* finalizers = object->Find("spec", "finalizers");
-        if (finalizers != nullptr && !finalizers->items().empty()) {
-          next.MutableObject("spec").Set("finalizers", Value(*finalizers));
-        } else {
-          next.MutableObject("spec").Remove("finalizers");
-        }
-        const std::string version(kube::ResourceVersion(*object));
-        if (!version.empty()) {
-          kube::MutableMetadata(next).Set("resourceVersion", Value::String(version));
-        }
+      [&](const Value& current, bool) -> kube::Result<Value> {
+        Value next = *object;
+        PrepareFinalize(current, next);
+        const kube::FieldErrors errors = ValidateFinalize(next);
+        if (!errors.empty()) return kube::Invalid(call.resource.gvk(), call.name, errors);
         return next;
       },
       false);

@@ -23,6 +23,16 @@ void SetVersion(const ListOptions& options, ListQuery& query) {
                 (options.resource_version_match.empty() && options.limit > 0);
 }
 
+// A page that is gone: the answer tells how to go on from there without it.
+Reply ListFailed(const kube::Status& status, const ListQuery& query) {
+  if (status.reason != "Expired" || query.continue_key.empty()) return StatusReply(status);
+  json::Value body = status.ToJson();
+  body.MutableObject("metadata")
+      .Set("continue", json::Value::String(EncodeContinue(
+                           {.revision = kNewestRevision, .start = query.continue_key})));
+  return JsonReply(status.code, body);
+}
+
 }  // namespace
 
 kube::Result<Encoder> ResourceHandler::EncoderFor(const Call& call) {
@@ -85,7 +95,7 @@ Reply ResourceHandler::List(Call& call) {
     query.continue_revision = token->revision;
   }
   const kube::Result<ListResult> list = deps_.cache.List(call.resource.storage, query);
-  if (!list.ok()) return StatusReply(list.status());
+  if (!list.ok()) return ListFailed(list.status(), query);
   ListHead head;
   head.resource_version = absl::StrCat(list->revision);
   if (!list->continue_key.empty()) {

@@ -554,20 +554,6 @@ TEST_F(PodsTest, EvictionRespectsTheBudget) {
   EXPECT_NE(budget.Find("status", "disruptedPods", "p"), nullptr);
 }
 
-TEST_F(PodsTest, EphemeralContainersAreAddedOnly) {
-  MakePod();
-  const Headers patch = {{"content-type", "application/merge-patch+json"}};
-  Ask("PATCH", Pod("/ephemeralcontainers"),
-      R"({"spec":{"ephemeralContainers":[{"name":"debug","image":"busybox"}],"nodeName":"no"}})",
-      patch);
-  EXPECT_EQ(code, 200) << text;
-  const Value pod = Ask("GET", Pod());
-  EXPECT_EQ(pod.Find("spec", "ephemeralContainers")->items().size(), 1u);
-  EXPECT_EQ(kube::TextAt(pod, "spec.nodeName"), "");
-  Ask("PATCH", Pod("/ephemeralcontainers"), R"({"spec":{"ephemeralContainers":[]}})", patch);
-  EXPECT_EQ(code, 422) << text;
-}
-
 TEST_F(PodsTest, TokensAreIssuedForServiceAccounts) {
   const std::string accounts = "/api/v1/namespaces/default/serviceaccounts";
   Ask("POST", accounts, R"({"metadata":{"name":"robot"}})");
