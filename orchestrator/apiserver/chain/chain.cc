@@ -6,12 +6,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/json/value.h"
+#include "base/json/write.h"
 #include "base/log/log.h"
 #include "kube/status/status.h"
 #include "orchestrator/apiserver/authn/chain.h"
 #include "orchestrator/apiserver/authz/impersonation.h"
 #include "orchestrator/apiserver/chain/request_metrics.h"
 #include "orchestrator/apiserver/http/in_flight.h"
+#include "orchestrator/apiserver/schema/protobuf_body.h"
 
 namespace meltemi::apiserver {
 namespace {
@@ -74,6 +76,12 @@ class Chain final : public Handler {
     if (verdict.decision != Decision::kAllow) {
       return StatusReply(ForbiddenFor(attributes, verdict.reason));
     }
+    if (request.Header("content-type") == kProtobufMediaType) {
+      kube::Result<json::Value> decoded = protobuf_bodies_.Decode(request.body);
+      if (!decoded.ok()) return StatusReply(decoded.status());
+      request.body = json::ToString(*decoded);
+      request.headers["content-type"] = "application/json";
+    }
     return Route(request);
   }
 
@@ -112,6 +120,7 @@ class Chain final : public Handler {
 
   const ChainParts parts_;
   RequestMetrics metrics_;
+  ProtobufBodies protobuf_bodies_;
 };
 
 }  // namespace

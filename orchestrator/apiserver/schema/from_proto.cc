@@ -1,8 +1,6 @@
 #include "orchestrator/apiserver/schema/from_proto.h"
 
 #include <google/protobuf/descriptor.pb.h>
-#include <google/protobuf/io/gzip_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <algorithm>
 #include <map>
@@ -14,10 +12,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "api/kube/descriptors.h"
 #include "base/json/parse.h"
 #include "base/log/log.h"
 #include "kube/options.pb.h"
+#include "orchestrator/apiserver/schema/kube_files.h"
 
 namespace meltemi::apiserver {
 namespace {
@@ -398,12 +396,7 @@ LoadedSchemas LoadSchemas(const FileDescriptorSet& files, SchemaArena& arena) {
 }
 
 KubeSchemas::KubeSchemas(SchemaArena& arena) {
-  const absl::string_view bytes = kube::Descriptors();
-  google::protobuf::io::ArrayInputStream compressed(bytes.data(), static_cast<int>(bytes.size()));
-  google::protobuf::io::GzipInputStream stream(&compressed);
-  FileDescriptorSet files;
-  CHECK(files.ParseFromZeroCopyStream(&stream));
-  LoadedSchemas loaded = LoadSchemas(files, arena);
+  LoadedSchemas loaded = LoadSchemas(KubeFiles(), arena);
   by_name_ = std::move(loaded.by_name);
   resources_ = std::move(loaded.resources);
 }
