@@ -173,6 +173,7 @@ AdmissionRequest StoredObjects::Asked(const Target& target, Operation operation,
 }
 
 kube::Outcome StoredObjects::Admit(bool mutate, AdmissionRequest& request, WriteContext& context) {
+  if (context.admitted) return kube::Done{};
   kube::Outcome outcome =
       mutate ? deps_.admission.Mutate(request) : deps_.admission.Validate(request);
   context.warnings.insert(context.warnings.end(), request.warnings.begin(), request.warnings.end());

@@ -32,6 +32,8 @@ struct WriteContext {
   std::string subresource;  // "", "status", "scale", or one of other_subresources
   // managedFields of the new object are set already (server-side apply).
   bool fields_tracked = false;
+  // Admission has been asked already, about what the request itself holds (bindings, evictions).
+  bool admitted = false;
   // Unknown fields are refused as a bad patch is (422) rather than as a bad object (400).
   bool is_patch = false;
   // Keys that occurred twice in what was sent: "spec.replicas".

@@ -208,16 +208,13 @@ StoredObjects::Attempt StoredObjects::WriteUpdate(const Target& target, const Li
   const Resource& resource = target.resource;
   Attempt attempt;
   const bool deletes = DeletedByThis(resource, current, object);
-  const std::shared_ptr<const Catalog> catalog = deps_.catalogs.current();
-  kube::Result<std::string> value = ToStored(resource, *catalog, object);
+  kube::Result<std::string> value = ToStored(resource, *deps_.catalogs.current(), object);
   if (!value.ok()) {
     attempt.result = value.status();
     return attempt;
   }
-  kube::Result<std::string> before = ToStored(resource, *catalog, current);
-  if (!deletes && before.ok()) {
-    // Both texts are made by the same writer: the order of members aside, equal values are equal
-    // trees.
+  if (!deletes) {
+    // Empty members are written where they belong: equal objects have equal trees.
     Value was = current, is = object;
     if (resource.schema != nullptr) {
       AddEmpty(*resource.schema, was);
@@ -225,7 +222,7 @@ StoredObjects::Attempt StoredObjects::WriteUpdate(const Target& target, const Li
     }
     kube::MutableMetadata(was).Remove("resourceVersion");
     kube::MutableMetadata(is).Remove("resourceVersion");
-    if (*before == *value || SameTree(was, is)) return Unchanged(target, live, current);
+    if (SameTree(was, is)) return Unchanged(target, live, current);
   }
   if (context.dry_run) {
     attempt.result = Written{.object = Answered(resource, std::move(object), live.revision)};
@@ -256,6 +253,7 @@ StoredObjects::Attempt StoredObjects::CreateByUpdate(const Target& target, Value
     attempt.result = same.status();
     return attempt;
   }
+  kube::MutableMetadata(object).Remove("resourceVersion");  // of one that is gone by now
   kube::Result<Written> created = Create(target.resource, target.ns, std::move(object), context);
   if (created.ok() || created.status().reason != "AlreadyExists") {
     attempt.result = std::move(created);

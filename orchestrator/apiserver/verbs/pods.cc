@@ -197,6 +197,8 @@ Reply ResourceHandler::Bind(Call& call, const Resource& pods, absl::string_view 
   if (kube::Outcome admitted = AdmitCreate(call, context, pod, *binding); !admitted.ok()) {
     return StatusReply(admitted.status());
   }
+  context.admitted = true;
+  context.fields_tracked = true;  // nobody owns what the scheduler has decided
   const kube::Result<Written> written = deps_.objects.Update(
       pods, call.ns, pod,
       [&](const Value& current, bool) { return Bound(current, *binding, NowSeconds()); }, false,
@@ -286,6 +288,8 @@ Reply ResourceHandler::Evict(Call& call) {
     preconditions.resource_version = std::string(kube::ResourceVersion(*pod));
   }
   context.subresource = "eviction";
+  context.admitted = true;
+  context.fields_tracked = true;
   const Value condition = Condition("DisruptionTarget", "EvictionByEvictionAPI",
                                     "Eviction API: evicting", NowSeconds());
   if (!context.dry_run) {

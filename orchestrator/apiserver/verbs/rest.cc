@@ -29,7 +29,12 @@ bool IsCollectionVerb(absl::string_view verb) {
 }  // namespace
 
 void PassWarnings(WriteContext& context, Request& request) {
-  for (std::string& warning : context.warnings) request.warnings.push_back(std::move(warning));
+  for (std::string& warning : context.warnings) {
+    std::vector<std::string>& said = request.warnings;
+    if (std::find(said.begin(), said.end(), warning) == said.end()) {
+      said.push_back(std::move(warning));
+    }
+  }
   context.warnings.clear();
 }
 
