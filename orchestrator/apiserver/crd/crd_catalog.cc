@@ -74,7 +74,7 @@ class CrdController final : public CrdCatalog {
  public:
   CrdController(std::vector<std::shared_ptr<const Resource>> builtin, WatchCache& cache,
                 const Clock& clock)
-      : builtin_(std::move(builtin)),
+      : builtin_(WithDefinitions(std::move(builtin))),
         cache_(cache),
         clock_(clock),
         shared_(std::make_shared<Shared>()),
@@ -112,6 +112,15 @@ class CrdController final : public CrdCatalog {
     std::string key;  // of the parts that count
     CustomResources resources;
   };
+
+  // What is particular about definitions is known here, not where the other kinds are.
+  static std::vector<std::shared_ptr<const Resource>> WithDefinitions(
+      std::vector<std::shared_ptr<const Resource>> resources) {
+    for (std::shared_ptr<const Resource>& resource : resources) {
+      if (auto definitions = AsDefinitionResource(resource)) resource = std::move(definitions);
+    }
+    return resources;
+  }
 
   Trees Snapshot() {
     const std::lock_guard<std::mutex> lock(shared_->mutex);

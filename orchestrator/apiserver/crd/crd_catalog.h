@@ -27,7 +27,8 @@ class CrdCatalog : public CatalogSource {
   virtual void Stop() = 0;
 };
 
-// Without Start it serves `builtin` alone. `cache` and `clock` outlive it.
+// Without Start it serves `builtin` alone; the definitions' own resource among them gets its
+// strategy and columns (definition.h) here. `cache` and `clock` outlive it.
 std::unique_ptr<CrdCatalog> NewCrdCatalog(std::vector<std::shared_ptr<const Resource>> builtin,
                                           WatchCache& cache, const Clock& clock);
 

@@ -231,6 +231,16 @@ TEST_F(CrdCatalogTest, ADefinitionIsServedAndEstablished) {
             "2024-01-01T00:00:00Z");
 }
 
+TEST_F(CrdCatalogTest, TheDefinitionsOwnResourceGetsItsStrategy) {
+  auto plain = std::make_shared<Resource>(*definitions_);
+  plain->strategy = nullptr;
+  const auto catalog = NewCrdCatalog({plain}, world_, clock_)->current();
+  const Resource* resource = catalog->FindPreferred(kDefinitions);
+  ASSERT_NE(resource->strategy, nullptr);
+  EXPECT_FALSE(resource->strategy->Validate(*resource, Value::Object()).empty());
+  EXPECT_EQ(resource->columns->columns()[1].name, "Created At");
+}
+
 TEST_F(CrdCatalogTest, AfterARestartEverythingIsServedAtOnce) {
   Create("widgets", "Widget");
   ASSERT_TRUE(world_.Eventually([&] { return Established("widgets.example.com"); }));

@@ -131,6 +131,7 @@ class DefinitionColumns final : public TableColumns {
 
 // The resource and what it refers to.
 struct DefinitionHolder {
+  std::shared_ptr<const Resource> original;  // whose schema it is; may be null
   std::unique_ptr<const Strategy> strategy = NewDefinitionStrategy();
   std::unique_ptr<const TableColumns> columns = NewDefinitionColumns();
   Resource resource;
@@ -165,6 +166,19 @@ std::shared_ptr<const Resource> NewDefinitionResource(const Schema& schema) {
   r.storage = {r.group, r.plural};
   r.storage_version = r.api_version();
   r.storage_kind = r.kind;
+  return std::shared_ptr<const Resource>(holder, &holder->resource);
+}
+
+std::shared_ptr<const Resource> AsDefinitionResource(std::shared_ptr<const Resource> resource) {
+  if (resource->group != "apiextensions.k8s.io" ||
+      resource->plural != "customresourcedefinitions") {
+    return nullptr;
+  }
+  auto holder = std::make_shared<DefinitionHolder>();
+  holder->resource = *resource;
+  holder->original = std::move(resource);
+  holder->resource.strategy = holder->strategy.get();
+  holder->resource.columns = holder->columns.get();
   return std::shared_ptr<const Resource>(holder, &holder->resource);
 }
 

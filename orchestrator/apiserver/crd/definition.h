@@ -24,4 +24,8 @@ std::unique_ptr<const TableColumns> NewDefinitionColumns();
 // `schema` is the kind's own and outlives the resource.
 std::shared_ptr<const Resource> NewDefinitionResource(const Schema& schema);
 
+// `resource` with the strategy and the columns of definitions, when it is theirs; else null. Keeps
+// what `resource` points to alive.
+std::shared_ptr<const Resource> AsDefinitionResource(std::shared_ptr<const Resource> resource);
+
 }  // namespace meltemi::apiserver
