@@ -12,8 +12,15 @@ constexpr Duration kFlushTimeout = seconds(1);
 ClientConnection::ClientConnection(Loop& loop, const net::Address& to, Protocol protocol,
                                    ClientConnectionEvents& events, const Http1Limits& h1,
                                    const Http2Limits& h2)
+    : ClientConnection(loop,
+                       net::NewClientConnection(loop, to, net::Address(), net::ConnectionLimits()),
+                       protocol, events, h1, h2) {}
+
+ClientConnection::ClientConnection(Loop& loop, std::unique_ptr<net::Connection> connection,
+                                   Protocol protocol, ClientConnectionEvents& events,
+                                   const Http1Limits& h1, const Http2Limits& h2)
     : events_(events),
-      connection_(net::NewClientConnection(loop, to, net::Address(), net::ConnectionLimits())),
+      connection_(std::move(connection)),
       transport_(loop, *connection_, [this] { OnRead(connection_->input(), end_of_input_); }) {
   connection_->SetHandler(this);
   codec_ = protocol == Protocol::kHttp2 ? NewHttp2ClientCodec(transport_, *this, h2)

@@ -33,6 +33,10 @@ class ClientConnection final : public Deferrable,
   ClientConnection(Loop& loop, const net::Address& to, Protocol protocol,
                    ClientConnectionEvents& events, const Http1Limits& h1 = {},
                    const Http2Limits& h2 = {});
+  // On a connection of the caller's making, which has no handler yet: TLS.
+  ClientConnection(Loop& loop, std::unique_ptr<net::Connection> connection, Protocol protocol,
+                   ClientConnectionEvents& events, const Http1Limits& h1 = {},
+                   const Http2Limits& h2 = {});
   ~ClientConnection() override;
 
   // Precondition: codec().capacity() > 0; true for the first stream.

@@ -2,30 +2,24 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "base/json/write.h"
 
 namespace meltemi::apiserver {
 namespace {
 
-std::string Quoted(absl::string_view text) {
-  std::string out = "\"";
-  json::AppendEscaped(text, &out);
-  out.push_back('"');
-  return out;
-}
+using kube::GoQuote;
 
 std::string ForbiddenText(const Attributes& attributes) {
   if (!attributes.is_resource) {
-    return absl::StrCat("User ", Quoted(attributes.user.name), " cannot ", attributes.verb,
-                        " path ", Quoted(attributes.path));
+    return absl::StrCat("User ", GoQuote(attributes.user.name), " cannot ", attributes.verb,
+                        " path ", GoQuote(attributes.path));
   }
   std::string resource = attributes.resource;
   if (!attributes.subresource.empty()) absl::StrAppend(&resource, "/", attributes.subresource);
-  return absl::StrCat("User ", Quoted(attributes.user.name), " cannot ", attributes.verb,
-                      " resource ", Quoted(resource), " in API group ", Quoted(attributes.group),
+  return absl::StrCat("User ", GoQuote(attributes.user.name), " cannot ", attributes.verb,
+                      " resource ", GoQuote(resource), " in API group ", GoQuote(attributes.group),
                       attributes.ns.empty()
                           ? std::string(" at the cluster scope")
-                          : absl::StrCat(" in the namespace ", Quoted(attributes.ns)));
+                          : absl::StrCat(" in the namespace ", GoQuote(attributes.ns)));
 }
 
 }  // namespace

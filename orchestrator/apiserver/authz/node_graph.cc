@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kube/object/object.h"
+#include "orchestrator/apiserver/authz/pod_mentions.h"
 
 namespace meltemi::apiserver {
 namespace {
@@ -16,87 +17,14 @@ std::string Key(absl::string_view resource, absl::string_view ns, absl::string_v
   return absl::StrCat(resource, "\n", ns, "\n", name);
 }
 
-// What a pod mentions, as keys.
-class Mentions {
- public:
-  explicit Mentions(absl::string_view ns) : ns_(ns) {}
-
-  void Add(absl::string_view resource, absl::string_view name) {
-    if (!name.empty()) keys_.insert(Key(resource, ns_, name));
-  }
-
-  void AddContainer(const Value& container) {
-    if (const Value* env = container.Find("env"); env != nullptr) {
-      for (const Value& variable : env->items()) {
-        const Value* from = variable.Find("valueFrom");
-        if (from == nullptr) continue;
-        AddNamed("secrets", from->Find("secretKeyRef"));
-        AddNamed("configmaps", from->Find("configMapKeyRef"));
-      }
-    }
-    if (const Value* env_from = container.Find("envFrom"); env_from != nullptr) {
-      for (const Value& source : env_from->items()) {
-        AddNamed("secrets", source.Find("secretRef"));
-        AddNamed("configmaps", source.Find("configMapRef"));
-      }
-    }
-  }
-
-  void AddVolume(absl::string_view pod_name, const Value& volume) {
-    for (const json::Member& member : volume.members()) {
-      const Value& source = member.value;
-      if (!source.is_object()) continue;
-      // secret and azureFile; those of storage systems; CSI's inline volumes.
-      Add("secrets", source.FindString("secretName"));
-      AddNamed("secrets", source.Find("secretRef"));
-      AddNamed("secrets", source.Find("nodePublishSecretRef"));
-      if (member.key == "configMap") AddNamed("configmaps", &source);
-      if (member.key == "persistentVolumeClaim") {
-        Add("persistentvolumeclaims", source.FindString("claimName"));
-      }
-      if (member.key == "ephemeral") {
-        Add("persistentvolumeclaims", absl::StrCat(pod_name, "-", volume.FindString("name")));
-      }
-      const Value* projected = member.key == "projected" ? source.Find("sources") : nullptr;
-      if (projected == nullptr) continue;
-      for (const Value& part : projected->items()) {
-        AddNamed("secrets", part.Find("secret"));
-        AddNamed("configmaps", part.Find("configMap"));
-      }
-    }
-  }
-
-  void AddNamed(absl::string_view resource, const Value* reference) {
-    if (reference != nullptr) Add(resource, reference->FindString("name"));
-  }
-
-  std::vector<std::string> Keys() const { return {keys_.begin(), keys_.end()}; }
-
- private:
-  const std::string ns_;
-  std::set<std::string> keys_;
-};
-
-std::vector<std::string> MentionsOf(const Value& pod) {
-  const absl::string_view name = kube::Name(pod);
-  Mentions out(kube::Namespace(pod));
-  out.Add("pods", name);
+std::vector<std::string> KeysOf(const Value& pod) {
+  std::vector<std::string> out = {Key("pods", kube::Namespace(pod), kube::Name(pod))};
   // A node makes mirror pods itself: they must not open anything to it.
-  if (kube::Annotation(pod, "kubernetes.io/config.mirror").has_value()) return out.Keys();
-  const Value* spec = pod.Find("spec");
-  if (spec == nullptr) return out.Keys();
-  out.Add("serviceaccounts", spec->FindString("serviceAccountName"));
-  const auto each = [&](absl::string_view member, auto&& visit) {
-    const Value* list = spec->Find(member);
-    if (list == nullptr) return;
-    for (const Value& item : list->items()) visit(item);
-  };
-  each("imagePullSecrets", [&](const Value& item) { out.AddNamed("secrets", &item); });
-  for (const absl::string_view member : {"containers", "initContainers", "ephemeralContainers"}) {
-    each(member, [&](const Value& item) { out.AddContainer(item); });
+  if (kube::Annotation(pod, "kubernetes.io/config.mirror").has_value()) return out;
+  for (const PodMention& mention : PodMentions(pod)) {
+    out.push_back(Key(mention.first, kube::Namespace(pod), mention.second));
   }
-  each("volumes", [&](const Value& item) { out.AddVolume(name, item); });
-  return out.Keys();
+  return out;
 }
 
 // Secrets of a persistent volume that the kubelet needs; those of controllers are not among them.
@@ -155,7 +83,7 @@ void NodeGraph::OnPod(const CacheEvent& event) {
   if (deleted) return;
   Pod pod{object.uid, NodeOf(object), {}};
   if (pod.node.empty()) return;
-  pod.vertices = MentionsOf(object.Tree());
+  pod.vertices = KeysOf(object.Tree());
   for (const std::string& vertex : pod.vertices) ++vertices_[vertex][pod.node];
   pods_.emplace(key, std::move(pod));
 }

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "base/json/write.h"
+#include "kube/status/field_error.h"
 
 namespace meltemi::apiserver {
 namespace {
@@ -204,9 +204,7 @@ std::string QuotedList(const Texts& texts) {
   return absl::StrCat("[",
                       absl::StrJoin(texts, " ",
                                     [](std::string* out, const std::string& text) {
-                                      out->push_back('"');
-                                      json::AppendEscaped(text, out);
-                                      out->push_back('"');
+                                      absl::StrAppend(out, kube::GoQuote(text));
                                     }),
                       "]");
 }
