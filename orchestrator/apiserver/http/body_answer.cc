@@ -13,9 +13,12 @@ constexpr Duration kStallMax = seconds(60);
 }  // namespace
 
 BodyAnswer::BodyAnswer(LoopContext& context, http::Stream& stream, std::string bytes)
-    : context_(context), stream_(stream), bytes_(std::move(bytes)) {}
+    : context_(context), stream_(stream), bytes_(std::move(bytes)) {
+  context_.shared.answer_bytes.fetch_add(bytes_.size(), std::memory_order_relaxed);
+}
 
 BodyAnswer::~BodyAnswer() {
+  context_.shared.answer_bytes.fetch_sub(bytes_.size(), std::memory_order_relaxed);
   if (self_ != nullptr) *self_ = nullptr;
 }
 

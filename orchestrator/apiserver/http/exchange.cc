@@ -107,6 +107,10 @@ bool Exchange::ReadHead(const http::HeaderMap& headers) {
   const absl::string_view path = target.substr(0, question);
   const absl::string_view query = target.substr(std::min(question + 1, target.size()));
   request.deadline = context_.loop.Now() + context_.shared.options.request_timeout;
+  if (request.method == "CONNECT") {
+    Refuse(kube::GenericStatus(405, ""));
+    return false;
+  }
   if (!absl::StartsWith(path, "/") || !DecodePath(path).has_value()) {
     Refuse(kube::BadRequest("the path of the request can't be read"));
     return false;
@@ -204,7 +208,13 @@ void Exchange::RunHandler(const std::shared_ptr<Job>& job, LoopContext& context)
 void Exchange::OnReply(Reply reply, Request request) {
   Leave();
   state_ = State::kAnswering;
-  if (Body* const body = std::get_if<Body>(&reply)) return AnswerBody(request, std::move(*body));
+  if (Body* const body = std::get_if<Body>(&reply)) {
+    const size_t waiting = context_.shared.answer_bytes.load(std::memory_order_relaxed);
+    if (waiting == 0 || waiting + body->bytes.size() <= context_.shared.options.answers_bytes_max) {
+      return AnswerBody(request, std::move(*body));
+    }
+    return Refuse(kube::TooManyRequests("Too many requests, please try again later.", 1));
+  }
   if (auto* const watch = std::get_if<WatchAnswer>(&reply)) return AnswerWatch(request, *watch);
   AnswerProxy(request, std::get<ProxyAnswer>(reply));
 }

@@ -5,15 +5,15 @@
 namespace meltemi::apiserver {
 
 HandlerPool::~HandlerPool() {
-  std::vector<std::thread> threads;
+  std::vector<std::unique_ptr<Slot>> slots;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
-    threads = std::move(slots_);
+    slots = std::move(slots_);
   }
   changed_.notify_all();
-  for (std::thread& thread : threads) {
-    if (thread.joinable()) thread.join();
+  for (const std::unique_ptr<Slot>& slot : slots) {
+    if (slot->started) pthread_join(slot->thread, nullptr);
   }
 }
 
@@ -25,18 +25,29 @@ bool HandlerPool::Run(Work work) {
     changed_.notify_one();
     return true;
   }
-  if (running_ >= threads_max_) return false;
+  if (running_ >= threads_max_ || !StartThread()) return false;
   queue_.push_back(std::move(work));
-  ++running_;
+  return true;
+}
+
+// std::thread would throw where the system refuses a thread.
+bool HandlerPool::StartThread() {
   if (ended_.empty()) {
-    const size_t slot = slots_.size();
-    slots_.emplace_back([this, slot] { ThreadMain(slot); });
-    return true;
+    slots_.push_back(std::make_unique<Slot>(Slot{.pool = this, .index = slots_.size()}));
+    ended_.push_back(slots_.size() - 1);
   }
-  const size_t slot = ended_.back();
+  Slot& slot = *slots_[ended_.back()];
+  // The thread that was here has nothing left to do but to return.
+  if (std::exchange(slot.started, false)) pthread_join(slot.thread, nullptr);
+  const auto main = [](void* argument) -> void* {
+    const Slot& own = *static_cast<Slot*>(argument);
+    own.pool->RunWork(own.index);
+    return nullptr;
+  };
+  if (pthread_create(&slot.thread, nullptr, main, &slot) != 0) return false;
+  slot.started = true;
   ended_.pop_back();
-  slots_[slot].join();  // it has nothing left to do but to return
-  slots_[slot] = std::thread([this, slot] { ThreadMain(slot); });
+  ++running_;
   return true;
 }
 
@@ -45,7 +56,7 @@ size_t HandlerPool::threads() const {
   return running_;
 }
 
-void HandlerPool::ThreadMain(size_t slot) {
+void HandlerPool::RunWork(size_t slot) {
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
     ++idle_;

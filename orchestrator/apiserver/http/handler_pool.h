@@ -4,10 +4,12 @@
 // Threads: Run from any thread; the destructor waits for what runs.
 #pragma once
 
+#include <pthread.h>
+
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -27,13 +29,22 @@ class HandlerPool {
   HandlerPool(const HandlerPool&) = delete;
   HandlerPool& operator=(const HandlerPool&) = delete;
 
-  // False: every thread is busy and there may be no more of them; `work` is dropped.
+  // False: every thread is busy, and there may be no more of them or the system has none to give;
+  // `work` is dropped.
   bool Run(Work work);
 
   size_t threads() const;
 
  private:
-  void ThreadMain(size_t slot);
+  struct Slot {
+    HandlerPool* pool;
+    size_t index;
+    pthread_t thread;
+    bool started = false;
+  };
+
+  bool StartThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RunWork(size_t slot);
 
   const size_t threads_max_;
   const Duration idle_max_;
@@ -45,7 +56,7 @@ class HandlerPool {
   size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // A slot per thread; those of threads that have ended are joined and used again.
-  std::vector<std::thread> slots_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Slot>> slots_ ABSL_GUARDED_BY(mutex_);
   std::vector<size_t> ended_ ABSL_GUARDED_BY(mutex_);
 };
 

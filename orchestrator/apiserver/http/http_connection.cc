@@ -81,7 +81,9 @@ HttpConnection::HttpConnection(ConnectionSet& set, LoopContext& context, int fd,
 HttpConnection::~HttpConnection() {
   connection_->SetHandler(nullptr);
   context_.connections.fetch_sub(1, std::memory_order_relaxed);
-  context_.shared.connections.fetch_sub(1, std::memory_order_relaxed);
+  if (context_.shared.connections.fetch_sub(1) > 1) return;
+  const std::lock_guard<std::mutex> lock(context_.shared.mutex);
+  context_.shared.no_connections.notify_all();
 }
 
 void HttpConnection::OnConnected() {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/http/connection_transport.h"
 #include "base/http/syntax.h"
@@ -67,8 +68,9 @@ class PeerExchange final : public ProxiedAnswer, private http::StreamReceiver {
   void OnReset(http::ResetCause cause, absl::string_view detail) override;
   void OnWriteBlocked(bool blocked) override { client_.PauseReading(blocked); }
 
-  bool Connect(const net::Address& to, const ProxyAnswer& proxy);
-  void Ask(const Request& request, const ProxyAnswer& proxy);
+  void Prepare(const Request& request);
+  kube::Outcome LookUp();
+  void Ask(const net::Address& to);
   void Feed();
   void Fail(absl::string_view why);
 
@@ -76,13 +78,17 @@ class PeerExchange final : public ProxiedAnswer, private http::StreamReceiver {
   http::Stream& client_;
   Failed on_failed_;
   ConnectionEvents events_{*this};
-  std::string host_;
+  ProxyAnswer proxy_;
+  http::HeaderMapPtr head_;  // until it is sent
+  Buffer body_;              // likewise
+  std::unique_ptr<net::DnsQuery> query_;
   std::unique_ptr<Timer> connect_timer_;
   std::unique_ptr<net::Connection> connection_;
   std::unique_ptr<http::ConnectionTransport> transport_;
   std::unique_ptr<http::ClientCodec> codec_;
   http::Stream* peer_ = nullptr;  // null once it is over
   bool wants_tunnel_ = false;
+  bool client_blocked_ = false;
   bool head_sent_ = false;
   bool failed_ = false;
   bool end_of_input_ = false;
@@ -102,15 +108,53 @@ PeerExchange::~PeerExchange() {
 // ---- Asking -------------------------------------------------------------------------------------
 
 kube::Outcome PeerExchange::Start(const Request& request, const ProxyAnswer& proxy) {
-  host_ = proxy.host;
+  proxy_ = proxy;
   wants_tunnel_ = !request.Header("upgrade").empty();
-  const absl::StatusOr<net::Address> to = net::Address::Parse(proxy.host);
-  if (!to.ok() || !to->is_ip()) {
-    return kube::ServiceUnavailable(
-        absl::StrCat("error trying to reach service: ", proxy.host, " is no IP address and port"));
-  }
-  if (!Connect(*to, proxy)) {
+  if (proxy.scheme == "https" && context_.shared.options.proxy_client == nullptr) {
     return kube::ServiceUnavailable("error trying to reach service: there is no client for TLS");
+  }
+  Prepare(request);
+  connect_timer_ = context_.loop.NewTimer([this] { Fail("i/o timeout"); });
+  connect_timer_->Arm(context_.shared.options.proxy_connect_timeout);
+  const absl::StatusOr<net::Address> to = net::Address::Parse(proxy.host);
+  if (!to.ok()) return LookUp();
+  Ask(*to);
+  return kube::Done{};
+}
+
+// The host is a name.
+kube::Outcome PeerExchange::LookUp() {
+  const size_t colon = proxy_.host.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string::npos || !absl::SimpleAtoi(proxy_.host.substr(colon + 1), &port) ||
+      port > 65535) {
+    return kube::ServiceUnavailable(
+        absl::StrCat("error trying to reach service: ", proxy_.host, " has no port"));
+  }
+  if (context_.dns == nullptr) {
+    auto dns = net::NewDnsResolver(context_.loop, {});
+    if (!dns.ok()) return kube::ServiceUnavailable(dns.status().message());
+    context_.dns = *std::move(dns);
+  }
+  query_ = context_.dns->Resolve(proxy_.host.substr(0, colon), net::DnsFamily::kV4Preferred,
+                                 [this, port](absl::StatusOr<net::DnsAnswer> answer) {
+                                   if (failed_) return;
+                                   if (!answer.ok() || answer->addresses.empty())
+                                     return Fail("no such host");
+                                   net::Address to = answer->addresses[0];
+                                   to.set_port(static_cast<uint16_t>(port));
+                                   Ask(to);
+                                 });
+  return kube::Done{};
+}
+
+void PeerExchange::Ask(const net::Address& to) {
+  const ServerOptions& options = context_.shared.options;
+  if (proxy_.scheme == "https") {
+    connection_ = tls::NewClientConnection(context_.loop, to, net::Address(), {},
+                                           options.proxy_client, proxy_.server_name);
+  } else {
+    connection_ = net::NewClientConnection(context_.loop, to, net::Address(), {});
   }
   connection_->SetHandler(&events_);
   transport_ =
@@ -118,41 +162,25 @@ kube::Outcome PeerExchange::Start(const Request& request, const ProxyAnswer& pro
   http::Http1Limits limits;
   limits.upgrade_any_method = true;
   codec_ = http::NewHttp1ClientCodec(*transport_, events_, limits);
-  connect_timer_ = context_.loop.NewTimer([this] { Fail("i/o timeout"); });
-  connect_timer_->Arm(context_.shared.options.proxy_connect_timeout);
-  Ask(request, proxy);
-  return kube::Done{};
-}
-
-bool PeerExchange::Connect(const net::Address& to, const ProxyAnswer& proxy) {
-  if (proxy.scheme != "https") {
-    connection_ = net::NewClientConnection(context_.loop, to, net::Address(), {});
-    return true;
-  }
-  const ServerOptions& options = context_.shared.options;
-  if (options.proxy_client == nullptr) return false;
-  connection_ = tls::NewClientConnection(context_.loop, to, net::Address(), {},
-                                         options.proxy_client, proxy.server_name);
-  return true;
-}
-
-void PeerExchange::Ask(const Request& request, const ProxyAnswer& proxy) {
-  const http::HeaderMapPtr head = http::HeaderMap::New();
-  head->set_method(request.method);
-  head->set_authority(proxy.host);
-  head->set_path(proxy.target);
-  for (const auto& [name, value] : request.headers) {
-    if (!StaysHere(name)) head->Add(name, value);
-  }
-  if (wants_tunnel_) head->Add(http::HeaderId::kUpgrade, request.Header("upgrade"));
-  if (!request.body.empty()) {
-    head->Add(http::HeaderId::kContentLength, absl::StrCat(request.body.size()));
-  }
   peer_ = &codec_->NewStream(this);
-  peer_->SendHeaders(*head, request.body.empty() && !wants_tunnel_);
+  if (client_blocked_) peer_->PauseReading(true);
+  peer_->SendHeaders(*std::exchange(head_, nullptr), body_.empty() && !wants_tunnel_);
+  if (!body_.empty()) peer_->SendData(body_, true);
+}
+
+// What will be sent to the peer: the request is gone by the time that there is a connection.
+void PeerExchange::Prepare(const Request& request) {
+  head_ = http::HeaderMap::New();
+  head_->set_method(request.method);
+  head_->set_authority(proxy_.host);
+  head_->set_path(proxy_.target);
+  for (const auto& [name, value] : request.headers) {
+    if (!StaysHere(name)) head_->Add(name, value);
+  }
+  if (wants_tunnel_) head_->Add(http::HeaderId::kUpgrade, request.Header("upgrade"));
   if (request.body.empty()) return;
-  Buffer body(request.body);
-  peer_->SendData(body, true);
+  head_->Add(http::HeaderId::kContentLength, absl::StrCat(request.body.size()));
+  body_.Append(request.body);
 }
 
 // ---- Passing on ---------------------------------------------------------------------------------
@@ -180,6 +208,7 @@ void PeerExchange::OnClientData(Buffer& data, bool end_stream) {
 }
 
 void PeerExchange::OnClientBlocked(bool blocked) {
+  client_blocked_ = blocked;
   if (peer_ != nullptr) peer_->PauseReading(blocked);
 }
 
@@ -195,7 +224,7 @@ void PeerExchange::Fail(absl::string_view why) {
   if (failed_ || head_sent_) return;
   failed_ = true;
   connect_timer_->Disarm();
-  const std::string what = absl::StrCat("dial tcp ", host_, ": ", why);
+  const std::string what = absl::StrCat("dial tcp ", proxy_.host, ": ", why);
   // kube-apiserver has no reason for an exec that can't be reached, and one for everything else.
   kube::Status status;
   if (wants_tunnel_) {

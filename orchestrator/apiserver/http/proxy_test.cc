@@ -213,6 +213,17 @@ TEST_P(ProxyTest, AnAddressThatIsNoneIsAnError) {
   EXPECT_THAT(call->body, HasSubstr("nowhere"));
 }
 
+TEST_P(ProxyTest, AKubeletMayHaveAName) {
+  StartWithKubelet();
+  answer_.host = absl::StrCat("localhost", kubelet_->host().substr(kubelet_->host().rfind(':')));
+  auto call = client_->Start("GET", "/x");
+  ASSERT_TRUE(Until([&] { return kubelet_->Got("\r\n\r\n"); })) << call->body;
+  EXPECT_THAT(kubelet_->peer().received, HasSubstr("host: localhost:"));
+  kubelet_->peer().Say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+  ASSERT_TRUE(Until([&] { return call->over(); }));
+  EXPECT_EQ(call->body, "ok");
+}
+
 TEST_P(ProxyTest, TheKubeletHearsThatTheClientHasGone) {
   StartWithKubelet();
   auto call = client_->Start("GET", "/x");

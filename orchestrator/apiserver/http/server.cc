@@ -157,10 +157,9 @@ class HttpServer final : public Server {
   }
 
   void WaitUntilEmpty(Duration drain_max) {
-    const MonotonicTime end = shared_.clock.Now() + drain_max;
-    while (shared_.connections.load() > 0 && shared_.clock.Now() < end) {
-      std::this_thread::sleep_for(milliseconds(5));
-    }
+    std::unique_lock<std::mutex> lock(shared_.mutex);
+    shared_.no_connections.wait_for(lock, drain_max,
+                                    [this] { return shared_.connections.load() == 0; });
   }
 
   ServerShared shared_;

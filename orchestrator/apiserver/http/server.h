@@ -27,6 +27,9 @@ struct ServerOptions {
   size_t body_bytes_max = 3 * 1024 * 1024;  // 413 above
   // Bodies of all requests together that are being received or worked on; 429 above.
   size_t bodies_bytes_max = 256 * 1024 * 1024;
+  // Answers of all requests together that wait to be taken by their clients; 429 above, but one is
+  // always let through.
+  size_t answers_bytes_max = 1024 * 1024 * 1024;
   // Also the most that a request's parameter "timeout" can ask for.
   Duration request_timeout = seconds(60);
   // What the handlers' limiter (in_flight.h) admits; the pool has as many threads, and some more

@@ -5,13 +5,16 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
 #include "base/clock/clock.h"
 #include "base/loop/loop.h"
+#include "base/net/dns.h"
 #include "base/random/random.h"
 #include "orchestrator/apiserver/http/handler_pool.h"
 #include "orchestrator/apiserver/http/request.h"
@@ -29,7 +32,11 @@ struct ServerShared {
   std::unique_ptr<HandlerPool> pool;
   std::atomic<uint64_t> next_request_id{1};
   std::atomic<size_t> body_bytes{0};
+  std::atomic<size_t> answer_bytes{0};
   std::atomic<size_t> connections{0};
+  // Told when there are no connections any more: for who stops the server.
+  std::mutex mutex;
+  std::condition_variable no_connections;
 };
 
 struct LoopContext {
@@ -38,6 +45,8 @@ struct LoopContext {
   FastRandom random;
   std::atomic<size_t> connections{0};
   bool draining = false;
+  // Made when the first name has to be looked up: kubelets mostly have addresses.
+  std::unique_ptr<net::DnsResolver> dns;
   // The Date field, made once per second.
   int64_t date_second = 0;
   std::string date;

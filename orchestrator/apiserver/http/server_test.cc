@@ -112,6 +112,22 @@ TEST_P(ServerTest, AllBodiesTogetherAreBounded) {
   EXPECT_EQ(call->Field("retry-after"), "1");
 }
 
+TEST_P(ServerTest, AllAnswersTogetherAreBounded) {
+  options_.answers_bytes_max = 30 * 1000 * 1000;
+  handler_.on_request = [](Request&) { return Body{.bytes = std::string(20 * 1000 * 1000, 'a')}; };
+  Start();
+  auto first = client_->Start("GET", "/x");
+  first->keep_body = false;
+  ASSERT_TRUE(client_->Until([&] { return first->body_bytes > 0; }));
+  // Its client takes nothing more while another one asks.
+  auto other = NewClient();
+  auto refused = other->Do("GET", "/x");
+  EXPECT_EQ(refused->status, 429);
+  ASSERT_TRUE(client_->Until([&] { return first->over(); }));
+  EXPECT_EQ(first->body_bytes, 20u * 1000 * 1000);
+  ASSERT_TRUE(other->Until([&] { return other->Do("GET", "/x")->status == 200; }));
+}
+
 TEST_P(ServerTest, ExpectIsAnswered) {
   Start();
   auto call = client_->Start("POST", "/x", {{"expect", "100-continue"}, {"content-length", "2"}},
@@ -150,6 +166,14 @@ TEST_P(ServerTest, ManyRequestsAtOnce) {
       EXPECT_EQ(calls[i]->body, absl::StrCat("POST /", round, " body"));
     }
   }
+}
+
+TEST_P(ServerTest, ConnectIsNotAllowed) {
+  Start();
+  auto call = client_->Start("CONNECT", "", {}, "", false);
+  ASSERT_TRUE(client_->Until([&] { return call->over() || call->status != 0; }));
+  // In HTTP/1 it has no valid form here: the codec answers.
+  EXPECT_EQ(call->status, http2() ? 405 : 400);
 }
 
 TEST_P(ServerTest, AnUnreadablePathIsABadRequest) {

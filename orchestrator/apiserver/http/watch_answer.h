@@ -27,6 +27,7 @@ class WatchResponse final : public Answer, private WatchSink, private TurnEndTas
  private:
   // --- WatchSink
   bool Send(absl::string_view lines) override;
+  size_t UnsentBytes() const override { return over_ ? 0 : stream_.unsent_bytes(); }
   void End() override { EndSoon(false); }
 
   void RunAtTurnEnd() override { Finish(); }
