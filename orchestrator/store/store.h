@@ -60,6 +60,7 @@ struct RangeOptions {
   size_t limit = 0;       // 0: all
   bool keys_only = false;
   bool count_only = false;
+  bool count = true;  // false: `count` is not needed, and need not be right
 };
 
 struct RangeResult {

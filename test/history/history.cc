@@ -127,7 +127,14 @@ class Checker {
 
   void CheckWrite(const Operation& write) {
     const Change* change = truth_.Of(write);
-    if (write.kind == Kind::kDelete && change != nullptr) ++deletions_[change->revision];
+    if (write.kind == Kind::kDelete && change != nullptr) {
+      int& acknowledged = deletions_[change->revision];
+      if (write.outcome == Outcome::kDone && ++acknowledged > 1) {
+        Fail("a deletion was acknowledged twice: " + Describe(write));
+      }
+      // Two may have tried to delete the same version: whose deletion it was is told to one alone.
+      if (write.outcome == Outcome::kUnknown) return;
+    }
     if (write.outcome == Outcome::kRefused) {
       if (write.kind == Kind::kPut && change != nullptr) {
         Fail("a refused write has happened: " + Describe(write));

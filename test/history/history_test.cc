@@ -126,6 +126,30 @@ TEST_F(HistoryTest, AWriteOnAnotherStateIsFound) {
   ExpectError("a write has replaced revision 2");
 }
 
+TEST_F(HistoryTest, ADeletionThatTwoAreToldOfIsFound) {
+  AddWrites();
+  Add({.kind = Kind::kDelete,
+       .key = "a",
+       .expected = 4,
+       .begin_ns = 60,
+       .end_ns = 70,
+       .outcome = Outcome::kDone});
+  ExpectError("a deletion was acknowledged twice");
+}
+
+// Who was told nothing may have come too late.
+TEST_F(HistoryTest, ADeletionOfUnknownOutcomeMayBeAnothers) {
+  AddWrites();
+  Add({.kind = Kind::kRead,
+       .key = "a",
+       .begin_ns = 75,
+       .end_ns = 76,
+       .outcome = Outcome::kDone,
+       .revision = 5});
+  Add({.kind = Kind::kDelete, .key = "a", .expected = 4, .begin_ns = 80});
+  EXPECT_EQ(Errors(), "");
+}
+
 TEST_F(HistoryTest, AChangeThatNobodyAskedForIsFound) {
   ExpectError("nobody asked for the change at revision 5");
 }

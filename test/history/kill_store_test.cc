@@ -34,8 +34,11 @@ namespace {
 constexpr char kVictim[] = "test/history/store_victim";
 constexpr uint64_t kIdsPerRound = 1'000'000;
 
-uint64_t g_rounds = 100;  // set by main() alone
-uint64_t g_seed = 1;
+struct RunOptions {
+  uint64_t rounds = 100;
+  uint64_t seed = 1;
+};
+RunOptions* run_options = nullptr;  // main's
 
 std::string NewFolder() {
   std::string name = absl::StrCat(testing::TempDir(), "/history-XXXXXX");
@@ -102,10 +105,10 @@ void Report(const char* what, const History& history, const std::vector<Change>&
 TEST(KilledStore, SqliteLosesNothing) {
   const std::string path = NewFolder() + "/store.db";
   History history;
-  FastRandom random(g_seed);
-  for (uint64_t round = 0; round < g_rounds; ++round) {
+  FastRandom random(run_options->seed);
+  for (uint64_t round = 0; round < run_options->rounds; ++round) {
     const size_t acknowledged = history.acknowledged();
-    const Victim victim({kVictim, path, absl::StrCat(g_seed + round),
+    const Victim victim({kVictim, path, absl::StrCat(run_options->seed + round),
                          absl::StrCat(1 + round * kIdsPerRound), absl::StrCat(history.last_seen())},
                         history);
     // At any moment from its start on; most rounds after it has begun to answer.
@@ -119,10 +122,10 @@ TEST(KilledStore, SqliteLosesNothing) {
   const SystemClock clock;
   const auto store = store::OpenSqliteStore({.path = path}, clock);
   ASSERT_TRUE(store.ok()) << store.status();
-  const std::vector<Change> truth = ReadTruth(**store);
+  const std::vector<Change> truth = ReadTruth(**store, kPrefix);
   Report("SQLite", history, truth);
-  EXPECT_GT(history.counts().acknowledged, g_rounds);
-  EXPECT_GT(history.counts().events, g_rounds);
+  EXPECT_GT(history.counts().acknowledged, run_options->rounds);
+  EXPECT_GT(history.counts().events, run_options->rounds);
   EXPECT_EQ(absl::StrJoin(history.Check(truth), "\n"), "");
 }
 
@@ -133,10 +136,10 @@ TEST(KilledStore, EtcdThatIsKilledLosesNothing) {
   const auto store = store::OpenEtcdStore({.endpoints = {(*etcd)->endpoint()}});
   ASSERT_TRUE(store.ok());
   History history;
-  FastRandom random(g_seed);
-  const uint64_t rounds = std::max<uint64_t>(g_rounds / 20, 3);
+  FastRandom random(run_options->seed);
+  const uint64_t rounds = std::max<uint64_t>(run_options->rounds / 20, 3);
   {
-    const Workload workload(**store, {.seed = g_seed},
+    const Workload workload(**store, {.seed = run_options->seed},
                             [&history](const std::string& line) { history.AddLine(line); });
     for (uint64_t round = 0; round < rounds; ++round) {
       const size_t acknowledged = history.acknowledged();
@@ -152,7 +155,7 @@ TEST(KilledStore, EtcdThatIsKilledLosesNothing) {
       std::this_thread::sleep_for(milliseconds(1));
     }
   }
-  const std::vector<Change> truth = ReadTruth(**store);
+  const std::vector<Change> truth = ReadTruth(**store, kPrefix);
   Report("etcd", history, truth);
   EXPECT_GT(history.counts().acknowledged, rounds);
   EXPECT_GT(history.counts().events, 0u);
@@ -164,9 +167,11 @@ TEST(KilledStore, EtcdThatIsKilledLosesNothing) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  meltemi::history::RunOptions options;
+  meltemi::history::run_options = &options;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string name = argv[i];
-    uint64_t& option = name == "--rounds" ? meltemi::history::g_rounds : meltemi::history::g_seed;
+    uint64_t& option = name == "--rounds" ? options.rounds : options.seed;
     if ((name != "--rounds" && name != "--seed") || !absl::SimpleAtoi(argv[i + 1], &option)) {
       std::fprintf(stderr, "usage: kill_store_test [--rounds N] [--seed N]\n");
       return 2;

@@ -99,17 +99,16 @@ void Workload::Write(Random& random) {
   tell_(History::End(id, write));
 }
 
-std::vector<Change> ReadTruth(store::Store& store) {
+std::vector<Change> ReadTruth(store::Store& store, const std::string& prefix) {
   store::CollectingWatcher watcher;
   std::vector<Change> truth;
-  const auto current = store.CurrentRevision();
-  if (!current.ok()) return truth;
-  const auto watch = store.Watch(kPrefix, store::PrefixEnd(kPrefix), 2, watcher);
-  const auto keys = store.Range(kPrefix, store::PrefixEnd(kPrefix), {.keys_only = true});
-  store::Revision last = 0;
-  for (const store::KeyValue& kv : keys->kvs) last = std::max(last, kv.mod_revision);
-  if (*current > 1) watcher.WaitForRevision(*current);
+  // A change of our own at the end, so that the watch is known to have come to it.
+  const auto end = store.Transact({}, {{.key = prefix + "-the-end"}});
+  if (!end.ok()) return truth;
+  const auto watch = store.Watch(prefix, store::PrefixEnd(prefix), 2, watcher);
+  if (!watcher.WaitForRevision(end->revision)) return truth;
   for (const store::Event& event : watcher.WaitForEvents(0)) {
+    if (event.kv.mod_revision == end->revision) continue;
     truth.push_back({event.kv.mod_revision, event.kv.key, event.deleted, event.kv.value});
   }
   return truth;

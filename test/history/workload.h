@@ -52,7 +52,7 @@ class Workload {
 
 inline constexpr char kPrefix[] = "/h/";
 
-// All changes below kPrefix that the store knows, oldest first.
-std::vector<Change> ReadTruth(store::Store& store);
+// All changes below `prefix` that the store knows, oldest first.
+std::vector<Change> ReadTruth(store::Store& store, const std::string& prefix);
 
 }  // namespace meltemi::history

@@ -47,7 +47,9 @@ struct CacheEvent {
 };
 using EventPtr = std::shared_ptr<const CacheEvent>;
 
-// Gets the selectable fields of a stored object; told to the cache per resource.
+// Gets the selectable fields of a stored object; told to the cache per resource. `object` comes
+// without what nobody selects by and is most of an object: metadata.managedFields,
+// metadata.annotations, and lists directly in spec.
 using FieldsOf = std::function<kube::StringPairs(const json::Value& object)>;
 
 struct ListResult {

@@ -10,6 +10,7 @@
 #include "base/json/value.h"
 #include "base/json/write.h"
 #include "base/log/log.h"
+#include "orchestrator/apiserver/watch/bulk.h"
 
 namespace meltemi::apiserver {
 namespace {
@@ -60,7 +61,7 @@ ObjectPtr MakeCachedObject(absl::string_view ns, absl::string_view name, absl::s
   object->name = std::string(name);
   object->mod_revision = revision;
   object->json = WithResourceVersion(value, revision);
-  const auto tree = json::Parse(value);
+  const auto tree = json::Parse(WithoutBulk(value));
   if (!tree.ok() || !tree->is_object()) {
     LOG(kError, "watch", "the store holds no JSON object for ", ns, "/", name, " at revision ",
         revision, ": ", tree.status().message());

@@ -83,21 +83,20 @@ bool Follower::ReadState(bool gap) {
     LOG(kWarn, "watch", "the store cannot be read: ", revision.status().message());
     return false;
   }
-  std::vector<store::KeyValue> kvs;
+  target_.OnStateBegin();
   for (std::string first = prefix_;;) {
-    auto page = store_.Range(first, end_, {.revision = *revision, .limit = page_size_});
+    auto page =
+        store_.Range(first, end_, {.revision = *revision, .limit = page_size_, .count = false});
     if (!page.ok()) {
       LOG(kWarn, "watch", "the store cannot be read: ", page.status().message());
       return false;
     }
-    kvs.insert(kvs.end(), std::make_move_iterator(page->kvs.begin()),
-               std::make_move_iterator(page->kvs.end()));
+    if (page->more) first = absl::StrCat(page->kvs.back().key, absl::string_view("\0", 1));
+    target_.OnStatePart(std::move(page->kvs));
     if (!page->more) break;
-    first = absl::StrCat(kvs.back().key, absl::string_view("\0", 1));
   }
   next_ = *revision + 1;
-  target_.OnState(std::move(kvs), *revision, gap);
-  return true;
+  return target_.OnStateEnd(*revision, gap);
 }
 
 void Follower::Follow() {

@@ -19,9 +19,12 @@ namespace meltemi::apiserver {
 class FollowTarget {
  public:
   virtual ~FollowTarget() = default;
-  // The whole state. The first time, and again when changes have been compacted away meanwhile
-  // (`gap`).
-  virtual void OnState(std::vector<store::KeyValue> kvs, store::Revision revision, bool gap) = 0;
+  // The whole state, in parts: a beginning, parts in the order of their keys, an end. A beginning
+  // may come again before the end: then it starts anew. The first time, and when changes have been
+  // compacted away meanwhile (`gap`). False: begin anew.
+  virtual void OnStateBegin() = 0;
+  virtual void OnStatePart(std::vector<store::KeyValue> kvs) = 0;
+  virtual bool OnStateEnd(store::Revision revision, bool gap) = 0;
   virtual void OnChanges(std::vector<store::Event> events, store::Revision revision) = 0;
 };
 

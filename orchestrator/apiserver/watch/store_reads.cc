@@ -12,6 +12,8 @@ namespace meltemi::apiserver {
 namespace {
 
 constexpr size_t kKeysPerRange = 1000;
+// How many follow a page is told while counting them costs little.
+constexpr size_t kCountedMax = 20'000;
 
 // The object of `kv`, which comes without its value. Null: it is gone (a list of "now").
 absl::StatusOr<ObjectPtr> Load(store::Store& store, const ResourceCache& resource,
@@ -39,7 +41,7 @@ absl::StatusOr<ResourceState> ReadAll(store::Store& store, const ResourceCache& 
   const std::string prefix = ResourcePrefix(resource.storage());
   for (std::string first = prefix;;) {
     const auto page = store.Range(first, store::PrefixEnd(prefix),
-                                  {.revision = state.revision, .limit = page_size});
+                                  {.revision = state.revision, .limit = page_size, .count = false});
     if (!page.ok()) return page.status();
     if (state.revision == 0) state.revision = page->revision;
     for (const store::KeyValue& kv : page->kvs) {
@@ -64,6 +66,7 @@ kube::Result<ListResult> ListFromStore(store::Store& store, const ResourceCache&
     if (absl::IsOutOfRange(status) && !query.continue_key.empty()) return ExpiredContinue();
     return FromStoreError(status);
   };
+  const bool counted = all && resource.size() <= kCountedMax;
   ListResult result{.revision = std::max<store::Revision>(revision, 0)};
   // A token that points outside of its namespace gets nothing of others.
   std::string first =
@@ -72,18 +75,19 @@ kube::Result<ListResult> ListFromStore(store::Store& store, const ResourceCache&
     // With a selector it is not known how many keys make a page.
     const size_t missing = query.limit == 0 ? kKeysPerRange : query.limit - result.objects.size();
     const size_t limit = all ? std::min(missing, kKeysPerRange) : kKeysPerRange;
-    const auto page = store.Range(first, store::PrefixEnd(scope),
-                                  {.revision = result.revision, .limit = limit, .keys_only = true});
+    const auto page = store.Range(
+        first, store::PrefixEnd(scope),
+        {.revision = result.revision, .limit = limit, .keys_only = true, .count = counted});
     if (!page.ok()) return error(page.status());
     if (result.revision == 0) result.revision = page->revision;
     for (size_t i = 0; i < page->kvs.size(); ++i) {
       auto object = Load(store, resource, page->kvs[i], result.revision);
       if (!object.ok()) return error(object.status());
       if (*object != nullptr && matches(**object)) result.objects.push_back(*std::move(object));
-      const int64_t after = page->count - static_cast<int64_t>(i) - 1;
-      if (query.limit == 0 || result.objects.size() < query.limit || after == 0) continue;
+      const bool last = i + 1 == page->kvs.size() && !page->more;
+      if (query.limit == 0 || result.objects.size() < query.limit || last) continue;
       result.continue_key = KeyAfter(page->kvs[i].key).substr(prefix.size());
-      if (all) result.remaining = after;
+      if (counted) result.remaining = page->count - static_cast<int64_t>(i) - 1;
       return result;
     }
     if (!page->more) return result;

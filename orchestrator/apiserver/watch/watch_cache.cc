@@ -65,7 +65,9 @@ class Cache final : public WatchCache, public EventSource, private FollowTarget 
   }
 
  private:
-  void OnState(std::vector<store::KeyValue> kvs, store::Revision revision, bool gap) override;
+  void OnStateBegin() override;
+  void OnStatePart(std::vector<store::KeyValue> kvs) override;
+  bool OnStateEnd(store::Revision revision, bool gap) override;
   void OnChanges(std::vector<store::Event> events, store::Revision revision) override;
 
   ResourcePtr Find(const kube::GroupResource& storage) const;
@@ -89,6 +91,12 @@ class Cache final : public WatchCache, public EventSource, private FollowTarget 
   std::map<kube::GroupResource, std::vector<Observer>> observers_ ABSL_GUARDED_BY(apply_mutex_);
   EventListener* listener_ ABSL_GUARDED_BY(apply_mutex_) = nullptr;
   bool loaded_ ABSL_GUARDED_BY(apply_mutex_) = false;
+
+  struct StateOfResource {
+    ResourcePtr resource;
+    std::vector<ObjectPtr> objects;
+  };
+  std::map<kube::GroupResource, StateOfResource> state_;  // being read; the follower's thread alone
 
   std::atomic<store::Revision> revision_{0};    // 0: nothing has been read
   std::atomic<store::Revision> first_goal_{0};  // ready() from this revision on
@@ -147,34 +155,45 @@ void Cache::RemoveResource(const kube::GroupResource& storage) {
   if (listener_ != nullptr) listener_->OnGap(storage);
 }
 
-void Cache::OnState(std::vector<store::KeyValue> kvs, store::Revision revision, bool gap) {
-  const std::lock_guard<std::mutex> apply(apply_mutex_);
-  std::map<kube::GroupResource, std::vector<ObjectPtr>> objects;
-  {
-    const std::shared_lock<std::shared_mutex> lock(resources_mutex_);
-    for (const auto& [storage, resource] : resources_) objects[storage];
-  }
-  for (store::KeyValue& kv : kvs) {
+void Cache::OnStateBegin() {
+  state_.clear();
+  const std::shared_lock<std::shared_mutex> lock(resources_mutex_);
+  for (const auto& [storage, resource] : resources_) state_[storage].resource = resource;
+}
+
+void Cache::OnStatePart(std::vector<store::KeyValue> kvs) {
+  for (const store::KeyValue& kv : kvs) {
     const auto key = ParseObjectKey(kv.key);
     if (!key.has_value()) continue;
-    const auto known = objects.find(key->storage);
-    if (known == objects.end()) continue;
-    known->second.push_back(MakeCachedObject(key->ns, key->name, kv.value, kv.mod_revision,
-                                             Find(key->storage)->fields_of()));
-    kv.value = std::string();
+    const auto found = state_.find(key->storage);
+    if (found == state_.end()) continue;
+    found->second.objects.push_back(MakeCachedObject(key->ns, key->name, kv.value, kv.mod_revision,
+                                                     found->second.resource->fields_of()));
   }
-  if (!gap) {
-    const auto goal = store_.CurrentRevision();
-    first_goal_ = goal.ok() ? *goal : revision;
+}
+
+bool Cache::OnStateEnd(store::Revision revision, bool gap) {
+  const auto goal = store_.CurrentRevision();
+  if (!goal.ok()) return false;
+  const std::lock_guard<std::mutex> apply(apply_mutex_);
+  std::map<kube::GroupResource, ResourcePtr> resources;
+  {
+    const std::shared_lock<std::shared_mutex> lock(resources_mutex_);
+    resources = resources_;
   }
-  for (auto& [storage, of_resource] : objects) {
-    const ResourcePtr resource = Find(storage);
-    std::vector<EventPtr> events = resource->Replace(std::move(of_resource), revision);
-    Tell(events);
+  // Those that came while the state was being read have been filled if anything was loaded then.
+  for (const auto& [storage, resource] : resources) {
+    if (!state_.contains(storage) && !loaded_ && !FillFromStore(*resource)) return false;
+  }
+  for (auto& [storage, state] : state_) {
+    Tell(state.resource->Replace(std::move(state.objects), revision));
     if (gap && listener_ != nullptr) listener_->OnGap(storage);
   }
+  state_.clear();
   loaded_ = true;
+  if (!gap) first_goal_ = *goal;
   SetRevision(revision);
+  return true;
 }
 
 void Cache::OnChanges(std::vector<store::Event> events, store::Revision revision) {

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/json/value.h"
+#include "orchestrator/apiserver/watch/bulk.h"
 #include "orchestrator/apiserver/watch/cached_object.h"
 #include "orchestrator/apiserver/watch/event_source.h"
 #include "orchestrator/apiserver/watch/keys.h"
@@ -52,6 +53,21 @@ TEST(CachedObject, KnowsLabelsAndFields) {
   EXPECT_EQ(FieldOf(*pod, "metadata.namespace"), "default");
   EXPECT_EQ(FieldOf(*pod, "spec.other"), "");
   EXPECT_EQ(pod->Tree().Find("metadata", "resourceVersion")->text(), "5");
+}
+
+TEST(CachedObject, IsReadWithoutItsBulk) {
+  EXPECT_EQ(
+      WithoutBulk(R"({"metadata":{"managedFields":[{"a":"]}"}],"name":"x\"","annotations":{}},)"
+                  R"("spec":{"list":[1,[2]],"nodeName":"n","deep":{"list":[1]}},"n":-1})"),
+      R"({"metadata":{"name":"x\""},"spec":{"nodeName":"n","deep":{"list":[1]}},"n":-1})");
+  EXPECT_EQ(WithoutBulk(R"({"metadata":{},"spec":null})"), R"({"metadata":{},"spec":null})");
+  EXPECT_EQ(WithoutBulk(R"({"spec":{"a":[]},"status":{"b":[1]}})"),
+            R"({"spec":{},"status":{"b":[1]}})");
+  for (const char* as_it_is :
+       {"", "{", "{}", "[]", "{\"a\"", "{\"a\":", "{\"a\":\"", "{ \"a\":1}", "{\"spec\":{\"a\":1}",
+        "{\"spec\":{\"a\":1]}", "{\"a\":1}x", "{\"a\":1,}"}) {
+    EXPECT_EQ(WithoutBulk(as_it_is), as_it_is);
+  }
 }
 
 TEST(CachedObject, ThatIsNoJsonHarmsNothing) {

@@ -98,6 +98,7 @@ absl::StatusOr<RangeResult> EventLog::Range(absl::string_view first, absl::strin
     if (options.count_only) continue;
     if (options.limit != 0 && result.kvs.size() == options.limit) {
       result.more = true;
+      if (!options.count) break;
       continue;
     }
     auto kv = Row(row, !options.keys_only);
