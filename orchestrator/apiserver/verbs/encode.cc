@@ -123,41 +123,49 @@ std::string Encoder::Key() const {
                       kind(), " ", static_cast<int>(include_));
 }
 
-Value Encoder::Partial(const Value& object) const {
-  Value out = Value::Object();
-  out.Add("kind", Value::String("PartialObjectMetadata"));
-  out.Add("apiVersion", Value::String(absl::StrCat(kMetaGroup, representation_.meta_version)));
-  out.Add("metadata", kube::Metadata(object));
-  return out;
+int64_t Encoder::NowSeconds() const {
+  return std::chrono::duration_cast<seconds>(clock_.WallNow().time_since_epoch()).count();
 }
 
-void Encoder::AppendTable(const std::vector<const Value*>& objects, const ListHead& head,
-                          std::string* out) const {
-  json::Writer writer(out);
+void Encoder::WritePartial(const Value& object, json::Writer& writer) const {
+  writer.BeginObject();
+  writer.Key("kind").String("PartialObjectMetadata");
+  writer.Key("apiVersion").String(absl::StrCat(kMetaGroup, representation_.meta_version));
+  writer.Key("metadata").Tree(kube::Metadata(object));
+  writer.EndObject();
+}
+
+// Up to the first row.
+void Encoder::BeginTable(const ListHead& head, json::Writer& writer) const {
   const TableColumns* columns = resource_.columns;
-  const int64_t now_s =
-      std::chrono::duration_cast<seconds>(clock_.WallNow().time_since_epoch()).count();
   writer.BeginObject();
   writer.Key("kind").String("Table");
   writer.Key("apiVersion").String(absl::StrCat(kMetaGroup, representation_.meta_version));
   WriteListMetadata(head, writer);
   WriteColumns(columns == nullptr ? PlainColumns() : columns->columns(), writer);
   writer.Key("rows").BeginArray();
-  for (const Value* object : objects) {
-    writer.BeginObject().Key("cells").BeginArray();
-    const std::vector<Value> cells =
-        columns == nullptr ? PlainCells(*object) : columns->Cells(*object, now_s);
-    for (const Value& cell : cells) writer.Tree(cell);
-    writer.EndArray();
-    writer.Key("object");
-    if (include_ == IncludeObject::kNone) {
+}
+
+void Encoder::WriteRow(const Value& object, json::Writer& writer) const {
+  const TableColumns* columns = resource_.columns;
+  writer.BeginObject().Key("cells").BeginArray();
+  const std::vector<Value> cells =
+      columns == nullptr ? PlainCells(object) : columns->Cells(object, NowSeconds());
+  for (const Value& cell : cells) writer.Tree(cell);
+  writer.EndArray();
+  writer.Key("object");
+  switch (include_) {
+    case IncludeObject::kNone:
       writer.Null();
-    } else {
-      writer.Tree(include_ == IncludeObject::kObject ? *object : Partial(*object));
-    }
-    writer.EndObject();
+      break;
+    case IncludeObject::kObject:
+      writer.Tree(object);
+      break;
+    case IncludeObject::kMetadata:
+      WritePartial(object, writer);
+      break;
   }
-  writer.EndArray().EndObject();
+  writer.EndObject();
 }
 
 void Encoder::AppendTree(const Value& object, std::string* out) const {
@@ -169,11 +177,13 @@ void Encoder::AppendTree(const Value& object, std::string* out) const {
     case Representation::Shape::kTable: {
       ListHead head;
       head.resource_version = std::string(kube::ResourceVersion(object));
-      AppendTable({&object}, head, out);
+      BeginTable(head, writer);
+      WriteRow(object, writer);
+      writer.EndArray().EndObject();
       return;
     }
     default:
-      writer.Tree(Partial(object));
+      WritePartial(object, writer);
   }
 }
 
@@ -225,16 +235,15 @@ Reply Encoder::List(const std::vector<ObjectPtr>& objects, const ListHead& head)
   }
   std::string bytes;
   if (representation_.shape == Representation::Shape::kTable) {
-    std::vector<Value> trees;
-    trees.reserve(objects.size());
+    json::Writer writer(&bytes);
+    BeginTable(head, writer);
+    // One tree at a time: they take many times the memory of their text.
     for (const ObjectPtr& object : objects) {
-      trees.push_back(object->Tree());
-      FromStored(resource_, trees.back());
+      Value tree = object->Tree();
+      FromStored(resource_, tree);
+      WriteRow(tree, writer);
     }
-    std::vector<const Value*> pointers;
-    pointers.reserve(trees.size());
-    for (const Value& tree : trees) pointers.push_back(&tree);
-    AppendTable(pointers, head, &bytes);
+    writer.EndArray().EndObject();
     return Finish(200, std::move(bytes));
   }
   const bool partial = representation_.shape == Representation::Shape::kPartialList;

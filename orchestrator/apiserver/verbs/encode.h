@@ -12,6 +12,7 @@
 
 #include "base/clock/clock.h"
 #include "base/json/value.h"
+#include "base/json/write.h"
 #include "kube/status/status.h"
 #include "orchestrator/apiserver/http/request.h"
 #include "orchestrator/apiserver/kinds/resource.h"
@@ -56,9 +57,10 @@ class Encoder {
  private:
   void AppendTree(const json::Value& object, std::string* out) const;
   void AppendAsServed(const CachedObject& object, std::string* out) const;
-  void AppendTable(const std::vector<const json::Value*>& objects, const ListHead& head,
-                   std::string* out) const;
-  json::Value Partial(const json::Value& object) const;
+  void BeginTable(const ListHead& head, json::Writer& writer) const;
+  void WriteRow(const json::Value& object, json::Writer& writer) const;
+  void WritePartial(const json::Value& object, json::Writer& writer) const;
+  int64_t NowSeconds() const;
   Reply Finish(int code, std::string bytes) const;
 
   const Resource& resource_;
