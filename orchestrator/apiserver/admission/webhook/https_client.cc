@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/http/client/client_connection.h"
@@ -45,13 +46,34 @@ class Answer final : public HttpsCall {
 
 using ContextPtr = std::shared_ptr<const tls::Context>;
 
-// Go's words for what the system calls "Connection refused".
+// Go's words for what went wrong once there was a connection.
 std::string InGoWords(absl::string_view detail) {
+  if (detail.empty() || detail == "the peer closed the connection") return "EOF";
   std::string out(detail);
-  if (!out.empty() && out[0] >= 'A' && out[0] <= 'Z' && out.size() > 1 && out[1] >= 'a') {
-    out[0] = static_cast<char>(out[0] - 'A' + 'a');
+  if (absl::ascii_isupper(static_cast<unsigned char>(out[0])) && out.size() > 1 &&
+      absl::ascii_islower(static_cast<unsigned char>(out[1]))) {
+    out[0] = absl::ascii_tolower(static_cast<unsigned char>(out[0]));
   }
   return out;
+}
+
+// "" when `detail` is not about a certificate or the handshake.
+std::string TlsErrorInGoWords(absl::string_view detail, absl::string_view server_name) {
+  constexpr absl::string_view kFailed = "tls: failed to verify certificate: x509: certificate ";
+  if (absl::StrContains(detail, "issuer certificate") || absl::StrContains(detail, "self-signed") ||
+      absl::StrContains(detail, "self signed")) {
+    return absl::StrCat(kFailed, "signed by unknown authority");
+  }
+  if (absl::StrContains(detail, "certificate has expired") ||
+      absl::StrContains(detail, "not yet valid")) {
+    return absl::StrCat(kFailed, "has expired or is not yet valid");
+  }
+  if (absl::StrContains(detail, "mismatch")) {
+    return absl::StrCat(kFailed, "is not valid for ", server_name);
+  }
+  const bool of_tls = absl::StrContains(detail, "certificate") ||
+                      absl::StrContains(detail, "SSL") || absl::StrContains(detail, "tls");
+  return of_tls ? absl::StrCat("tls: ", detail) : "";
 }
 
 class Pool;
@@ -113,7 +135,7 @@ class PooledConnection final : public http::ClientConnectionEvents, public http:
   void OnConnected() override { connected_ = true; }
   void OnDisconnected(absl::string_view detail) override {
     if (user_ == nullptr) return Remove();
-    Finish(absl::UnavailableError(detail.empty() ? "EOF" : InGoWords(detail)), false);
+    Finish(absl::UnavailableError(InGoWords(detail)), false);
   }
   void OnHeaders(http::HeaderMapPtr headers, bool end_stream) override {
     began_ = true;
@@ -291,11 +313,10 @@ class Exchange final : private PooledConnection::User {
     }
     const absl::string_view detail = answer.status().message();
     if (connected) return Fail(detail);
-    const bool of_tls = absl::StrContains(detail, "certificate") ||
-                        absl::StrContains(detail, "SSL") || absl::StrContains(detail, "tls");
-    Fail(of_tls ? absl::StrCat("tls: ", detail)
-                : absl::StrCat("dial tcp ", request_.addresses[address_index_].ToString(),
-                               ": connect: ", detail));
+    const std::string of_tls = TlsErrorInGoWords(detail, request_.server_name);
+    Fail(of_tls.empty() ? absl::StrCat("dial tcp ", request_.addresses[address_index_].ToString(),
+                                       ": connect: ", detail)
+                        : of_tls);
   }
 
   void Fail(absl::string_view why) { End(absl::UnavailableError(why)); }
