@@ -7,13 +7,15 @@ namespace meltemi::apiserver {
 namespace {
 
 constexpr size_t kPieceBytes = 256 * 1024;
-// A client that takes nothing at all for so long is given up.
-constexpr Duration kStallMax = seconds(60);
 
 }  // namespace
 
 BodyAnswer::BodyAnswer(LoopContext& context, http::Stream& stream, std::string bytes)
-    : context_(context), stream_(stream), bytes_(std::move(bytes)) {
+    : context_(context),
+      stream_(stream),
+      bytes_(std::move(bytes)),
+      stall_timer_(context.loop.NewTimer([this] { OnStallTimer(); })) {
+  stall_timer_->Arm(context_.shared.options.answer_stall_timeout);
   context_.shared.answer_bytes.fetch_add(bytes_.size(), std::memory_order_relaxed);
 }
 
@@ -29,16 +31,9 @@ void BodyAnswer::Pump() {
   sent_ += count;
   ended_ = sent_ == bytes_.size();
   stream_.SendData(piece, ended_);
-  if (ended_) {
-    if (stall_timer_ != nullptr) stall_timer_->Arm(kStallMax);
-    return;
-  }
+  if (ended_) return;
   // Whether there is room for more shows once this turn has written.
-  if (self_ == nullptr) {
-    self_ = std::make_shared<BodyAnswer*>(this);
-    stall_timer_ = context_.loop.NewTimer([this] { OnStallTimer(); });
-    stall_timer_->Arm(kStallMax);
-  }
+  if (self_ == nullptr) self_ = std::make_shared<BodyAnswer*>(this);
   context_.loop.Post([self = self_] {
     if (*self != nullptr) (*self)->Pump();
   });
@@ -52,9 +47,12 @@ void BodyAnswer::OnClientBlocked(bool blocked) {
 
 void BodyAnswer::OnStallTimer() {
   const uint64_t progress = sent_ - std::min(sent_, stream_.unsent_bytes());
-  if (progress == progress_) return stream_.Reset(http::ResetCause::kLimit);
+  if (progress == progress_) {
+    ended_ = true;
+    return stream_.Reset(http::ResetCause::kLimit);
+  }
   progress_ = progress;
-  stall_timer_->Arm(kStallMax);
+  stall_timer_->Arm(context_.shared.options.answer_stall_timeout);
 }
 
 }  // namespace meltemi::apiserver

@@ -31,11 +31,11 @@ class BodyAnswer final : public Answer {
   LoopContext& context_;
   http::Stream& stream_;
   const std::string bytes_;
+  const std::unique_ptr<Timer> stall_timer_;
   size_t sent_ = 0;
   bool blocked_ = false;
   bool ended_ = false;
   uint64_t progress_ = 0;  // when the timer looked last
-  std::unique_ptr<Timer> stall_timer_;
   // Points here while this lives: for work that is posted.
   std::shared_ptr<BodyAnswer*> self_;
 };

@@ -41,8 +41,9 @@ struct ServerOptions {
   size_t connections_max = 50 * 1000;
   uint32_t streams_per_connection_max = 1000;
   Duration handshake_timeout = seconds(10);
-  Duration headers_timeout = seconds(32);  // of a request that has begun to arrive
-  Duration idle_timeout = seconds(90);     // of a connection without a request
+  Duration headers_timeout = seconds(32);       // of a request that has begun to arrive
+  Duration idle_timeout = seconds(90);          // of a connection without a request
+  Duration answer_stall_timeout = seconds(60);  // a client takes nothing at all of its answer
   Duration proxy_connect_timeout = seconds(10);
 };
 

@@ -216,6 +216,21 @@ TEST_P(ServerTest, ABodyThatDoesNotComeTimesOut) {
   EXPECT_EQ(call->status, 504);
 }
 
+TEST_P(ServerTest, AnAnswerThatNobodyTakesIsGivenUp) {
+  options_.answer_stall_timeout = milliseconds(100);
+  options_.answers_bytes_max = 1000;  // a second one has to wait for it
+  handler_.on_request = [](Request&) { return Body{.bytes = std::string(20 * 1000 * 1000, 'a')}; };
+  Start();
+  auto call = client_->Start("GET", "/x");
+  ASSERT_TRUE(client_->Until([&] { return call->status == 200; }));
+  // The client's loop does not run from here on.
+  auto other = NewClient();
+  EXPECT_TRUE(other->Until([&] { return other->Do("GET", "/x")->status == 200; }));
+  call->keep_body = false;
+  ASSERT_TRUE(client_->Until([&] { return call->over(); }));
+  EXPECT_TRUE(call->reset.has_value());
+}
+
 TEST_P(ServerTest, IdleConnectionsEnd) {
   options_.idle_timeout = milliseconds(50);
   Start();
