@@ -274,7 +274,8 @@ kube::Result<Value> StoredObjects::Delete(const Resource& resource, absl::string
       live = std::move(attempt.live);
     } else if (attempt.result->ok()) {
       return std::move((**attempt.result).object);
-    } else if (live.fresh) {
+    } else if (live.fresh || attempt.result->status().code >= 500) {
+      // A deletion whose outcome is not known is not tried again: it would not find the object.
       return attempt.result->status();
     } else {
       // The cache may lag behind what made the deletion impossible.

@@ -308,7 +308,8 @@ kube::Result<Written> StoredObjects::Update(const Resource& resource, absl::stri
     Attempt attempt = UpdateOnce(target, live, update, allow_create, context);
     if (!attempt.result.has_value()) {
       live = std::move(attempt.live);
-    } else if (attempt.result->ok() || live.fresh) {
+    } else if (attempt.result->ok() || live.fresh || attempt.result->status().code >= 500) {
+      // A write whose outcome is not known is not tried again: it would conflict with itself.
       return *std::move(attempt.result);
     } else {
       // The cache may lag behind what made the update impossible.
