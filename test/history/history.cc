@@ -306,7 +306,12 @@ void History::AddLine(absl::string_view line) {
     for (const absl::string_view pair : absl::StrSplit(parts[6], ' ', absl::SkipEmpty())) {
       operation.seen.insert(absl::StrSplit(pair, absl::MaxSplits('=', 1)));
     }
-    if (operation.outcome == Outcome::kDone) ++acknowledged_;
+    if (operation.outcome == Outcome::kDone) {
+      ++acknowledged_;
+      if (operation.kind == Kind::kPut) {
+        last_acknowledged_ = std::max(last_acknowledged_, operation.revision);
+      }
+    }
   } else if (parts[0] == "S") {
     sessions_[id].after = Number(parts[2]);
   } else if (parts[0] == "W" && parts.size() == 6) {
@@ -337,6 +342,11 @@ History::Counts History::counts() const {
 int64_t History::last_seen() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return last_seen_;
+}
+
+int64_t History::last_acknowledged() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return last_acknowledged_;
 }
 
 size_t History::acknowledged() const {

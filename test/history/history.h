@@ -77,13 +77,15 @@ class History {
   Counts counts() const;
   // The last revision that a watch has seen; 0: none.
   int64_t last_seen() const;
+  // The newest write that was acknowledged with its revision.
+  int64_t last_acknowledged() const;
   size_t acknowledged() const;
 
  private:
   mutable std::mutex mutex_;
   std::map<uint64_t, Operation> operations_;
   std::map<uint64_t, Session> sessions_;
-  int64_t last_seen_ = 0;
+  int64_t last_seen_ = 0, last_acknowledged_ = 0;
   size_t acknowledged_ = 0;
 };
 
