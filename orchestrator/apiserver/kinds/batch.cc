@@ -76,11 +76,12 @@ void DefaultPodConditions(json::Value& spec) {
   }
 }
 
-// Labels by which a Job finds its pods, unless they are the user's own matter.
+// Labels by which a Job finds its pods, unless they are the user's own matter. Waits until name and
+// uid are known.
 void GenerateSelector(json::Value& job) {
+  const std::string name(kube::Name(job)), uid(kube::Uid(job));
   json::Value& spec = job.MutableObject("spec");
-  if (Bool(spec, "manualSelector")) return;
-  const absl::string_view name = kube::Name(job), uid = kube::Uid(job);
+  if (Bool(spec, "manualSelector") || name.empty() || uid.empty()) return;
   json::Value& labels =
       spec.MutableObject("template").MutableObject("metadata").MutableObject("labels");
   for (const absl::string_view key : {kOldJobName, kJobName}) SetDefault(labels, key, name);
@@ -147,14 +148,14 @@ void ValidateSelectorOfSpec(const json::Value& spec, const FieldPath& path, Fiel
 // the new one.
 json::Value WithNewPlacement(const json::Value& old_template, const json::Value& pods) {
   json::Value merged = old_template;
+  json::Value& metadata = merged.MutableObject("metadata");
+  for (const char* key : {"labels", "annotations"}) {
+    CopyMember(Get(pods, "metadata"), key, metadata);
+  }
   json::Value& spec = merged.MutableObject("spec");
   const json::Value& new_spec = Get(pods, "spec");
   for (const char* key : {"nodeSelector", "tolerations", "schedulingGates"}) {
     CopyMember(new_spec, key, spec);
-  }
-  json::Value& metadata = merged.MutableObject("metadata");
-  for (const char* key : {"labels", "annotations"}) {
-    CopyMember(Get(pods, "metadata"), key, metadata);
   }
   json::Value& affinity = spec.MutableObject("affinity");
   CopyMember(Get(new_spec, "affinity"), "nodeAffinity", affinity);
@@ -172,11 +173,11 @@ class JobStrategy final : public Strategy {
     DefaultPodConditions(*spec);
     json::Value* pods = MutableMember(*spec, "template");
     if (pods == nullptr) return;
-    const json::Value& labels = Get(*pods, "metadata", "labels");
-    if (!labels.members().empty() && Members(Get(object, "metadata"), "labels").empty()) {
-      object.MutableObject("metadata").Set("labels", json::Value(labels));
-    }
     DefaultPodTemplate(*pods);
+    json::Value labels = Get(*pods, "metadata", "labels");
+    if (!labels.members().empty() && Members(Get(object, "metadata"), "labels").empty()) {
+      object.MutableObject("metadata").Set("labels", std::move(labels));
+    }
   }
   void PrepareForCreate(const Resource& resource, json::Value& object) const override {
     GenerateSelector(object);

@@ -119,7 +119,7 @@ void ValidateChange(const json::Value& old_claim, const json::Value& claim, Fiel
 class Claims final : public Strategy {
  public:
   void Default(const Resource& resource, json::Value& object) const override {
-    if (json::Value* spec = MutableMember(object, "spec")) DefaultClaimSpec(*spec);
+    DefaultClaimSpec(object.MutableObject("spec"));
   }
   void PrepareForCreate(const Resource& resource, json::Value& object) const override {
     Strategy::PrepareForCreate(resource, object);

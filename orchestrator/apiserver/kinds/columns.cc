@@ -41,9 +41,12 @@ std::unique_ptr<const TableColumns> MakeColumns(std::vector<TableColumn> columns
   return std::make_unique<ListedColumns>(std::move(columns), row_of);
 }
 
-std::unique_ptr<const TableColumns> NameAndAge() {
-  return MakeColumns({NameColumn(), AgeColumn()}, [](const json::Value& object, int64_t now_s) {
-    return std::vector<json::Value>{NameCell(object), AgeCell(object, now_s)};
+std::unique_ptr<const TableColumns> NameAndCreation() {
+  TableColumn created = TextColumn("Created At", "When the object was created.");
+  created.type = "date";
+  return MakeColumns({NameColumn(), created}, [](const json::Value& object, int64_t now_s) {
+    return std::vector<json::Value>{NameCell(object),
+                                    TextCell(Text(Get(object, "metadata"), "creationTimestamp"))};
   });
 }
 

@@ -20,8 +20,8 @@ using RowOf = std::vector<json::Value> (*)(const json::Value& object, int64_t no
 
 std::unique_ptr<const TableColumns> MakeColumns(std::vector<TableColumn> columns, RowOf row_of);
 
-// Name and Age, for kinds without columns of their own.
-std::unique_ptr<const TableColumns> NameAndAge();
+// Name and Created At: kinds without columns of their own.
+std::unique_ptr<const TableColumns> NameAndCreation();
 
 TableColumn NameColumn();
 TableColumn TextColumn(absl::string_view name, absl::string_view description, int priority = 0);

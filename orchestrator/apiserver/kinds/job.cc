@@ -4,13 +4,12 @@
 #include <set>
 #include <utility>
 
-#include "absl/algorithm/container.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "orchestrator/apiserver/kinds/names.h"
 #include "orchestrator/apiserver/kinds/pod.h"
 #include "orchestrator/apiserver/kinds/pod_template.h"
+#include "orchestrator/apiserver/kinds/references.h"
 #include "orchestrator/apiserver/kinds/tree.h"
 
 namespace meltemi::apiserver {
@@ -50,32 +49,6 @@ void ValidateRequiredChoice(const json::Value& object, absl::string_view key,
 }
 
 bool IsIndexed(const json::Value& spec) { return Text(spec, "completionMode") == "Indexed"; }
-
-// acme.io/foo
-void ValidateDomainPrefixedPath(absl::string_view text, const FieldPath& path,
-                                FieldErrors& errors) {
-  if (text.empty()) {
-    errors.push_back(kube::Required(path));
-    return;
-  }
-  const size_t slash = text.find('/');
-  if (slash == absl::string_view::npos || slash == 0 || slash + 1 == text.size()) {
-    errors.push_back(
-        kube::InvalidField(path, text, "must be a domain-prefixed path (such as \"acme.io/foo\")"));
-    return;
-  }
-  AddInvalid(path, text.substr(0, slash), CheckDns1123Subdomain(text.substr(0, slash)), errors);
-  const absl::string_view rest = text.substr(slash + 1);
-  const bool fits = absl::c_all_of(rest, [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-           absl::string_view("/-._~%!$&'()*+,;=:").find(c) != absl::string_view::npos;
-  });
-  if (!fits) {
-    errors.push_back(kube::InvalidField(
-        path, rest,
-        R"(Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+'))"));
-  }
-}
 
 void ValidateManyIndexes(const json::Value& spec, const FieldPath& path, FieldErrors& errors) {
   const int64_t failed = Int(spec, "maxFailedIndexes"), parallelism = Int(spec, "parallelism");

@@ -36,7 +36,8 @@ std::unique_ptr<const Strategy> PlainStrategy(const PlainRules& rules) {
   return std::make_unique<RuledStrategy>(rules);
 }
 
-KindTable::KindTable() : default_strategy_(PlainStrategy({})), default_columns_(NameAndAge()) {}
+KindTable::KindTable()
+    : default_strategy_(PlainStrategy({})), default_columns_(NameAndCreation()) {}
 KindTable::~KindTable() = default;
 
 void KindTable::Add(absl::string_view group, absl::string_view plural,

@@ -34,7 +34,7 @@ struct StorageForm {
 class KindTable {
  public:
   // For all versions of the resource. Either part may be null: the default is taken then (a
-  // strategy without rules, the columns NAME and AGE).
+  // strategy without rules, the columns NAME and CREATED AT).
   void Add(absl::string_view group, absl::string_view plural,
            std::unique_ptr<const Strategy> strategy, std::unique_ptr<const TableColumns> columns);
   // For one version, which takes precedence.

@@ -14,6 +14,7 @@
 #include "orchestrator/apiserver/kinds/object_meta.h"
 #include "orchestrator/apiserver/kinds/resource.h"
 #include "orchestrator/apiserver/kinds/strategy.h"
+#include "orchestrator/apiserver/schema/empty.h"
 #include "orchestrator/apiserver/schema/walk.h"
 
 namespace meltemi::apiserver {
@@ -52,11 +53,12 @@ class KindTest : public testing::Test {
     EXPECT_TRUE(parsed.ok()) << parsed.status() << "\n" << text;
     return parsed.ok() ? *std::move(parsed) : json::Value::Object();
   }
-  // Pruned, with the defaults of schema and strategy.
+  // Pruned, without what is empty, with the defaults of schema and strategy.
   json::Value Defaulted(absl::string_view text) const {
     json::Value object = Yaml(text);
     EXPECT_EQ(CheckTypes(*resource_->schema, object), "") << text;
     EXPECT_THAT(Prune(*resource_->schema, object), testing::IsEmpty()) << text;
+    DropEmpty(*resource_->schema, object);
     ApplyDefaults(*resource_->schema, object);
     resource_->strategy->Default(*resource_, object);
     return object;

@@ -64,10 +64,9 @@ FieldErrors ValidatePod(const json::Value& pod) {
 }  // namespace
 
 void PodStrategy::Default(const Resource& resource, json::Value& object) const {
-  json::Value* spec = MutableMember(object, "spec");
-  if (spec == nullptr) return;
-  DefaultPodSpec(*spec);
-  DefaultPodOnly(*spec);
+  json::Value& spec = object.MutableObject("spec");
+  DefaultPodSpec(spec);
+  DefaultPodOnly(spec);
 }
 
 void PodStrategy::PrepareForCreate(const Resource& resource, json::Value& object) const {

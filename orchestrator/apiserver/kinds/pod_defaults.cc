@@ -181,7 +181,7 @@ void DefaultPodSpec(json::Value& spec) {
 }
 
 void DefaultPodTemplate(json::Value& pod_template) {
-  if (json::Value* spec = MutableMember(pod_template, "spec")) DefaultPodSpec(*spec);
+  if (pod_template.is_object()) DefaultPodSpec(pod_template.MutableObject("spec"));
 }
 
 void DefaultPodOnly(json::Value& spec) {

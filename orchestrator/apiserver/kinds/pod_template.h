@@ -1,8 +1,8 @@
 // Pods and what makes them: defaults and validation of pod specs, shared by pods and by every kind
 // that holds a pod template.
 //
-// Threads: functions without state. `spec` and `pod_template` are members of the object at `path`;
-// defaults go into objects that are there (a missing spec stays missing).
+// Threads: functions without state. `spec` and `pod_template` are members of the object at `path`.
+// A template without a spec gets one, with its defaults.
 // Source: pkg/apis/core/v1/defaults.go and pkg/apis/core/validation of Kubernetes 1.32.
 #pragma once
 

@@ -141,8 +141,7 @@ void DropWhatTypeLacks(const json::Value& old_service, json::Value& service) {
 class Services final : public Strategy {
  public:
   void Default(const Resource& resource, json::Value& object) const override {
-    json::Value* spec = MutableMember(object, "spec");
-    if (spec == nullptr) return;
+    json::Value* spec = &object.MutableObject("spec");
     DefaultAffinity(*spec);
     SetDefault(*spec, "type", "ClusterIP");
     DefaultPorts(*spec);
@@ -174,10 +173,7 @@ class Services final : public Strategy {
   void PrepareForUpdate(const Resource& resource, Scope scope, const json::Value& old_object,
                         json::Value& object) const override {
     Strategy::PrepareForUpdate(resource, scope, old_object, object);
-    if (scope == Scope::kStatus) return;
-    JoinClusterIps(Get(old_object, "spec"), object.MutableObject("spec"));
-    DropWhatTypeLacks(old_object, object);
-    KeepAllocated(old_object, object);
+    if (scope == Scope::kMain) PrepareServiceUpdate(old_object, object);
   }
 
   FieldErrors Validate(const Resource& resource, const json::Value& object) const override {
@@ -203,6 +199,12 @@ class Services final : public Strategy {
 };
 
 }  // namespace
+
+void PrepareServiceUpdate(const json::Value& old_service, json::Value& service) {
+  JoinClusterIps(Get(old_service, "spec"), service.MutableObject("spec"));
+  DropWhatTypeLacks(old_service, service);
+  KeepAllocated(old_service, service);
+}
 
 bool IsHeadless(const json::Value& service) {
   const std::vector<json::Value>& ips = Items(Get(service, "spec"), "clusterIPs");

@@ -16,6 +16,11 @@ namespace meltemi::apiserver {
 std::unique_ptr<const Strategy> ServiceStrategy();
 std::unique_ptr<const TableColumns> ServiceColumns();
 
+// What an update leaves out and keeps, or must lose: clusterIP and clusterIPs agree, addresses and
+// ports that were given stay, what a new type has no use for goes. Idempotent: allocation needs it
+// before the strategy's turn comes.
+void PrepareServiceUpdate(const json::Value& old_service, json::Value& service);
+
 // service_validation.cc
 kube::FieldErrors ValidateService(const json::Value& service);
 kube::FieldErrors ValidateServiceUpdate(const json::Value& old_service, const json::Value& service);

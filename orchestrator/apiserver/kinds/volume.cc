@@ -157,8 +157,7 @@ json::Value SourcesOf(const json::Value& spec) {
 class Volumes final : public Strategy {
  public:
   void Default(const Resource& resource, json::Value& object) const override {
-    json::Value* spec = MutableMember(object, "spec");
-    if (spec == nullptr) return;
+    json::Value* spec = &object.MutableObject("spec");
     SetDefault(*spec, "persistentVolumeReclaimPolicy", "Retain");
     SetDefault(*spec, "volumeMode", "Filesystem");
     if (json::Value* host_path = MutableMember(*spec, "hostPath")) {

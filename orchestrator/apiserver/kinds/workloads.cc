@@ -24,9 +24,7 @@ using kube::FieldErrors;
 using kube::FieldPath;
 
 void DefaultTemplateOf(json::Value& object) {
-  json::Value* spec = MutableMember(object, "spec");
-  json::Value* pods = spec == nullptr ? nullptr : MutableMember(*spec, "template");
-  if (pods != nullptr) DefaultPodTemplate(*pods);
+  DefaultPodTemplate(object.MutableObject("spec").MutableObject("template"));
 }
 
 void ValidateSelectorUnchanged(const json::Value& old_object, const json::Value& object,
@@ -132,8 +130,7 @@ class Deployments final : public Workload {
  public:
   Deployments() : Workload({}) {}
   void Default(const Resource& resource, json::Value& object) const override {
-    json::Value* spec = MutableMember(object, "spec");
-    if (spec == nullptr) return;
+    json::Value* spec = &object.MutableObject("spec");
     SetDefault(*spec, "replicas", 1);
     json::Value& strategy = spec->MutableObject("strategy");
     if (Text(strategy, "type").empty()) {
@@ -187,8 +184,7 @@ class ReplicaSets final : public Workload {
  public:
   ReplicaSets() : Workload({"replicas"}) {}
   void Default(const Resource& resource, json::Value& object) const override {
-    json::Value* spec = MutableMember(object, "spec");
-    if (spec == nullptr) return;
+    json::Value* spec = &object.MutableObject("spec");
     SetDefault(*spec, "replicas", 1);
     DefaultTemplateOf(object);
   }
@@ -251,8 +247,7 @@ class DaemonSets final : public Workload {
       : Workload({"currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled",
                   "numberReady"}) {}
   void Default(const Resource& resource, json::Value& object) const override {
-    json::Value* spec = MutableMember(object, "spec");
-    if (spec == nullptr) return;
+    json::Value* spec = &object.MutableObject("spec");
     json::Value& strategy = spec->MutableObject("updateStrategy");
     if (Text(strategy, "type").empty()) {
       strategy.Set("type", json::Value::String("RollingUpdate"));
@@ -326,8 +321,7 @@ class StatefulSets final : public Workload {
  public:
   StatefulSets() : Workload({"replicas", "availableReplicas"}) {}
   void Default(const Resource& resource, json::Value& object) const override {
-    json::Value* spec = MutableMember(object, "spec");
-    if (spec == nullptr) return;
+    json::Value* spec = &object.MutableObject("spec");
     SetDefault(*spec, "podManagementPolicy", "OrderedReady");
     json::Value& strategy = spec->MutableObject("updateStrategy");
     if (Text(strategy, "type").empty()) {
@@ -409,10 +403,9 @@ class ReplicationControllers final : public Workload {
   ReplicationControllers() : Workload({"replicas"}) {}
   // Selector and labels are taken from the template.
   void Default(const Resource& resource, json::Value& object) const override {
-    json::Value* spec = MutableMember(object, "spec");
-    if (spec == nullptr) return;
+    json::Value* spec = &object.MutableObject("spec");
     SetDefault(*spec, "replicas", 1);
-    DefaultTemplateOf(object);
+    if (json::Value* pods = MutableMember(*spec, "template")) DefaultPodTemplate(*pods);
     const json::Value labels = Get(*spec, "template", "metadata", "labels");
     if (!labels.is_object() || labels.members().empty()) return;
     if (Members(*spec, "selector").empty()) spec->Set("selector", labels);
