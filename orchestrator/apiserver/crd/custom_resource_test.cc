@@ -10,6 +10,7 @@
 #include "base/json/write.h"
 #include "orchestrator/apiserver/crd/custom_columns.h"
 #include "orchestrator/apiserver/crd/naming.h"
+#include "orchestrator/apiserver/crd/rules.h"
 #include "orchestrator/apiserver/kinds/strategy.h"
 #include "orchestrator/apiserver/kinds/tree.h"
 
@@ -130,6 +131,44 @@ TEST_F(CustomResourceTest, ColumnsComeFromPaths) {
   ASSERT_EQ(plain->columns().size(), 2u);
   EXPECT_EQ(plain->columns()[1].name, "Age");
   EXPECT_EQ(plain->Cells(object, 1767225600 + 90)[1].text(), "90s");
+}
+
+TEST(RulesTest, AreTestedWhereTheyStand) {
+  Value definition = Json(kDefinition);
+  definition.MutableObject("spec")
+      .Find("versions")
+      ->items()[0]
+      .MutableObject("schema")
+      .Set("openAPIV3Schema", Json(R"x({"type":"object","properties":{"spec":{"type":"object",
+      "x-kubernetes-validations":[{"rule":"self.min <= self.max","message":"min must not be above max"},
+        {"rule":"self.min >= oldSelf.min","messageExpression":"'min was ' + string(oldSelf.min)"}],
+      "properties":{"min":{"type":"integer"},"max":{"type":"integer","x-kubernetes-validations":[
+        {"rule":"self < 100","reason":"FieldValueForbidden"}]}}}}})x"));
+  const CustomResources made = MakeCustomResources(definition);
+  const Resource& v1 = *made.versions[0];
+  EXPECT_THAT(Lines(v1.strategy->Validate(v1, Json(R"({"spec":{"min":1,"max":2}})"))), IsEmpty());
+  EXPECT_THAT(Lines(v1.strategy->Validate(v1, Json(R"({"spec":{"min":3,"max":2}})"))),
+              ElementsAre(R"(spec: Invalid value: "object": min must not be above max)"));
+  EXPECT_THAT(Lines(v1.strategy->Validate(v1, Json(R"({"spec":{"min":3,"max":200}})"))),
+              ElementsAre("spec.max: Forbidden: failed rule: self < 100"));
+  EXPECT_THAT(
+      Lines(v1.strategy->Validate(v1, Json(R"({"spec":{"max":2}})"))),
+      ElementsAre(
+          R"(spec: Invalid value: "object": rule evaluation error: no such key: min evaluating rule: min must not be above max)"));
+  const Value old_object = Json(R"({"spec":{"min":3,"max":5}})");
+  EXPECT_THAT(Lines(v1.strategy->ValidateUpdate(v1, Scope::kMain, old_object,
+                                                Json(R"({"spec":{"min":2,"max":5}})"))),
+              ElementsAre(R"(spec: Invalid value: "object": min was 3)"));
+  EXPECT_THAT(Lines(v1.strategy->Validate(v1, Json(R"({"spec":{"min":"x","max":2}})"))).back(),
+              testing::HasSubstr("some validation rules were not checked"));
+}
+
+TEST(RulesTest, WhatIsNotEvaluatedIsNamed) {
+  EXPECT_THAT(
+      UnevaluatedRules(Json(R"x({"x-kubernetes-validations":[{"rule":"self.a == 1"},
+      {"rule":"duration(self.b) > duration('1s')"}]})x")),
+      ElementsAre(
+          R"x("duration(self.b) > duration('1s')": 'duration' is not part of this server's CEL)x"));
 }
 
 class NamingTest : public testing::Test {

@@ -112,6 +112,7 @@ FieldErrors CustomStrategy::Validate(const Resource& resource, const Value& obje
   FieldErrors errors = apiserver::Validate(*options_.schema, object, FieldPath());
   CheckScale(resource, object, errors);
   CheckEmbeddedMetadata(*options_.schema, object, FieldPath(), true, errors);
+  rules_.Check(*options_.schema, object, nullptr, FieldPath(), errors);
   return errors;
 }
 
@@ -122,6 +123,7 @@ FieldErrors CustomStrategy::ValidateUpdate(const Resource& resource, Scope scope
     errors = apiserver::ValidateUpdate(*options_.schema, object, old_object, FieldPath());
     CheckScale(resource, object, errors);
     CheckEmbeddedMetadata(*options_.schema, object, FieldPath(), true, errors);
+    rules_.Check(*options_.schema, object, &old_object, FieldPath(), errors);
     return errors;
   }
   const Value* status = object.Find("status");
@@ -134,6 +136,7 @@ FieldErrors CustomStrategy::ValidateUpdate(const Resource& resource, Scope scope
                : apiserver::ValidateUpdate(*options_.status_schema, *status, *old_status, path));
   }
   CheckScaleStatus(resource, object, errors);
+  rules_.Check(*options_.schema, object, &old_object, FieldPath(), errors);
   return errors;
 }
 

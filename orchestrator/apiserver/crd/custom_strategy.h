@@ -4,10 +4,12 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json/value.h"
 #include "kube/jsonpath/jsonpath.h"
+#include "orchestrator/apiserver/crd/rules.h"
 #include "orchestrator/apiserver/kinds/strategy.h"
 #include "orchestrator/apiserver/schema/schema.h"
 
@@ -30,7 +32,8 @@ class CustomStrategy final : public Strategy {
     std::vector<SelectableField> fields;  // sorted by name
     std::string deprecation_warning;      // "" when the version is not deprecated
   };
-  explicit CustomStrategy(Options options) : options_(std::move(options)) {}
+  explicit CustomStrategy(Options options)
+      : options_(std::move(options)), rules_(*options_.schema) {}
 
   kube::FieldErrors Validate(const Resource& resource, const json::Value& object) const override;
   kube::FieldErrors ValidateUpdate(const Resource& resource, Scope scope,
@@ -46,6 +49,7 @@ class CustomStrategy final : public Strategy {
 
  private:
   const Options options_;
+  const RuleSet rules_;
 };
 
 }  // namespace meltemi::apiserver

@@ -8,8 +8,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "orchestrator/apiserver/crd/definition_check.h"
+#include "orchestrator/apiserver/crd/rules.h"
 #include "orchestrator/apiserver/kinds/tree.h"
-#include "orchestrator/apiserver/schema/from_openapi.h"
 
 namespace meltemi::apiserver {
 namespace {
@@ -100,11 +100,12 @@ class DefinitionStrategy final : public Strategy {
     const std::vector<Value>& versions = Items(Get(object, "spec"), "versions");
     std::vector<std::string> warnings;
     for (size_t i = 0; i < versions.size(); ++i) {
-      if (HasValidationRules(Get(versions[i], "schema", "openAPIV3Schema"))) {
-        warnings.push_back(absl::StrCat(
-            "spec.versions[", i,
-            "].schema.openAPIV3Schema: x-kubernetes-validations are kept but not evaluated by this "
-            "server"));
+      for (const std::string& rule :
+           UnevaluatedRules(Get(versions[i], "schema", "openAPIV3Schema"))) {
+        warnings.push_back(absl::StrCat("spec.versions[", i,
+                                        "].schema.openAPIV3Schema: this rule of "
+                                        "x-kubernetes-validations is kept but not evaluated: ",
+                                        rule));
       }
     }
     return warnings;

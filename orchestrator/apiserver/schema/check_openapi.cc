@@ -3,10 +3,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/json/write.h"
+#include "orchestrator/apiserver/schema/cel/program.h"
 #include "orchestrator/apiserver/schema/check_structural.h"
 #include "orchestrator/apiserver/schema/from_openapi.h"
 #include "orchestrator/apiserver/schema/values.h"
@@ -316,6 +318,14 @@ class Rules {
     }
   }
 
+  void Compile(const Value& rule, absl::string_view key, const FieldPath& path) {
+    const absl::StatusOr<cel::Program> program = cel::Program::Compile(rule.FindString(key));
+    // What CEL has and this server lacks is no mistake of the author's.
+    if (program.ok() || absl::IsUnimplemented(program.status())) return;
+    Invalid(path, key, kube::GoQuote(rule.FindString(key)),
+            absl::StrCat("compilation failed: ", program.status().message()));
+  }
+
   void ValidationRule(const Value& rule, const FieldPath& path) {
     const absl::string_view text = rule.FindString("rule"), message = rule.FindString("message"),
                             expression = rule.FindString("messageExpression"),
@@ -329,6 +339,8 @@ class Rules {
     } else if (HasLineBreak(absl::StripAsciiWhitespace(text)) && Blank(message)) {
       Require(path, "message", "message must be specified if rule contains line breaks");
     }
+    if (!Blank(text)) Compile(rule, "rule", path);
+    if (!Blank(expression)) Compile(rule, "messageExpression", path);
     if (!expression.empty() && Blank(expression)) {
       Require(path, "messageExpression", "messageExpression must be non-empty if specified");
     }

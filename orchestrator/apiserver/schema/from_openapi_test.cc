@@ -320,6 +320,10 @@ INSTANTIATE_TEST_SUITE_P(
             "PreserveFalse",
             R"({"type":"object","x-kubernetes-preserve-unknown-fields":false})",
             {R"(s.x-kubernetes-preserve-unknown-fields: Invalid value: false: must be true or undefined)"}},
+        Refusal{
+            "Rule",
+            R"({"type":"object","x-kubernetes-validations":[{"rule":"self.a >"},{"rule":"quantity(self.a) == self.b"}]})",
+            {R"(s.x-kubernetes-validations[0].rule: Invalid value: "self.a >": compilation failed: ERROR: <input>:1:9: Syntax error: unexpected end)"}},
         Refusal{"Ref",
                 R"({"type":"object","$ref":"#/a"})",
                 {"s.$ref: Forbidden: $ref is not supported"}}),
