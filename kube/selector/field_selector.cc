@@ -84,6 +84,7 @@ absl::StatusOr<FieldSelector> FieldSelector::Parse(absl::string_view text) {
     absl::StatusOr<std::string> value = Unescape(escaped);
     if (!value.ok()) return value.status();
     term.value = *std::move(value);
+    if (term.field.empty() && term.value.empty()) continue;  // "=" asks for nothing
     selector.terms_.push_back(std::move(term));
   }
   return selector;

@@ -160,6 +160,7 @@ TEST(FieldSelector, MatchesEqualAndUnequal) {
   EXPECT_EQ(Fields("spec.nodeName=n1,metadata.name!=x").RequiredValue("spec.nodeName"), "n1");
   EXPECT_EQ(Fields("metadata.name!=x").RequiredValue("metadata.name"), std::nullopt);
   EXPECT_TRUE(Fields(",,").empty());
+  EXPECT_TRUE(Fields("=,!=").empty());
 }
 
 TEST(FieldSelector, IsWrittenSortedAndEscaped) {

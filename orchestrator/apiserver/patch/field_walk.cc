@@ -65,7 +65,8 @@ void AppendFields(const Schema* schema, std::string element, const Value& value,
   }
 }
 
-std::optional<Value> Without(const Schema* schema, const Value& value, const FieldSet& fields) {
+std::optional<Value> Without(const Schema* schema, const Value& value, const FieldSet& fields,
+                             Emptied emptied) {
   Shape shape = ShapeOf(schema, value);
   if (shape == Shape::kLeaf) {
     if (value.is_object() || value.is_array()) return std::nullopt;
@@ -82,7 +83,8 @@ std::optional<Value> Without(const Schema* schema, const Value& value, const Fie
       if (node->member) continue;
       bool named = false;
       const Schema* below = MemberSchema(schema, member.key, &named);
-      std::optional<Value> kept = Without(below, member.value, node->children);
+      std::optional<Value> kept = Without(below, member.value, node->children, emptied);
+      if (!kept.has_value() && emptied == Emptied::kNull) kept = Value();
       if (kept.has_value()) out.Add(member.key, *std::move(kept));
     }
     if (out.members().empty()) return std::nullopt;
@@ -98,7 +100,7 @@ std::optional<Value> Without(const Schema* schema, const Value& value, const Fie
       continue;
     }
     if (node->member) continue;
-    std::optional<Value> kept = Without(schema->items, entry, node->children);
+    std::optional<Value> kept = Without(schema->items, entry, node->children, emptied);
     if (kept.has_value()) out.Append(*std::move(kept));
   }
   if (out.items().empty()) return std::nullopt;
@@ -247,8 +249,9 @@ FieldSet FieldsOf(const Schema& schema, const Value& object) {
   return FieldsBelow(&schema, object);
 }
 
-Value WithoutFields(const Schema& schema, const Value& object, const FieldSet& fields) {
-  return Without(&schema, object, fields).value_or(Value::Object());
+Value WithoutFields(const Schema& schema, const Value& object, const FieldSet& fields,
+                    Emptied emptied) {
+  return Without(&schema, object, fields, emptied).value_or(Value::Object());
 }
 
 FieldSet WithNamedParents(const Schema& schema, const FieldSet& fields) {

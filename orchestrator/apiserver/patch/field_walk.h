@@ -30,8 +30,11 @@ Comparison CompareObjects(const Schema& schema, const json::Value& before,
 // `live` with everything that `applied` says.
 json::Value MergeApplied(const Schema& schema, const json::Value& live, const json::Value& applied);
 
-// Containers that become empty thereby go, too.
-json::Value WithoutFields(const Schema& schema, const json::Value& object, const FieldSet& fields);
+// What becomes of containers that are empty without them.
+enum class Emptied : uint8_t { kGone, kNull };
+
+json::Value WithoutFields(const Schema& schema, const json::Value& object, const FieldSet& fields,
+                          Emptied emptied);
 
 // With the named fields above the members: ".spec" for ".spec.replicas", but no keys of maps.
 FieldSet WithNamedParents(const Schema& schema, const FieldSet& fields);

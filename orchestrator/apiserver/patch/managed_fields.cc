@@ -184,21 +184,24 @@ kube::Status ConflictStatus(std::vector<Conflict> conflicts) {
   return status;
 }
 
-// `merged` without what the manager had applied (`last`) and applies no longer, as far as nobody
-// owns it.
-Value Pruned(const Schema& schema, Value merged, const FieldSet& last, const Managers& managers) {
-  if (last.empty()) return merged;
+// Of `merged`: what the manager had applied (`last`) and applies no longer, as far as nobody owns
+// it.
+FieldSet Abandoned(const Schema& schema, const Value& merged, const FieldSet& last,
+                   const Managers& managers) {
+  if (last.empty()) return {};
+  // A container that became empty still counts as there, as in the reference.
+  auto fields_without = [&](const FieldSet& fields) {
+    return WithNamedParents(
+        schema, FieldsOf(schema, WithoutFields(schema, merged, fields, Emptied::kNull)));
+  };
   FieldSet last_named = WithNamedParents(schema, last);
-  Value pruned = WithoutFields(schema, merged, last_named);
   FieldSet managed;
   for (const ManagerEntry& entry : managers.entries()) managed = Union(managed, entry.fields);
   FieldSet all = WithNamedParents(schema, FieldsOf(schema, merged));
   // First everything that somebody owns comes back, and then what was never applied.
-  FieldSet kept =
-      Union(WithNamedParents(schema, FieldsOf(schema, pruned)), WithNamedParents(schema, managed));
-  pruned = WithoutFields(schema, merged, Difference(all, kept));
-  FieldSet remaining = WithNamedParents(schema, FieldsOf(schema, pruned));
-  return WithoutFields(schema, merged, Intersection(Difference(all, remaining), last_named));
+  FieldSet kept = Union(fields_without(last_named), WithNamedParents(schema, managed));
+  FieldSet remaining = fields_without(Difference(all, kept));
+  return Intersection(Difference(all, remaining), last_named);
 }
 
 // One application at work. `live` has no managedFields.
@@ -218,8 +221,17 @@ class Applier {
     ManagerEntry& own = managers.Of(identity_);
     own.SetFields(FieldsOf(schema_, applied_));
     own.api_version = manager_.api_version;
-    Value result = Pruned(schema_, MergeApplied(schema_, live_, applied_), last, managers);
-    Comparison comparison = Changes(schema_, live_, result);
+    Value result = MergeApplied(schema_, live_, applied_);
+    FieldSet abandoned = Abandoned(schema_, result, last, managers);
+    // What is empty now has not gone: whoever owns it keeps it.
+    Comparison comparison;
+    if (abandoned.empty()) {
+      comparison = Changes(schema_, live_, result);
+    } else {
+      comparison =
+          Changes(schema_, live_, WithoutFields(schema_, result, abandoned, Emptied::kNull));
+      result = WithoutFields(schema_, result, abandoned, Emptied::kGone);
+    }
     if (std::optional<kube::Status> conflict = TakeOver(comparison, force, &managers)) {
       return *std::move(conflict);
     }

