@@ -10,7 +10,9 @@
 
 namespace meltemi::cli {
 
-std::vector<Verb> AllVerbs() { return {AnalyzeVerb(), ProxyStatusVerb(), ProxyConfigVerb()}; }
+std::vector<Verb> AllVerbs() {
+  return {UpVerb(), DownVerb(), StatusVerb(), AnalyzeVerb(), ProxyStatusVerb(), ProxyConfigVerb()};
+}
 
 void PrintError(const std::string& text) { std::fprintf(stderr, "meltemi: %s\n", text.c_str()); }
 

@@ -22,6 +22,9 @@ struct Verb {
 
 std::vector<Verb> AllVerbs();
 
+Verb UpVerb();
+Verb DownVerb();
+Verb StatusVerb();
 Verb AnalyzeVerb();
 Verb ProxyStatusVerb();
 Verb ProxyConfigVerb();

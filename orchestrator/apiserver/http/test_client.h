@@ -1,8 +1,10 @@
-// A client for tests: one TLS connection, HTTP/1.1 or HTTP/2, any number of streams.
+// A client for tests and benchmarks: one TLS connection, HTTP/1.1 or HTTP/2, any number of streams.
 //
-// Owns its loop; everything happens on the test's thread, within Until.
+// Owns its loop or shares one with others; everything happens on one thread, within the loop's
+// turns (Until).
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -30,7 +32,8 @@ class TestClient final : private net::ConnectionHandler, private http::ClientCod
     size_t body_bytes = 0;
     bool keep_body = true;
     bool ended = false;
-    bool informed = false;  // 1xx
+    bool informed = false;   // 1xx
+    bool forgotten = false;  // by the codec: the stream is no more
     std::optional<http::ResetCause> reset;
 
     void OnInformational(http::HeaderMapPtr) override { informed = true; }
@@ -56,16 +59,11 @@ class TestClient final : private net::ConnectionHandler, private http::ClientCod
 
   TestClient(const Clock& clock, const net::Address& to, bool http2,
              std::shared_ptr<const tls::Context> context)
-      : clock_(clock), loop_(NewEventLoop(clock)) {
-    connection_ = tls::NewClientConnection(*loop_, to, net::Address(), {}, std::move(context));
-    connection_->SetHandler(this);
-    transport_ =
-        std::make_unique<http::ConnectionTransport>(*loop_, *connection_, [this] { Feed(); });
-    http::Http1Limits limits;
-    limits.upgrade_any_method = true;
-    codec_ = http2 ? http::NewHttp2ClientCodec(*transport_, *this, http::Http2Limits())
-                   : http::NewHttp1ClientCodec(*transport_, *this, limits);
-  }
+      : TestClient(clock, NewEventLoop(clock), nullptr, to, http2, std::move(context)) {}
+  // `loop` outlives the client.
+  TestClient(const Clock& clock, Loop& loop, const net::Address& to, bool http2,
+             std::shared_ptr<const tls::Context> context)
+      : TestClient(clock, nullptr, &loop, to, http2, std::move(context)) {}
   ~TestClient() override {
     connection_->SetHandler(nullptr);
     if (!closed) codec_->OnConnectionClosed(http::ResetCause::kLocal, "");
@@ -98,6 +96,13 @@ class TestClient final : private net::ConnectionHandler, private http::ClientCod
     return call;
   }
 
+  // Frees the calls that have ended.
+  void ForgetEnded() {
+    calls_.erase(std::remove_if(calls_.begin(), calls_.end(),
+                                [](const auto& call) { return call->over() && call->forgotten; }),
+                 calls_.end());
+  }
+
   bool Until(const std::function<bool()>& condition) {
     const MonotonicTime end = clock_.Now() + seconds(10);
     while (!condition()) {
@@ -120,6 +125,19 @@ class TestClient final : private net::ConnectionHandler, private http::ClientCod
   bool connected = false;
 
  private:
+  TestClient(const Clock& clock, std::unique_ptr<Loop> own, Loop* shared, const net::Address& to,
+             bool http2, std::shared_ptr<const tls::Context> context)
+      : clock_(clock), own_loop_(std::move(own)), loop_(own_loop_ ? own_loop_.get() : shared) {
+    connection_ = tls::NewClientConnection(*loop_, to, net::Address(), {}, std::move(context));
+    connection_->SetHandler(this);
+    transport_ =
+        std::make_unique<http::ConnectionTransport>(*loop_, *connection_, [this] { Feed(); });
+    http::Http1Limits limits;
+    limits.upgrade_any_method = true;
+    codec_ = http2 ? http::NewHttp2ClientCodec(*transport_, *this, http::Http2Limits())
+                   : http::NewHttp1ClientCodec(*transport_, *this, limits);
+  }
+
   void OnConnected() override {
     connected = true;
     Feed();
@@ -142,11 +160,14 @@ class TestClient final : private net::ConnectionHandler, private http::ClientCod
     closed = true;
     codec_->OnConnectionClosed(http::ResetCause::kConnectionLost, "");
   }
-  void OnStreamFinished(http::Stream&) override {}
+  void OnStreamFinished(http::Stream& stream) override {
+    for (const auto& call : calls_) call->forgotten |= call->stream == &stream;
+  }
   void OnPeerDraining() override { draining = true; }
 
   const Clock& clock_;
-  const std::unique_ptr<Loop> loop_;
+  const std::unique_ptr<Loop> own_loop_;
+  Loop* const loop_;
   std::vector<std::unique_ptr<Call>> calls_;
   std::unique_ptr<tls::Connection> connection_;
   std::unique_ptr<http::ConnectionTransport> transport_;

@@ -1,0 +1,160 @@
+#include "cli/component.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace meltemi::cli {
+namespace {
+
+constexpr std::chrono::milliseconds kPoll(5);
+constexpr size_t kLogTailLines = 10;
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+bool IsAlive(pid_t pid) {
+  // A child of this very process that has ended is still there until it is waited for.
+  (void)waitpid(pid, nullptr, WNOHANG);
+  return kill(pid, 0) == 0 || errno == EPERM;
+}
+
+// Never returns. Only what may be called between fork and exec. `failed` closes with exec, or gets
+// the system's error number.
+[[noreturn]] void Become(char* const* argv, int log, int failed) {
+  setsid();
+  const int null = open("/dev/null", O_RDONLY);
+  dup2(null, STDIN_FILENO);
+  dup2(log, STDOUT_FILENO);
+  dup2(log, STDERR_FILENO);
+  execv(argv[0], argv);
+  const int error = errno;
+  (void)!write(failed, &error, sizeof(error));
+  _exit(127);
+}
+
+}  // namespace
+
+Component::Component(std::string program, std::string run_folder, std::string name)
+    : program_(std::move(program)), run_folder_(std::move(run_folder)), name_(std::move(name)) {}
+
+std::string Component::Path(absl::string_view suffix) const {
+  return absl::StrCat(run_folder_, "/", name_, suffix);
+}
+
+pid_t Component::Running() const {
+  int pid = 0;
+  if (!absl::SimpleAtoi(ReadAll(pid_path()), &pid) || pid <= 1 || !IsAlive(pid)) return 0;
+  // argv[0] NUL argv[1] …: the part's name comes second.
+  const std::vector<std::string> argv =
+      absl::StrSplit(ReadAll(absl::StrCat("/proc/", pid, "/cmdline")), '\0');
+  const bool ours =
+      argv.size() > 1 && absl::EndsWith(argv[0], "meltemi-orchestrator") && argv[1] == name_;
+  return ours ? pid : 0;
+}
+
+absl::Status Component::Start(const std::vector<std::string>& args) {
+  std::error_code error;
+  std::filesystem::create_directories(run_folder_, error);
+  if (error) {
+    return absl::PermissionDeniedError(absl::StrCat("cannot make the folder ", run_folder_, ": ",
+                                                    error.message(),
+                                                    "; run as root, or choose one of your own "
+                                                    "with --data-dir"));
+  }
+  std::filesystem::remove(url_path(), error);
+  const int log = open(log_path().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (log < 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(log_path(), ": cannot be written: ", std::strerror(errno)));
+  }
+  std::vector<std::string> words = {program_, name_};
+  words.insert(words.end(), args.begin(), args.end());
+  words.push_back(absl::StrCat("--address-file=", url_path()));
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  int failed[2];
+  if (pipe2(failed, O_CLOEXEC) != 0) return absl::InternalError(std::strerror(errno));
+  const pid_t pid = fork();
+  if (pid == 0) Become(argv.data(), log, failed[1]);
+  close(log);
+  close(failed[1]);
+  // Until it has become the program it can't be told from this one.
+  int failure = pid < 0 ? errno : 0;
+  if (pid > 0) (void)!read(failed[0], &failure, sizeof(failure));
+  close(failed[0]);
+  if (failure != 0) {
+    return absl::InternalError(
+        absl::StrCat("cannot start ", program_, ": ", std::strerror(failure)));
+  }
+  std::ofstream(pid_path()) << pid;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Component::WaitUntilReady(std::chrono::milliseconds timeout) {
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  while (true) {
+    if (std::string url = Url(); !url.empty()) return url;
+    if (Running() == 0) {
+      return absl::UnavailableError(absl::StrCat("the ", name_, " ended; the end of its log (",
+                                                 log_path(), "):\n", LogTail()));
+    }
+    if (std::chrono::steady_clock::now() > end) {
+      return absl::DeadlineExceededError(absl::StrCat("the ", name_, " is still not ready after ",
+                                                      timeout.count() / 1000, " s; see ",
+                                                      log_path()));
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+}
+
+std::string Component::Url() const { return ReadAll(url_path()); }
+
+bool Component::Stop(std::chrono::milliseconds grace) {
+  const pid_t pid = Running();
+  std::error_code error;
+  if (pid != 0) {
+    kill(pid, SIGTERM);
+    const auto end = std::chrono::steady_clock::now() + grace;
+    while (Running() != 0) {
+      if (std::chrono::steady_clock::now() > end) kill(pid, SIGKILL);
+      std::this_thread::sleep_for(kPoll);
+    }
+  }
+  std::filesystem::remove(pid_path(), error);
+  std::filesystem::remove(url_path(), error);
+  return pid != 0;
+}
+
+std::string Component::LogTail() const {
+  const std::vector<std::string> lines = absl::StrSplit(ReadAll(log_path()), '\n');
+  std::string tail;
+  const size_t begin = lines.size() - std::min(lines.size(), kLogTailLines + 1);
+  for (size_t i = begin; i < lines.size(); ++i) {
+    if (!lines[i].empty()) absl::StrAppend(&tail, "  ", lines[i], "\n");
+  }
+  return tail;
+}
+
+}  // namespace meltemi::cli

@@ -1,0 +1,48 @@
+// A part of the orchestrator that runs in the background: started, found again, stopped. Its
+// process id, its log and what it says of itself lie in RUN_FOLDER: NAME.pid, NAME.log, NAME.url.
+//
+// One thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace meltemi::cli {
+
+class Component {
+ public:
+  // `program`: the path of the executable.
+  Component(std::string program, std::string run_folder, std::string name);
+
+  // 0: does not run. A process that has taken over the number is not mistaken for it.
+  pid_t Running() const;
+  // Starts `program NAME ARGS…` in a session of its own, its output appended to the log. Error: the
+  // system's reason.
+  absl::Status Start(const std::vector<std::string>& args);
+  // Waits until the component has written its URL. Error: it ended, with the end of its log, or it
+  // takes too long.
+  absl::StatusOr<std::string> WaitUntilReady(std::chrono::milliseconds timeout);
+  // "" while it has not said so.
+  std::string Url() const;
+  // SIGTERM, and SIGKILL after `grace`. True when there was something to stop.
+  bool Stop(std::chrono::milliseconds grace);
+
+  std::string pid_path() const { return Path(".pid"); }
+  std::string log_path() const { return Path(".log"); }
+  std::string url_path() const { return Path(".url"); }
+
+ private:
+  std::string Path(absl::string_view suffix) const;
+  std::string LogTail() const;
+
+  const std::string program_, run_folder_, name_;
+};
+
+}  // namespace meltemi::cli
