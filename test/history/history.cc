@@ -291,6 +291,8 @@ void History::AddLine(absl::string_view line) {
   if (parts.size() < 3) return;
   const auto id = static_cast<uint64_t>(Number(parts[1]));
   const std::lock_guard<std::mutex> lock(mutex_);
+  ++lines_;
+  changed_.notify_all();
   if (parts[0] == "B" && parts.size() == 7) {
     operations_[id] = {.kind = static_cast<Kind>(parts[3][0]),
                        .key = parts[4],
@@ -344,14 +346,21 @@ int64_t History::last_seen() const {
   return last_seen_;
 }
 
-int64_t History::last_acknowledged() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return last_acknowledged_;
+void History::WaitForLines(size_t count, std::chrono::microseconds max) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, max, [this, goal = lines_ + count] { return lines_ >= goal; });
 }
 
-size_t History::acknowledged() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return acknowledged_;
+bool History::WaitForAcknowledged(size_t count, std::chrono::microseconds max) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return changed_.wait_for(lock, max,
+                           [this, goal = acknowledged_ + count] { return acknowledged_ >= goal; });
+}
+
+bool History::WaitForWatch(std::chrono::microseconds max) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return changed_.wait_for(lock, max,
+                           [this, goal = last_acknowledged_] { return last_seen_ >= goal; });
 }
 
 }  // namespace meltemi::history

@@ -13,6 +13,8 @@
 // Threads: AddLine from any thread; Check when all is over.
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -77,12 +79,17 @@ class History {
   Counts counts() const;
   // The last revision that a watch has seen; 0: none.
   int64_t last_seen() const;
-  // The newest write that was acknowledged with its revision.
-  int64_t last_acknowledged() const;
-  size_t acknowledged() const;
+  // Until `count` lines more have come, or `max` is over.
+  void WaitForLines(size_t count, std::chrono::microseconds max);
+  // Until `count` operations more are acknowledged; false after `max`.
+  bool WaitForAcknowledged(size_t count, std::chrono::microseconds max);
+  // Until a watch has seen what is acknowledged by now; false after `max`.
+  bool WaitForWatch(std::chrono::microseconds max);
 
  private:
   mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  size_t lines_ = 0;
   std::map<uint64_t, Operation> operations_;
   std::map<uint64_t, Session> sessions_;
   int64_t last_seen_ = 0, last_acknowledged_ = 0;

@@ -33,6 +33,7 @@ namespace {
 
 constexpr char kVictim[] = "test/history/store_victim";
 constexpr uint64_t kIdsPerRound = 1'000'000;
+constexpr std::chrono::seconds kWaitMax(30);
 
 struct RunOptions {
   uint64_t rounds = 100;
@@ -93,15 +94,6 @@ class Victim {
   std::thread reader_;
 };
 
-// The watch comes to what is acknowledged by now.
-void ExpectWatchCatchesUp(const History& history) {
-  const int64_t goal = history.last_acknowledged();
-  for (int i = 0; i < 20'000 && history.last_seen() < goal; ++i) {
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-  EXPECT_GE(history.last_seen(), goal);
-}
-
 void Report(const char* what, const History& history, const std::vector<Change>& truth) {
   const History::Counts counts = history.counts();
   std::printf(
@@ -116,18 +108,18 @@ TEST(KilledStore, SqliteLosesNothing) {
   History history;
   FastRandom random(run_options->seed);
   for (uint64_t round = 0; round <= run_options->rounds; ++round) {
-    const size_t acknowledged = history.acknowledged();
     const Victim victim({kVictim, path, absl::StrCat(run_options->seed + round),
                          absl::StrCat(1 + round * kIdsPerRound), absl::StrCat(history.last_seen())},
                         history);
     // At any moment from its start on; most rounds after it has begun to answer.
-    if (round % 5 != 0) {
-      for (int i = 0; i < 5000 && history.acknowledged() == acknowledged; ++i) {
-        std::this_thread::sleep_for(milliseconds(1));
-      }
+    if (round % 5 == 0) {
+      history.WaitForLines(1, microseconds(random.Below(60'000)));
+    } else {
+      EXPECT_TRUE(history.WaitForAcknowledged(1, kWaitMax)) << "round " << round;
+      history.WaitForLines(random.Below(400), kWaitMax);
     }
-    std::this_thread::sleep_for(microseconds(random.Below(60'000)));
-    if (round == run_options->rounds) ExpectWatchCatchesUp(history);
+    const bool last = round == run_options->rounds;
+    EXPECT_TRUE(!last || history.WaitForWatch(kWaitMax));
   }
   const SystemClock clock;
   const auto store = store::OpenSqliteStore({.path = path}, clock);
@@ -152,19 +144,12 @@ TEST(KilledStore, EtcdThatIsKilledLosesNothing) {
     const Workload workload(**store, {.seed = run_options->seed},
                             [&history](const std::string& line) { history.AddLine(line); });
     for (uint64_t round = 0; round < rounds; ++round) {
-      const size_t acknowledged = history.acknowledged();
-      for (int i = 0; i < 10'000 && history.acknowledged() < acknowledged + 20; ++i) {
-        std::this_thread::sleep_for(milliseconds(1));
-      }
-      std::this_thread::sleep_for(microseconds(random.Below(100'000)));
+      EXPECT_TRUE(history.WaitForAcknowledged(20 + random.Below(40), kWaitMax));
       (*etcd)->Kill();
       ASSERT_TRUE((*etcd)->Restart().ok());
     }
-    const size_t acknowledged = history.acknowledged();
-    for (int i = 0; i < 10'000 && history.acknowledged() < acknowledged + 20; ++i) {
-      std::this_thread::sleep_for(milliseconds(1));
-    }
-    ExpectWatchCatchesUp(history);
+    EXPECT_TRUE(history.WaitForAcknowledged(20, kWaitMax));
+    EXPECT_TRUE(history.WaitForWatch(kWaitMax));
   }
   const std::vector<Change> truth = ReadTruth(**store, kPrefix);
   Report("etcd", history, truth);

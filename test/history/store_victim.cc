@@ -5,7 +5,6 @@
 
 #include <cstdio>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -36,7 +35,7 @@ int Main(const std::vector<std::string>& args) {
     return 1;
   }
   const Workload workload(**store, options, &Tell);
-  std::this_thread::sleep_for(minutes(5));  // it is killed long before
+  pause();  // until it is killed
   return 0;
 }
 

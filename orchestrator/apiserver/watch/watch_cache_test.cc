@@ -42,10 +42,11 @@ TEST(CachedObject, HasItsRevisionInItsText) {
 }
 
 TEST(CachedObject, KnowsLabelsAndFields) {
-  const ObjectPtr pod = MakeCachedObject(
-      "default", "web",
-      R"({"metadata":{"name":"web","uid":"u1","labels":{"b":"2","a":"1"}},"spec":{"nodeName":"n1"}})",
-      5, NodeNameOf);
+  const ObjectPtr pod =
+      MakeCachedObject("default", "web",
+                       R"({"metadata":{"name":"web","uid":"u1","labels":{"b":"2","a":"1"}},)"
+                       R"("spec":{"nodeName":"n1"}})",
+                       5, NodeNameOf);
   EXPECT_EQ(pod->uid, "u1");
   EXPECT_EQ(pod->labels, (kube::StringPairs{{"a", "1"}, {"b", "2"}}));
   EXPECT_EQ(FieldOf(*pod, "spec.nodeName"), "n1");
