@@ -7,6 +7,7 @@
 #include "base/json/write.h"
 #include "kube/object/object.h"
 #include "orchestrator/apiserver/schema/empty.h"
+#include "orchestrator/apiserver/schema/walk.h"
 
 namespace meltemi::apiserver {
 namespace {
@@ -30,7 +31,9 @@ void MoveTo(Value& object, absl::string_view key, size_t position) {
 }  // namespace
 
 bool StoredAsServed(const Resource& resource) {
-  return resource.from_storage == nullptr && resource.api_version() == resource.storage_version &&
+  // The schema of a custom resource may have changed since its objects were written.
+  return !resource.custom && resource.from_storage == nullptr &&
+         resource.api_version() == resource.storage_version &&
          resource.kind == resource.storage_kind;
 }
 
@@ -39,7 +42,12 @@ void FromStored(const Resource& resource, Value& object) {
   if (resource.from_storage != nullptr) resource.from_storage(object);
   object.Set("apiVersion", Value::String(resource.api_version()));
   object.Set("kind", Value::String(resource.kind));
-  if (resource.schema != nullptr) AddEmpty(*resource.schema, object);
+  if (resource.schema == nullptr) return;
+  if (resource.custom) {
+    Prune(*resource.schema, object);
+    ApplyDefaults(*resource.schema, object);
+  }
+  AddEmpty(*resource.schema, object);
 }
 
 kube::Result<std::string> ToStored(const Resource& resource, const Catalog& catalog, Value object) {
