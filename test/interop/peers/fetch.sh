@@ -2,7 +2,7 @@
 # Brings a peer program, pinned by version, into the ignored folder .cache/interop of the checkout,
 # once, and prints its path. For tests and benchmarks only: the product needs none of them.
 #
-#   fetch.sh envoy | fortio | grpcurl
+#   fetch.sh envoy | fortio | grpcurl | h2spec | kubectl-debian
 #
 # Exit 0: the path on standard output. Exit 3: cannot be had here; the reason on standard error.
 set -euo pipefail
@@ -53,7 +53,24 @@ fetch_go() {
   echo "$target"
 }
 
+# Debian's kubectl, for machines that have another one.
+fetch_kubectl_debian() {
+  local target="$cache/kubectl-debian" work
+  if [[ ! -x $target ]]; then
+    work="$(mktemp -d "$cache/apt.XXXXXX")"
+    chmod 755 "$work"
+    # shellcheck disable=SC2064
+    trap "rm -rf '$work'" EXIT
+    (cd "$work" && timeout 120 apt-get -q download kubernetes-client >log 2>&1) ||
+      absent "apt-get download kubernetes-client failed: $(tail -n 1 "$work/log")"
+    dpkg -x "$work"/kubernetes-client_*.deb "$work/unpacked"
+    mv "$work/unpacked/usr/bin/kubectl" "$target"
+  fi
+  echo "$target"
+}
+
 case "${1:-}" in
+  kubectl-debian) fetch_kubectl_debian ;;
   envoy) fetch_envoy ;;
   fortio) fetch_go fortio fortio.org/fortio "$FORTIO_VERSION" ;;
   grpcurl) fetch_go grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl "$GRPCURL_VERSION" ;;
