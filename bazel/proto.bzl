@@ -111,11 +111,14 @@ def _proto_descriptors_impl(ctx):
     ))
     prologue = _DESCRIPTORS_PROLOGUE.format(header = header.short_path, namespace = namespace)
     epilogue = _DESCRIPTORS_EPILOGUE.format(function = function, namespace = namespace)
+    # As numbers of a C++ array: "1,2,3,".
+    numbers = "od -An -v -tu1 -w24 | sed 's/ *\\([0-9]\\+\\)/\\1,/g'"
     ctx.actions.run_shell(
-        command = "set -eo pipefail; {{ printf %s '{}'; gzip -9nc {} | od -An -v -tu1 -w24 | ".format(
+        command = ("set -eo pipefail; " +
+                   "{{ printf %s '{}'; gzip -9nc {} | {}; printf %s '{}'; }} >{}").format(
             prologue,
             descriptors.path,
-        ) + "sed 's/ *\\([0-9]\\+\\)/\\1,/g'; printf %s '{}'; }} >{}".format(
+            numbers,
             epilogue,
             ctx.outputs.source.path,
         ),
