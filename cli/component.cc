@@ -88,6 +88,7 @@ absl::Status Component::Start(const std::vector<std::string>& args) {
     return absl::PermissionDeniedError(
         absl::StrCat(log_path(), ": cannot be written: ", std::strerror(errno)));
   }
+  log_began_ = static_cast<size_t>(lseek(log, 0, SEEK_END));
   std::vector<std::string> words = {program_, name_};
   words.insert(words.end(), args.begin(), args.end());
   words.push_back(absl::StrCat("--address-file=", url_path()));
@@ -148,7 +149,9 @@ bool Component::Stop(std::chrono::milliseconds grace) {
 }
 
 std::string Component::LogTail() const {
-  const std::vector<std::string> lines = absl::StrSplit(ReadAll(log_path()), '\n');
+  const std::string log = ReadAll(log_path());
+  const std::vector<std::string> lines =
+      absl::StrSplit(log.substr(std::min(log_began_, log.size())), '\n');
   std::string tail;
   const size_t begin = lines.size() - std::min(lines.size(), kLogTailLines + 1);
   for (size_t i = begin; i < lines.size(); ++i) {

@@ -43,6 +43,7 @@ class Component {
   std::string LogTail() const;
 
   const std::string program_, run_folder_, name_;
+  size_t log_began_ = 0;  // what is before is of earlier runs
 };
 
 }  // namespace meltemi::cli

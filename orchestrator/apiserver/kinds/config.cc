@@ -57,7 +57,7 @@ class ConfigMaps final : public Strategy {
       AddInvalid(binary_path.Key(entry.key), entry.key, CheckConfigMapKey(entry.key), errors);
       bytes += DecodedBytes(entry.value.text());
     }
-    if (bytes > kBytesMax) errors.push_back(kube::TooLong(FieldPath(""), kBytesMax));
+    if (bytes > kBytesMax) errors.push_back(kube::TooLong(FieldPath().Key(""), kBytesMax));
     return errors;
   }
 

@@ -15,7 +15,7 @@ TEST_F(Config, MapsHoldOneMebibyte) {
   EXPECT_THAT(CreateErrors("metadata: {name: a, namespace: b}\ndata: {k: v}"), IsEmpty());
   const std::string big(1024 * 1024 + 1, 'x');
   EXPECT_THAT(CreateErrors("metadata: {name: a, namespace: b}\ndata: {k: " + big + "}"),
-              ElementsAre(": Too long: may not be more than 1048576 bytes"));
+              ElementsAre("[]: Too long: may not be more than 1048576 bytes"));
 }
 
 TEST_F(Config, KeysAreFileNames) {

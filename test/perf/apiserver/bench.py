@@ -53,6 +53,8 @@ class Server:
                 "--log-level", "warn"]
         if etcd:
             argv += ["--etcd-servers", etcd.url]
+        if os.path.exists(url_file):  # of an earlier start
+            os.remove(url_file)
         began = time.monotonic()
         self.process = subprocess.Popen(argv)
         while not os.path.exists(url_file):
