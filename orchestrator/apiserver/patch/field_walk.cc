@@ -202,8 +202,9 @@ class Checker {
     for (const Member& member : value.members()) {
       bool named = false;
       const Schema* member_schema = MemberSchema(&schema, member.key, &named);
-      bool type_meta = path_.empty() && (member.key == "apiVersion" || member.key == "kind" ||
-                                         member.key == "metadata");
+      bool type_meta =
+          (path_.empty() || schema.embedded_resource) &&
+          (member.key == "apiVersion" || member.key == "kind" || member.key == "metadata");
       bool declared = member_schema != nullptr || schema.preserve_unknown || type_meta;
       path_.push_back(FieldElement(member.key));
       if (declared) {

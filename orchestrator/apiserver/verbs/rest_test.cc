@@ -329,7 +329,8 @@ TEST_F(RestTest, ServerSideApply) {
   Ask("PATCH", absl::StrCat(Widget("a"), "?fieldManager=one"), yaml, apply);
   EXPECT_EQ(code, 200) << text;
   const std::string other =
-      R"({"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"a"},"spec":{"size":9}})";
+      R"({"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"a"},)"
+      R"("spec":{"size":9}})";
   const Value conflict = Ask("PATCH", absl::StrCat(Widget("a"), "?fieldManager=two"), other, apply);
   EXPECT_EQ(code, 409) << text;
   EXPECT_EQ(conflict.FindString("reason"), "Conflict");
@@ -339,8 +340,7 @@ TEST_F(RestTest, ServerSideApply) {
   EXPECT_EQ(kube::IntAt(forced, "spec.size", 0), 9);
   EXPECT_EQ(Message("PATCH", absl::StrCat(Widget("a"), "?fieldManager=two"),
                     R"({"apiVersion":"example.com/v2","kind":"Widget"})", apply),
-            "Incorrect version specified in apply patch. Specified patch version: example.com/v2, "
-            "expected: example.com/v1");
+            "invalid object type: example.com/v2, Kind=Widget");
 }
 
 TEST_F(RestTest, StatusIsWrittenThroughItsOwnDoor) {
