@@ -214,6 +214,26 @@ TEST_F(BuiltinKindsTest, PagesAndExpiredPages) {
   EXPECT_EQ(now.Find("items")->items().size(), 1u) << text;
 }
 
+TEST_F(BuiltinKindsTest, AutoscalingIsOneObjectInTwoVersions) {
+  const std::string v1 = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers";
+  const std::string v2 = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+  Ask("POST", v1, R"({"metadata":{"name":"h"},"spec":{"maxReplicas":5,
+      "targetCPUUtilizationPercentage":70,
+      "scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"web"}}})");
+  ASSERT_EQ(code, 201) << text;
+  const Value newer = Ask("GET", v2 + "/h");
+  ASSERT_EQ(code, 200) << text;
+  EXPECT_EQ(newer.FindString("apiVersion"), "autoscaling/v2");
+  ASSERT_NE(kube::At(newer, "spec.metrics"), nullptr) << text;
+  EXPECT_EQ(kube::IntAt(kube::At(newer, "spec.metrics")->items()[0],
+                        "resource.target.averageUtilization", 0),
+            70);
+  const Value older = Ask("GET", v1);
+  EXPECT_EQ(kube::IntAt(older.Find("items")->items()[0], "spec.targetCPUUtilizationPercentage", 0),
+            70)
+      << text;
+}
+
 TEST_F(BuiltinKindsTest, EventsAreServedInBothGroups) {
   Ask("POST", absl::StrCat(kDefault, "/events"),
       R"({"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","name":"p","namespace":"default"},
@@ -222,6 +242,14 @@ TEST_F(BuiltinKindsTest, EventsAreServedInBothGroups) {
   const Value other = Ask("GET", "/apis/events.k8s.io/v1/namespaces/default/events/e");
   ASSERT_EQ(code, 200) << text;
   EXPECT_EQ(other.FindString("note"), "hello") << text;
+}
+
+TEST_F(BuiltinKindsTest, WhatNobodyProvidesIsEmpty) {
+  const Value list = Ask("GET", "/api/v1/componentstatuses");
+  EXPECT_EQ(code, 200) << text;
+  EXPECT_EQ(list.FindString("kind"), "ComponentStatusList");
+  Ask("GET", "/api/v1/componentstatuses/etcd-0");
+  EXPECT_EQ(code, 404);
 }
 
 TEST_F(BuiltinKindsTest, ManyKindsLiveTheirLives) {

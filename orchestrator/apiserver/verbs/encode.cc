@@ -57,7 +57,7 @@ void WriteColumns(const std::vector<TableColumn>& columns, json::Writer& writer)
 
 void WriteListMetadata(const ListHead& head, json::Writer& writer) {
   writer.Key("metadata").BeginObject();
-  writer.Key("resourceVersion").String(head.resource_version);
+  if (!head.resource_version.empty()) writer.Key("resourceVersion").String(head.resource_version);
   if (!head.continue_token.empty()) writer.Key("continue").String(head.continue_token);
   if (head.remaining > 0) writer.Key("remainingItemCount").Int(head.remaining);
   writer.EndObject();

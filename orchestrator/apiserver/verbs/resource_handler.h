@@ -70,6 +70,8 @@ class ResourceHandler final : public Handler {
 
   // token.cc
   Reply CreateToken(Call& call);
+  // Looks up what the token is to be bound to, if anything.
+  kube::Outcome BindToken(const Call& call, const json::Value& request, TokenRequest& token);
 
   // kubelet.cc
   Reply PodStream(Call& call);  // log, exec, attach, portforward

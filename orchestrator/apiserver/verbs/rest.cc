@@ -163,16 +163,15 @@ Reply ResourceHandler::HandleSubresource(Call& call) {
 }
 
 Reply ResourceHandler::HandleAnswered(Call& call) {
-  if (call.resource.plural == "componentstatuses") {
-    // Nobody keeps these any more: there are none.
-    if (call.request.info.verb == "get") {
-      return StatusReply(kube::NotFound(call.resource.group_resource(), call.name));
-    }
+  const std::string& verb = call.request.info.verb;
+  if ((verb == "get" || verb == "list") && Serves(call.resource, verb)) {
+    // Component statuses, metrics: what nobody provides here is not there.
     const kube::Result<Encoder> encoder = EncoderFor(call);
     if (!encoder.ok()) return StatusReply(encoder.status());
-    return encoder->List({}, {.resource_version = ""});
+    if (verb == "list") return encoder->List({}, {.resource_version = ""});
+    return StatusReply(kube::NotFound(call.resource.group_resource(), call.name));
   }
-  if (call.request.info.verb != "create" || !call.name.empty()) return NoSuchMethod();
+  if (verb != "create" || !call.name.empty()) return NoSuchMethod();
   if (call.resource.namespaced && call.ns.empty()) return NoSuchMethod();
   if (call.resource.group.empty() && call.resource.plural == "bindings") {
     const Resource* pods = call.catalog->Find("", "v1", "pods");

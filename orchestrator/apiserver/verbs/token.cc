@@ -80,6 +80,38 @@ kube::Outcome BindTo(const Value& reference, const Value& bound, TokenRequest& t
 
 }  // namespace
 
+kube::Outcome ResourceHandler::BindToken(const Call& call, const Value& request,
+                                         TokenRequest& token) {
+  const Value* reference = kube::At(request, "spec.boundObjectRef");
+  if (reference == nullptr || !reference->is_object()) return kube::Done{};
+  const absl::string_view kind = reference->FindString("kind");
+  const absl::string_view name = reference->FindString("name");
+  const bool is_core = reference->FindString("apiVersion") == "v1";
+  if (!is_core || (kind != "Pod" && kind != "Secret" && kind != "Node")) {
+    const kube::GroupVersionKind bad = kube::KindOf(*reference);
+    return kube::BadRequest(absl::StrCat("cannot bind token to object of type ", bad.group, "/",
+                                         bad.version, ", Kind=", bad.kind));
+  }
+  const kube::Result<Value> bound = GetCore(call,
+                                            kind == "Pod"      ? "pods"
+                                            : kind == "Secret" ? "secrets"
+                                                               : "nodes",
+                                            kind == "Node" ? "" : call.ns, name);
+  if (!bound.ok()) return bound.status();
+  if (kind == "Pod" && kube::TextAt(*bound, "spec.serviceAccountName") != call.name) {
+    return kube::BadRequest(absl::StrCat("cannot bind token for serviceaccount ",
+                                         kube::GoQuote(call.name),
+                                         " to pod running with different serviceaccount name."));
+  }
+  if (kube::Outcome fits = BindTo(*reference, *bound, token); !fits.ok()) return fits;
+  if (kind == "Pod") token.node_name = kube::TextAt(*bound, "spec.nodeName");
+  if (!token.node_name.empty()) {
+    const kube::Result<Value> node = GetCore(call, "nodes", "", token.node_name);
+    if (node.ok()) token.node_uid = std::string(kube::Uid(*node));
+  }
+  return kube::Done{};
+}
+
 Reply ResourceHandler::CreateToken(Call& call) {
   const kube::Result<Representation> representation = NegotiateAnswer(call.request);
   if (!representation.ok()) return StatusReply(representation.status());
@@ -110,38 +142,9 @@ Reply ResourceHandler::CreateToken(Call& call) {
   if (kube::Outcome admitted = AdmitCreate(call, context, call.name, request); !admitted.ok()) {
     return StatusReply(admitted.status());
   }
-  const Value* reference = kube::At(request, "spec.boundObjectRef");
-  if (reference != nullptr && reference->is_object()) {
-    const absl::string_view kind = reference->FindString("kind");
-    const absl::string_view name = reference->FindString("name");
-    const bool is_core = reference->FindString("apiVersion") == "v1";
-    if (!is_core || (kind != "Pod" && kind != "Secret" && kind != "Node")) {
-      const kube::GroupVersionKind bad = kube::KindOf(*reference);
-      return StatusReply(
-          kube::BadRequest(absl::StrCat("cannot bind token to object of type ", bad.group, "/",
-                                        bad.version, ", Kind=", bad.kind)));
-    }
-    const kube::Result<Value> bound = GetCore(call,
-                                              kind == "Pod"      ? "pods"
-                                              : kind == "Secret" ? "secrets"
-                                                                 : "nodes",
-                                              kind == "Node" ? "" : call.ns, name);
-    if (!bound.ok()) return StatusReply(bound.status());
-    if (kind == "Pod" && kube::TextAt(*bound, "spec.serviceAccountName") != call.name) {
-      return StatusReply(kube::BadRequest(
-          absl::StrCat("cannot bind token for serviceaccount ", kube::GoQuote(call.name),
-                       " to pod running with different serviceaccount name.")));
-    }
-    if (kube::Outcome fits = BindTo(*reference, *bound, token); !fits.ok()) {
-      return StatusReply(fits.status());
-    }
-    token.node_name = kind == "Pod" ? kube::TextAt(*bound, "spec.nodeName") : "";
-    if (!token.node_name.empty()) {
-      const kube::Result<Value> node = GetCore(call, "nodes", "", token.node_name);
-      if (node.ok()) token.node_uid = std::string(kube::Uid(*node));
-    }
+  if (kube::Outcome bound = BindToken(call, request, token); !bound.ok()) {
+    return StatusReply(bound.status());
   }
-
   const IssuedToken issued = deps_.tokens->Issue(token);
   request.Set("kind", Value::String("TokenRequest"));
   request.Set("apiVersion", Value::String(std::string(kTokenVersion)));
