@@ -107,10 +107,11 @@ absl::StatusOr<LabelSelector> OfJson(absl::string_view text) {
 }
 
 TEST(LabelSelector, OfJsonIsTheSameAsItsText) {
-  absl::StatusOr<LabelSelector> selector = OfJson(
-      R"({"matchLabels":{"b":"2","a":"1"},"matchExpressions":[)"
-      R"({"key":"c","operator":"In","values":["y","x"]},{"key":"d","operator":"NotIn","values":["z"]},)"
-      R"({"key":"e","operator":"Exists"},{"key":"f","operator":"DoesNotExist"}]})");
+  absl::StatusOr<LabelSelector> selector =
+      OfJson(R"({"matchLabels":{"b":"2","a":"1"},"matchExpressions":[)"
+             R"({"key":"c","operator":"In","values":["y","x"]},)"
+             R"({"key":"d","operator":"NotIn","values":["z"]},)"
+             R"({"key":"e","operator":"Exists"},{"key":"f","operator":"DoesNotExist"}]})");
   ASSERT_TRUE(selector.ok()) << selector.status();
   EXPECT_EQ(selector->ToString(), "a=1,b=2,c in (x,y),d notin (z),e,!f");
   EXPECT_TRUE(selector->Matches({{"a", "1"}, {"b", "2"}, {"c", "x"}, {"e", ""}}));
