@@ -69,7 +69,8 @@ TEST(JsonParse, IsBounded) {
 TEST(JsonParse, RepeatedKeysCanBeReportedInstead) {
   std::vector<std::string> duplicates;
   const auto value = ParseKeepingLast(
-      R"({"a": 1, "spec": {"x": 1, "ports": [{}, {"n": 1, "n": 2, "n": 3}], "x": 2}, "a": {"b": 4}})",
+      R"({"a": 1, "spec": {"x": 1, "ports": [{}, {"n": 1, "n": 2, "n": 3}], "x": 2},)"
+      R"( "a": {"b": 4}})",
       {}, &duplicates);
   ASSERT_TRUE(value.ok()) << value.status();
   EXPECT_EQ(ToString(*value), R"({"a":{"b":4},"spec":{"x":2,"ports":[{},{"n":3}]}})");

@@ -2,9 +2,11 @@
 
 namespace meltemi::apiserver {
 
+namespace {
+
 // What users, components and nodes may do.
-absl::string_view BootstrapClusterRoleTable() {
-  return R"(admin from=admin
+constexpr absl::string_view kTable =
+    R"(admin from=admin
 cluster-admin
   * * *
   * - *
@@ -165,6 +167,9 @@ system:volume-scheduler
   get,list,patch,update,watch core persistentvolumeclaims
 view from=view to=edit
 )";
-}
+
+}  // namespace
+
+absl::string_view BootstrapClusterRoleTable() { return kTable; }
 
 }  // namespace meltemi::apiserver

@@ -2,9 +2,11 @@
 
 namespace meltemi::apiserver {
 
+namespace {
+
 // What each loop of the controller manager may do.
-absl::string_view BootstrapControllerRoleTable() {
-  return R"(system:controller:attachdetach-controller
+constexpr absl::string_view kTable =
+    R"(system:controller:attachdetach-controller
   list,watch core persistentvolumeclaims persistentvolumes
   read core nodes
   patch,update core nodes/status
@@ -191,6 +193,9 @@ system:controller:validatingadmissionpolicy-status-controller
   get,patch,update admissionregistration.k8s.io validatingadmissionpolicies/status
   create,patch,update core,events.k8s.io events
 )";
-}
+
+}  // namespace
+
+absl::string_view BootstrapControllerRoleTable() { return kTable; }
 
 }  // namespace meltemi::apiserver

@@ -37,7 +37,8 @@ class ReviewsTest : public ::testing::Test {
                  {"apiGroups":[""],"resources":["pods"],"verbs":["get"]}]})"));
     cache_.Put({"rbac.authorization.k8s.io", "rolebindings"},
                *json::Parse(R"({"metadata":{"namespace":"dev","name":"b"},
-                 "roleRef":{"kind":"Role","name":"r"},"subjects":[{"kind":"User","name":"jane"}]})"));
+                 "roleRef":{"kind":"Role","name":"r"},"subjects":[{"kind":"User",
+  "name":"jane"}]})"));
     request_.user.name = "jane";
     functions_ = ReviewFunctions({*rbac_, rbac_.get(), tokens_, {"api"}});
   }

@@ -57,7 +57,8 @@ std::vector<Wanted> AllWanted(const SystemObjectsOptions& o) {
        "kubernetes",
        absl::StrCat(
            R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"kubernetes","labels":)",
-           R"({"endpointslice.kubernetes.io/skip-mirror":"true"}},"subsets":[{"addresses":[{"ip":")",
+           R"({"endpointslice.kubernetes.io/skip-mirror":"true"}},)"
+           R"("subsets":[{"addresses":[{"ip":")",
            o.advertise_address, R"("}],"ports":[{"name":"https","port":)", o.port,
            R"(,"protocol":"TCP"}]}]})"),
        true});

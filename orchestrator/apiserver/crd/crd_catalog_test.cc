@@ -185,7 +185,8 @@ class CrdCatalogTest : public testing::Test {
   void Create(const std::string& plural, const std::string& kind) {
     Value object =
         *json::Parse(R"({"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition",
-      "metadata":{"uid":"u1"},"spec":{"group":"example.com","scope":"Namespaced","names":{},"versions":[{"name":"v1",
+      "metadata":{"uid":"u1"},"spec":{"group":"example.com","scope":"Namespaced","names":{},
+  "versions":[{"name":"v1",
       "served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}})");
     object.MutableObject("metadata").Set("name", Value::String(plural + ".example.com"));
     Value& names = object.MutableObject("spec").MutableObject("names");

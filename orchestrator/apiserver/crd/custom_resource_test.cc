@@ -35,20 +35,26 @@ Texts Lines(const kube::FieldErrors& errors) {
 }
 
 const char* const kDefinition = R"({"metadata":{"name":"widgets.example.com"},
- "spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"widgets","kind":"Widget"},"versions":[
+ "spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"widgets","kind":"Widget"},
+  "versions":[
  {"name":"v1","served":true,"storage":true,"subresources":{"status":{},"scale":{
-  "specReplicasPath":".spec.replicas","statusReplicasPath":".status.replicas","labelSelectorPath":".status.selector"}},
+  "specReplicasPath":".spec.replicas","statusReplicasPath":".status.replicas",
+  "labelSelectorPath":".status.selector"}},
   "selectableFields":[{"jsonPath":".spec.color"}],
   "additionalPrinterColumns":[{"name":"Color","type":"string","jsonPath":".spec.color"},
    {"name":"Replicas","type":"integer","jsonPath":".spec.replicas","priority":1},
    {"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"},
    {"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}],
   "schema":{"openAPIV3Schema":{"type":"object","properties":{
-   "spec":{"type":"object","required":["color"],"properties":{"color":{"type":"string"},"replicas":{"type":"integer"}}},
-   "status":{"type":"object","properties":{"replicas":{"type":"integer","maximum":9},"selector":{"type":"string"}}}}}}},
- {"name":"v1alpha1","served":true,"storage":false,"deprecated":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}},
+   "spec":{"type":"object","required":["color"],"properties":{"color":{"type":"string"},
+  "replicas":{"type":"integer"}}},
+   "status":{"type":"object","properties":{"replicas":{"type":"integer","maximum":9},
+  "selector":{"type":"string"}}}}}}},
+ {"name":"v1alpha1","served":true,"storage":false,"deprecated":true,
+  "schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}},
  {"name":"v0","served":false,"storage":false,"schema":{"openAPIV3Schema":{"type":"object"}}}]},
- "status":{"acceptedNames":{"plural":"widgets","singular":"widget","kind":"Widget","listKind":"WidgetList","shortNames":["wd"],"categories":["all"]}}})";
+ "status":{"acceptedNames":{"plural":"widgets","singular":"widget","kind":"Widget",
+  "listKind":"WidgetList","shortNames":["wd"],"categories":["all"]}}})";
 
 class CustomResourceTest : public testing::Test {
  protected:
@@ -119,7 +125,8 @@ TEST_F(CustomResourceTest, FieldsCanBeSelected) {
 
 TEST_F(CustomResourceTest, ColumnsComeFromPaths) {
   const Value object = Json(R"({"metadata":{"name":"a","creationTimestamp":"2026-01-01T00:00:00Z"},
-      "spec":{"color":"red","replicas":3},"status":{"conditions":[{"type":"Ready","status":"True"}]}})");
+      "spec":{"color":"red","replicas":3},"status":{"conditions":[{"type":"Ready",
+  "status":"True"}]}})");
   std::string cells;
   for (const Value& cell : v1_.columns->Cells(object, 1767225900))
     cells += json::ToString(cell) + " ";
@@ -140,7 +147,8 @@ TEST(RulesTest, AreTestedWhereTheyStand) {
       ->items()[0]
       .MutableObject("schema")
       .Set("openAPIV3Schema", Json(R"x({"type":"object","properties":{"spec":{"type":"object",
-      "x-kubernetes-validations":[{"rule":"self.min <= self.max","message":"min must not be above max"},
+      "x-kubernetes-validations":[{"rule":"self.min <= self.max",
+  "message":"min must not be above max"},
         {"rule":"self.min >= oldSelf.min","messageExpression":"'min was ' + string(oldSelf.min)"}],
       "properties":{"min":{"type":"integer"},"max":{"type":"integer","x-kubernetes-validations":[
         {"rule":"self < 100","reason":"FieldValueForbidden"}]}}}}})x"));
@@ -153,8 +161,8 @@ TEST(RulesTest, AreTestedWhereTheyStand) {
               ElementsAre("spec.max: Forbidden: failed rule: self < 100"));
   EXPECT_THAT(
       Lines(v1.strategy->Validate(v1, Json(R"({"spec":{"max":2}})"))),
-      ElementsAre(
-          R"(spec: Invalid value: "object": rule evaluation error: no such key: min evaluating rule: min must not be above max)"));
+      ElementsAre(R"(spec: Invalid value: "object": rule evaluation error: no such key: min )"
+                  R"(evaluating rule: min must not be above max)"));
   const Value old_object = Json(R"({"spec":{"min":3,"max":5}})");
   EXPECT_THAT(Lines(v1.strategy->ValidateUpdate(v1, Scope::kMain, old_object,
                                                 Json(R"({"spec":{"min":2,"max":5}})"))),

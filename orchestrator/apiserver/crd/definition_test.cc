@@ -26,7 +26,8 @@ const char* const kWidgets = R"({"apiVersion":"apiextensions.k8s.io/v1",
   "names":{"plural":"widgets","kind":"Widget","shortNames":["wd"]},
   "versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":
   {"type":"object","properties":{"spec":{"type":"object","properties":{
-  "size":{"type":"integer"},"color":{"type":"string"},"tags":{"type":"array","items":{"type":"string"}}}}}}}}]}})";
+  "size":{"type":"integer"},"color":{"type":"string"},"tags":{"type":"array",
+  "items":{"type":"string"}}}}}}}}]}})";
 
 Value Json(absl::string_view text) {
   auto value = json::Parse(text);
@@ -75,14 +76,13 @@ TEST_F(DefinitionTest, DefaultsFollowFromTheKind) {
 }
 
 TEST_F(DefinitionTest, NamesMustFit) {
-  EXPECT_THAT(
-      Errors({{"widgets.example.com", "gadgets.example.com"}}),
-      ElementsAre(
-          R"(metadata.name: Invalid value: "gadgets.example.com": must be spec.names.plural+"."+spec.group)"));
-  EXPECT_THAT(
-      Errors({{R"("kind":"Widget")", R"("kind":"Wid_get")"}}),
-      testing::Contains(testing::HasSubstr(
-          R"(spec.names.kind: Invalid value: "Wid_get": may have mixed case, but should otherwise match: a DNS-1035 label must consist of)")));
+  EXPECT_THAT(Errors({{"widgets.example.com", "gadgets.example.com"}}),
+              ElementsAre(R"(metadata.name: Invalid value: "gadgets.example.com": must be )"
+                          R"(spec.names.plural+"."+spec.group)"));
+  EXPECT_THAT(Errors({{R"("kind":"Widget")", R"("kind":"Wid_get")"}}),
+              testing::Contains(testing::HasSubstr(
+                  R"(spec.names.kind: Invalid value: "Wid_get": may have mixed case,)"
+                  R"( but should otherwise match: a DNS-1035 label must consist of)")));
   EXPECT_THAT(Errors({{R"("kind":"Widget",)", ""}}),
               testing::IsSupersetOf(
                   {"spec.names.kind: Required value", "spec.names.listKind: Required value"}));
@@ -118,56 +118,63 @@ TEST_F(DefinitionTest, WhatVersionsShareIsNamedInOnePlace) {
       ElementsAre("spec.validation.openAPIV3Schema.properties[spec].properties[color].type: "
                   "Required value: must not be empty for specified object fields"));
   EXPECT_THAT(
-      Errors(
-          {{R"("versions":[)",
-            R"("versions":[{"name":"v2","served":true,"storage":false,"schema":{"openAPIV3Schema":{"type":"object","properties":{"a":{}}}}},)"}}),
+      Errors({{R"("versions":[)",
+               R"("versions":[{"name":"v2","served":true,"storage":false,)"
+               R"("schema":{"openAPIV3Schema":{"type":"object","properties":{"a":{}}}}},)"}}),
       ElementsAre("spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required "
                   "value: must not be empty for specified object fields"));
 }
 
 TEST_F(DefinitionTest, SubresourcesColumnsAndFieldsMustFit) {
   EXPECT_THAT(
-      Errors(
-          {{R"("storage":true,)",
-            R"("storage":true,"subresources":{"scale":{"specReplicasPath":".size","statusReplicasPath":"status.x"}},)"}}),
+      Errors({{R"("storage":true,)",
+               R"("storage":true,"subresources":{"scale":{"specReplicasPath":".size",)"
+               R"("statusReplicasPath":"status.x"}},)"}}),
       ElementsAre(
-          R"(spec.subresources.scale.specReplicasPath: Invalid value: ".size": should be a json path under .spec)",
-          R"(spec.subresources.scale.statusReplicasPath: Invalid value: "status.x": must be a simple json path starting with .)"));
+          R"(spec.subresources.scale.specReplicasPath: Invalid value: ".size": should be a )"
+          R"(json path under .spec)",
+          R"(spec.subresources.scale.statusReplicasPath: Invalid value: "status.x": must )"
+          R"(be a simple json path starting with .)"));
   EXPECT_THAT(
-      Errors(
-          {{R"("storage":true,)",
-            R"("storage":true,"additionalPrinterColumns":[{"name":"A","type":"text","jsonPath":".a"},{"name":"","type":"string"}],)"}}),
-      ElementsAre(
-          R"(spec.additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number,string)",
-          "spec.additionalPrinterColumns[1].name: Required value",
-          "spec.additionalPrinterColumns[1].JSONPath: Required value"));
+      Errors({{R"("storage":true,)",
+               R"("storage":true,"additionalPrinterColumns":[{"name":"A","type":"text",)"
+               R"("jsonPath":".a"},{"name":"","type":"string"}],)"}}),
+      ElementsAre(R"(spec.additionalPrinterColumns[0].type: Invalid value: "text": must be one of )"
+                  R"(boolean,date,integer,number,string)",
+                  "spec.additionalPrinterColumns[1].name: Required value",
+                  "spec.additionalPrinterColumns[1].JSONPath: Required value"));
   EXPECT_THAT(
-      Errors(
-          {{R"("storage":true,)",
-            R"("storage":true,"selectableFields":[{"jsonPath":".spec.color"},{"jsonPath":".spec.none"},{"jsonPath":".spec.tags"},{"jsonPath":".spec.color"}],)"}}),
+      Errors({{R"("storage":true,)",
+               R"("storage":true,"selectableFields":[{"jsonPath":".spec.color"},)"
+               R"({"jsonPath":".spec.none"},{"jsonPath":".spec.tags"},)"
+               R"({"jsonPath":".spec.color"}],)"}}),
       ElementsAre(
-          R"(spec.selectableFields[1].jsonPath: Invalid value: ".spec.none": is an invalid path: does not refer to a valid field)",
-          R"(spec.selectableFields[2].jsonPath: Invalid value: ".spec.tags": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.)",
+          R"(spec.selectableFields[1].jsonPath: Invalid value: ".spec.none": is an invalid )"
+          R"(path: does not refer to a valid field)",
+          R"(spec.selectableFields[2].jsonPath: Invalid value: ".spec.tags": must point to a )"
+          R"(field of type string,)"
+          R"( boolean or integer. Enum string fields and strings with formats are allowed.)",
           R"(spec.selectableFields[3].jsonPath: Duplicate value: ".spec.color")"));
 }
 
 TEST_F(DefinitionTest, ConversionByWebhookIsRefusedClearly) {
   EXPECT_THAT(
       Errors({{R"("scope":)", R"("conversion":{"strategy":"Webhook"},"scope":)"}}),
-      ElementsAre(
-          R"(spec.conversion.strategy: Unsupported value: "Webhook": supported values: "None": this server does not convert by webhook)"));
+      ElementsAre(R"(spec.conversion.strategy: Unsupported value: "Webhook": supported values: )"
+                  R"("None": this server does not convert by webhook)"));
 }
 
 TEST_F(DefinitionTest, ProtectedGroupsNeedApproval) {
   EXPECT_THAT(
       Errors({{"example.com", "example.k8s.io"}}),
       ElementsAre(
-          R"(metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval annotation "api-approved.kubernetes.io", see https://github.com/kubernetes/enhancements/pull/1111)"));
+          R"(metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups )"
+          R"(must have approval annotation "api-approved.kubernetes.io", )"
+          R"(see https://github.com/kubernetes/enhancements/pull/1111)"));
   EXPECT_THAT(
-      Errors(
-          {{"example.com", "example.k8s.io"},
-           {R"("metadata":{)",
-            R"("metadata":{"annotations":{"api-approved.kubernetes.io":"https://example.com/1"},)"}}),
+      Errors({{"example.com", "example.k8s.io"},
+              {R"("metadata":{)", R"("metadata":{"annotations":{"api-approved.kubernetes.io":)"
+                                  R"("https://example.com/1"},)"}}),
       IsEmpty());
 }
 

@@ -75,7 +75,8 @@ volumes:
 - {name: a, emptyDir: {}}
 - {name: b, secret: {secretName: s, defaultMode: 420}}
 - name: c
-  projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}], defaultMode: 420}
+  projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}],
+   defaultMode: 420}
 dnsPolicy: ClusterFirst
 restartPolicy: Always
 securityContext: {}

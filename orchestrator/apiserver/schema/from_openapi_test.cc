@@ -64,20 +64,18 @@ TEST_F(FieldTest, NumbersHaveBounds) {
 
 TEST_F(FieldTest, TypesAreNamed) {
   Use(R"({"type":"string"})");
-  EXPECT_EQ(
-      Errors("1"),
-      (Texts{
-          R"(spec.x: Invalid value: "integer": spec.x in body must be of type string: "integer")"}));
+  EXPECT_EQ(Errors("1"),
+            (Texts{R"(spec.x: Invalid value: "integer": spec.x in body must be of type string: )"
+                   R"("integer")"}));
   EXPECT_EQ(
       Errors("null"),
       (Texts{R"(spec.x: Invalid value: "null": spec.x in body must be of type string: "null")"}));
   Use(R"({"x-kubernetes-int-or-string":true})");
   EXPECT_EQ(Errors("1"), Texts());
   EXPECT_EQ(Errors("\"50%\""), Texts());
-  EXPECT_EQ(
-      Errors("true"),
-      (Texts{
-          R"(spec.x: Invalid value: "boolean": spec.x in body must be of type integer,string: "boolean")"}));
+  EXPECT_EQ(Errors("true"),
+            (Texts{R"(spec.x: Invalid value: "boolean": spec.x in body must be of type integer,)"
+                   R"(string: "boolean")"}));
   Use(R"({"type":"string","nullable":true})");
   EXPECT_EQ(Errors("null"), Texts());
 }
@@ -115,15 +113,16 @@ TEST_F(FieldTest, ListsAndMapsHaveSizes) {
       Errors("[1,0]"),
       (Texts{
           "spec.x[1]: Invalid value: 0: spec.x[1] in body should be greater than or equal to 1"}));
-  Use(R"({"type":"object","minProperties":1,"maxProperties":1,"additionalProperties":{"type":"string"}})");
+  Use(R"({"type":"object","minProperties":1,"maxProperties":1,)"
+      R"("additionalProperties":{"type":"string"}})");
   EXPECT_EQ(Errors("{}"),
             (Texts{"spec.x: Invalid value: 0: spec.x in body should have at least 1 properties"}));
   EXPECT_EQ(Errors(R"({"a":"1","b":"2"})"),
             (Texts{"spec.x: Too many: 2: must have at most 1 items"}));
   EXPECT_EQ(
       Errors(R"({"a":1})"),
-      (Texts{
-          R"(spec.x.a: Invalid value: "integer": spec.x.a in body must be of type string: "integer")"}));
+      (Texts{R"(spec.x.a: Invalid value: "integer": spec.x.a in body must be of type string: )"
+             R"("integer")"}));
 }
 
 TEST_F(FieldTest, RequiredFieldsAreRequired) {
@@ -136,15 +135,13 @@ TEST_F(FieldTest, AlternativesShowTheClosestOne) {
           "oneOf":[{"required":["a"]},{"required":["b"]}]})");
   EXPECT_EQ(Checked(), Texts());
   EXPECT_EQ(Errors(R"({"a":""})"), Texts());
-  EXPECT_EQ(
-      Errors(R"({"a":"","b":""})"),
-      (Texts{
-          R"(<nil>: Invalid value: "": "spec.x" must validate one and only one schema (oneOf). Found 2 valid alternatives)"}));
-  EXPECT_EQ(
-      Errors("{}"),
-      (Texts{
-          R"(<nil>: Invalid value: "": "spec.x" must validate one and only one schema (oneOf). Found none valid)",
-          "spec.x.a: Required value"}));
+  EXPECT_EQ(Errors(R"({"a":"","b":""})"),
+            (Texts{R"(<nil>: Invalid value: "": "spec.x" must validate one and only one schema )"
+                   R"((oneOf). Found 2 valid alternatives)"}));
+  EXPECT_EQ(Errors("{}"),
+            (Texts{R"(<nil>: Invalid value: "": "spec.x" must validate one and only one schema )"
+                   R"((oneOf). Found none valid)",
+                   "spec.x.a: Required value"}));
   Use(R"({"type":"integer","anyOf":[{"minimum":10},{"maximum":1}],"not":{"enum":[20]},
           "allOf":[{"maximum":30}]})");
   EXPECT_EQ(Errors("0"), Texts());
@@ -152,9 +149,9 @@ TEST_F(FieldTest, AlternativesShowTheClosestOne) {
             R"(<nil>: Invalid value: "": "spec.x" must validate at least one schema (anyOf))");
   EXPECT_EQ(Errors("20"),
             (Texts{R"(<nil>: Invalid value: "": "spec.x" must not validate the schema (not))"}));
-  EXPECT_EQ(
-      Errors("40").back(),
-      R"(<nil>: Invalid value: "": "spec.x" must validate all the schemas (allOf). None validated)");
+  EXPECT_EQ(Errors("40").back(),
+            R"(<nil>: Invalid value: "": "spec.x" must validate all the schemas (allOf). None )"
+            R"(validated)");
 }
 
 TEST_F(FieldTest, SetsAndKeyedListsHaveNoDuplicates) {
@@ -169,7 +166,8 @@ TEST_F(FieldTest, SetsAndKeyedListsHaveNoDuplicates) {
 }
 
 TEST_F(FieldTest, UnchangedValuesAreNotHeldAgainstAnUpdate) {
-  Use(R"({"type":"object","properties":{"a":{"type":"integer","maximum":1},"b":{"type":"string"}}})");
+  Use(R"({"type":"object","properties":{"a":{"type":"integer","maximum":1},)"
+      R"("b":{"type":"string"}}})");
   const Value old_object = Json(R"({"spec":{"x":{"a":5,"b":"old"}}})");
   EXPECT_EQ(Lines(ValidateUpdate(*schema_, Json(R"({"spec":{"x":{"a":5,"b":"new"}}})"), old_object,
                                  kube::FieldPath())),
@@ -186,8 +184,9 @@ TEST_F(FieldTest, EmbeddedResourcesNeedAKind) {
   EXPECT_EQ(Checked(), Texts());
   EXPECT_EQ(Errors("{}"), (Texts{"spec.x.apiVersion: Required value: must not be empty",
                                  "spec.x.kind: Required value: must not be empty"}));
-  Value object = Json(
-      R"({"spec":{"x":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","odd":1},"any":{"thing":1}}}})");
+  Value object =
+      Json(R"({"spec":{"x":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","odd":1},)"
+           R"("any":{"thing":1}}}})");
   EXPECT_EQ(Prune(*schema_, object), (Texts{"spec.x.metadata.odd"}));
   EXPECT_NE(object.Find("spec", "x", "any", "thing"), nullptr);
 }
@@ -196,12 +195,15 @@ TEST(CompileTest, PrunesAndDefaults) {
   SchemaArena arena;
   const Schema& schema = *CompileOpenApi(Json(R"({"type":"object","properties":{
       "spec":{"type":"object","default":{},"properties":{
-        "size":{"type":"integer","default":3},"mode":{"type":"string","default":"on","nullable":true},
+        "size":{"type":"integer","default":3},"mode":{"type":"string","default":"on",
+  "nullable":true},
         "free":{"type":"object","x-kubernetes-preserve-unknown-fields":true,
                 "properties":{"strict":{"type":"object"}}},
         "none":{"type":"string"},
-        "list":{"type":"array","items":{"type":"object","properties":{"a":{"type":"integer","default":1}}}},
-        "map":{"type":"object","additionalProperties":{"type":"object","properties":{"v":{"type":"string"}}}}}}}})"),
+        "list":{"type":"array","items":{"type":"object","properties":{"a":{"type":"integer",
+  "default":1}}}},
+        "map":{"type":"object","additionalProperties":{"type":"object",
+  "properties":{"v":{"type":"string"}}}}}}}})"),
                                          arena);
   Value object = Json(R"({"apiVersion":"a/v1","kind":"A","metadata":{"name":"n","x":1},"zzz":1,
       "spec":{"size":null,"mode":null,"none":null,"wrong":1,"free":{"kept":1,"strict":{"gone":2}},
@@ -209,9 +211,9 @@ TEST(CompileTest, PrunesAndDefaults) {
   EXPECT_EQ(Prune(schema, object), (Texts{"metadata.x", "spec.free.strict.gone", "spec.list[0].b",
                                           "spec.map.k.w", "spec.wrong", "zzz"}));
   ApplyDefaults(schema, object);
-  EXPECT_EQ(
-      json::ToString(*object.Find("spec")),
-      R"({"mode":null,"free":{"kept":1,"strict":{}},"list":[{"a":1}],"map":{"k":{"v":"1"}},"size":3})");
+  EXPECT_EQ(json::ToString(*object.Find("spec")),
+            R"({"mode":null,"free":{"kept":1,"strict":{}},"list":[{"a":1}],"map":{"k":{"v":"1"}},)"
+            R"("size":3})");
   Value empty = Json(R"({"kind":"A"})");
   ApplyDefaults(schema, empty);
   EXPECT_EQ(json::ToString(empty), R"({"kind":"A","spec":{"size":3,"mode":"on"}})");
@@ -275,63 +277,73 @@ INSTANTIATE_TEST_SUITE_P(
             {"s.properties[a].anyOf[0].type: Forbidden: must be empty to be structural"}},
         Refusal{
             "Incomplete",
-            R"({"type":"object","properties":{"a":{"type":"object"}},"allOf":[{"properties":{"b":{"minimum":1}}}]})",
+            R"({"type":"object","properties":{"a":{"type":"object"}},)"
+            R"("allOf":[{"properties":{"b":{"minimum":1}}}]})",
             {"s.properties[b]: Required value: because it is defined in s.allOf[0].properties[b]"}},
-        Refusal{
-            "UnknownType",
-            R"({"type":"object","properties":{"a":{"type":"float"}}})",
-            {R"(s.properties[a].type: Unsupported value: "float": supported values: "array", "boolean", "integer", "number", "object", "string")"}},
+        Refusal{"UnknownType",
+                R"({"type":"object","properties":{"a":{"type":"float"}}})",
+                {R"(s.properties[a].type: Unsupported value: "float": supported values: )"
+                 R"("array", "boolean", "integer", "number", "object", "string")"}},
         Refusal{
             "Unique",
-            R"({"type":"object","properties":{"a":{"type":"array","uniqueItems":true,"items":{"type":"string"}}}})",
+            R"({"type":"object","properties":{"a":{"type":"array","uniqueItems":true,)"
+            R"("items":{"type":"string"}}}})",
             {"s.properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the "
              "runtime complexity becomes quadratic"}},
-        Refusal{
-            "Pattern",
-            R"({"type":"object","properties":{"a":{"type":"string","pattern":"("}}})",
-            {R"(s.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn't: error parsing regexp: missing ): ()"}},
+        Refusal{"Pattern",
+                R"({"type":"object","properties":{"a":{"type":"string","pattern":"("}}})",
+                {R"(s.properties[a].pattern: Invalid value: "(": must be a valid regular )"
+                 R"(expression, but isn't: error parsing regexp: missing ): ()"}},
         Refusal{
             "Default",
             R"({"type":"object","properties":{"a":{"type":"integer","minimum":2,"default":1}}})",
-            {R"(s.properties[a].default: Invalid value: 1:  in body should be greater than or equal to 2)"}},
-        Refusal{
-            "UnprunedDefault",
-            R"({"type":"object","properties":{"a":{"type":"object","default":{"b":1}}}})",
-            {R"(s.properties[a].default: Invalid value: map[string]interface {}{"b":1}: must not have unknown fields)"}},
+            {R"(s.properties[a].default: Invalid value: 1:  in body should be greater than )"
+             R"(or equal to 2)"}},
+        Refusal{"UnprunedDefault",
+                R"({"type":"object","properties":{"a":{"type":"object","default":{"b":1}}}})",
+                {R"(s.properties[a].default: Invalid value: map[string]interface {}{"b":1}: )"
+                 R"(must not have unknown fields)"}},
         Refusal{"DefaultAtTheTop",
                 R"({"type":"object","properties":{"kind":{"type":"string","default":"K"}}})",
                 {"s.properties[kind].default: Forbidden: must not be set in top-level kind"}},
         Refusal{
             "MapKeys",
-            R"({"type":"object","properties":{"a":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k","z"],"items":{"type":"object","properties":{"k":{"type":"string"}}}}}})",
-            {R"(s.properties[a].x-kubernetes-list-map-keys: Invalid value: []string{"k", "z"}: entries must all be names of item properties)",
+            R"({"type":"object","properties":{"a":{"type":"array",)"
+            R"("x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k","z"],)"
+            R"("items":{"type":"object","properties":{"k":{"type":"string"}}}}}})",
+            {R"(s.properties[a].x-kubernetes-list-map-keys: Invalid value: []string{"k",)"
+             R"( "z"}: entries must all be names of item properties)",
              "s.properties[a].items.properties[k].default: Required value: this property is in "
              "x-kubernetes-list-map-keys, so it must have a default or be a required property"}},
-        Refusal{
-            "SetOfObjects",
-            R"({"type":"object","properties":{"a":{"type":"array","x-kubernetes-list-type":"set","items":{"type":"object"}}}})",
-            {R"(s.properties[a].items.x-kubernetes-map-type: Invalid value: "null": must be atomic as item of a list with x-kubernetes-list-type=set)"}},
+        Refusal{"SetOfObjects",
+                R"({"type":"object","properties":{"a":{"type":"array",)"
+                R"("x-kubernetes-list-type":"set","items":{"type":"object"}}}})",
+                {R"(s.properties[a].items.x-kubernetes-map-type: Invalid value: "null": must )"
+                 R"(be atomic as item of a list with x-kubernetes-list-type=set)"}},
         Refusal{
             "Both",
-            R"({"type":"object","properties":{"a":{"type":"object","properties":{"b":{"type":"string"}},"additionalProperties":{"type":"string"}}}})",
+            R"({"type":"object","properties":{"a":{"type":"object",)"
+            R"("properties":{"b":{"type":"string"}},)"
+            R"("additionalProperties":{"type":"string"}}}})",
             {"s.properties[a].additionalProperties: Forbidden: additionalProperties and properties "
              "are mutual exclusive"}},
-        Refusal{
-            "PreserveFalse",
-            R"({"type":"object","x-kubernetes-preserve-unknown-fields":false})",
-            {R"(s.x-kubernetes-preserve-unknown-fields: Invalid value: false: must be true or undefined)"}},
-        Refusal{
-            "Rule",
-            R"({"type":"object","x-kubernetes-validations":[{"rule":"self.a >"},{"rule":"quantity(self.a) == self.b"}]})",
-            {R"(s.x-kubernetes-validations[0].rule: Invalid value: "self.a >": compilation failed: ERROR: <input>:1:9: Syntax error: unexpected end)"}},
+        Refusal{"PreserveFalse",
+                R"({"type":"object","x-kubernetes-preserve-unknown-fields":false})",
+                {R"(s.x-kubernetes-preserve-unknown-fields: Invalid value: false: must be true )"
+                 R"(or undefined)"}},
+        Refusal{"Rule",
+                R"({"type":"object","x-kubernetes-validations":[{"rule":"self.a >"},)"
+                R"({"rule":"quantity(self.a) == self.b"}]})",
+                {R"(s.x-kubernetes-validations[0].rule: Invalid value: "self.a >": compilation )"
+                 R"(failed: ERROR: <input>:1:9: Syntax error: unexpected end)"}},
         Refusal{"Ref",
                 R"({"type":"object","$ref":"#/a"})",
                 {"s.$ref: Forbidden: $ref is not supported"}}),
     [](const testing::TestParamInfo<Refusal>& info) { return info.param.name; });
 
 TEST(CheckTest, AStatusSubresourceLimitsTheRoot) {
-  const Value schema = Json(
-      R"({"type":"object","anyOf":[{"required":["spec"]}],"properties":{"spec":{"type":"object"}}})");
+  const Value schema = Json(R"({"type":"object","anyOf":[{"required":["spec"]}],)"
+                            R"("properties":{"spec":{"type":"object"}}})");
   EXPECT_EQ(Lines(CheckOpenApi(schema, {}, kube::FieldPath("s"))), Texts());
   const Texts errors =
       Lines(CheckOpenApi(schema, {.status_subresource = true}, kube::FieldPath("s")));

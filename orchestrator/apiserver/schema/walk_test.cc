@@ -124,9 +124,9 @@ TEST_F(BuiltInTest, TypeErrorsUseGosWords) {
             "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
   EXPECT_EQ(TypeError(R"({"spec":{"containers":[{"data":"YWJ*"}]}})"),
             "illegal base64 data at input byte 3");
-  EXPECT_EQ(
-      TypeError(R"({"metadata":{"creationTimestamp":"yesterday"}})"),
-      R"(parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006")");
+  EXPECT_EQ(TypeError(R"({"metadata":{"creationTimestamp":"yesterday"}})"),
+            R"(parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" )"
+            R"(as "2006")");
   EXPECT_EQ(TypeError(R"({"metadata":{"creationTimestamp":"2026-01-02"}})"),
             R"(parsing time "2026-01-02" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T")");
   EXPECT_EQ(TypeError(R"({"spec":{"replicas":3,"paused":false,"containers":[{"target":"http",
