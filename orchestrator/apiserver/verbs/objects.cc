@@ -12,6 +12,7 @@
 #include "orchestrator/apiserver/verbs/stored_form.h"
 #include "orchestrator/apiserver/verbs/stored_objects_impl.h"
 #include "orchestrator/apiserver/watch/keys.h"
+#include "orchestrator/apiserver/watch/store_status.h"
 
 namespace meltemi::apiserver {
 
@@ -99,7 +100,7 @@ kube::Result<LiveObject> StoredObjects::Parsed(const Target& target,
 kube::Result<LiveObject> StoredObjects::Load(const Target& target, bool fresh) {
   if (fresh) {
     absl::StatusOr<std::optional<store::KeyValue>> kv = deps_.store.Get(target.key);
-    if (!kv.ok()) return FromStoreStatus(kv.status());
+    if (!kv.ok()) return FromStoreError(kv.status());
     return Parsed(target, *kv);
   }
   kube::Result<ObjectPtr> cached =
@@ -187,12 +188,12 @@ kube::Result<store::TxnResult> StoredObjects::Write(const Target& target, store:
   write.value = std::move(value);
   if (IsEvents(target.resource)) {
     absl::StatusOr<int64_t> lease = event_leases_.Get();
-    if (!lease.ok()) return FromStoreStatus(lease.status());
+    if (!lease.ok()) return FromStoreError(lease.status());
     write.lease = *lease;
   }
   absl::StatusOr<store::TxnResult> done =
       deps_.store.Transact({{.key = target.key, .mod_revision = expected}}, {std::move(write)});
-  if (!done.ok()) return FromStoreStatus(done.status());
+  if (!done.ok()) return FromStoreError(done.status());
   return *std::move(done);
 }
 
@@ -201,7 +202,7 @@ kube::Result<store::TxnResult> StoredObjects::Remove(const Target& target,
   absl::StatusOr<store::TxnResult> done =
       deps_.store.Transact({{.key = target.key, .mod_revision = expected}},
                            {{.type = store::Write::Type::kDelete, .key = target.key, .value = {}}});
-  if (!done.ok()) return FromStoreStatus(done.status());
+  if (!done.ok()) return FromStoreError(done.status());
   return *std::move(done);
 }
 

@@ -10,6 +10,7 @@
 #include "orchestrator/apiserver/verbs/stored_form.h"
 #include "orchestrator/apiserver/verbs/stored_objects_impl.h"
 #include "orchestrator/apiserver/watch/keys.h"
+#include "orchestrator/apiserver/watch/store_status.h"
 
 namespace meltemi::apiserver {
 
@@ -185,7 +186,7 @@ StoredObjects::Attempt StoredObjects::Unchanged(const Target& target, const Live
     // The cache may lag: that nothing changes is said of what the store holds.
     absl::StatusOr<std::optional<store::KeyValue>> kv = deps_.store.Get(target.key);
     if (!kv.ok()) {
-      attempt.result = FromStoreStatus(kv.status());
+      attempt.result = FromStoreError(kv.status());
       return attempt;
     }
     if (!kv->has_value() || (*kv)->mod_revision != live.revision) {

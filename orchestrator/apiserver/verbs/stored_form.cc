@@ -81,14 +81,4 @@ void SetResourceVersion(store::Revision revision, Value& object) {
   kube::MutableMetadata(object).Set("resourceVersion", Value::String(absl::StrCat(revision)));
 }
 
-kube::Status FromStoreStatus(const absl::Status& status) {
-  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
-    return kube::ServiceUnavailable(status.message());
-  }
-  if (absl::IsOutOfRange(status)) {
-    return kube::ResourceExpired(status.message());
-  }
-  return kube::GenericStatus(500, status.message());
-}
-
 }  // namespace meltemi::apiserver

@@ -32,7 +32,4 @@ void PutHeadFirst(const Resource& resource, json::Value& object);
 
 void SetResourceVersion(store::Revision revision, json::Value& object);
 
-// What the store says as a Status.
-kube::Status FromStoreStatus(const absl::Status& status);
-
 }  // namespace meltemi::apiserver
