@@ -39,6 +39,8 @@ struct Options {
 
 constexpr uint32_t kPodsPerNamespace = 100;
 constexpr uint32_t kConnections = 50;
+// Pods that are created at a rate have numbers from here on, so that no phase meets another's.
+constexpr uint32_t kRateFirst = 100'000'000;
 
 std::string ReadFile(const std::string& path) {
   std::ifstream in(path);
@@ -160,7 +162,7 @@ class Bench {
     const uint32_t some = static_cast<uint32_t>((uint64_t{number} * 2654435761u) % pods);
     switch (number % 5) {
       case 0:
-        return {CreatePod(10'000'000 + number), due, "create"};
+        return {CreatePod(kRateFirst + options_.first_pod + number), due, "create"};
       case 1:
         return {Next().Start("GET", absl::StrCat("/api/v1/namespaces/", Namespace(some), "/pods")),
                 due, "list_100"};
@@ -175,7 +177,8 @@ class Bench {
     CreateAll(total / kPodsPerNamespace + 1, [&](uint32_t i) {
       return Post("/api/v1/namespaces",
                   absl::StrCat(R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":")",
-                               Namespace(10'000'000 + i * kPodsPerNamespace), R"("}})"));
+                               Namespace(kRateFirst + options_.first_pod + i * kPodsPerNamespace),
+                               R"("}})"));
     });
     failures_ = 0;
     std::map<std::string, std::vector<double>> latencies;
