@@ -39,7 +39,7 @@ constexpr uint64_t kIdsPerRound = 1'000'000;
 constexpr std::chrono::seconds kWaitMax(30);
 
 struct RunOptions {
-  uint64_t rounds = 20;
+  uint64_t rounds = 100;
   uint64_t seed = 1;
 };
 RunOptions* run_options = nullptr;  // main's
