@@ -65,14 +65,13 @@ TEST_P(ReadTest, ResourcesAndVersions) {
 
 TEST_P(ReadTest, WatchSeesChangesInOrder) {
   ASSERT_EQ(Run("kubectl create configmap a --from-literal=k=0").exit_status, 0);
-  // The watch ends by itself; what it prints is looked at then.
   const std::string seen =
-      Out("(kubectl get configmap a --watch --request-timeout=3s"
-          " -o jsonpath='{.data.k}{\"\\n\"}' > seen 2>/dev/null &"
-          " until grep -q 0 seen; do :; done;"
+      Out("(kubectl get configmap a --watch -o jsonpath='{.data.k}{\"\\n\"}' > seen 2>/dev/null &"
+          " until grep -q 0 seen; do sleep 0.02; done;"
           " for i in 1 2 3; do"
           "   kubectl patch configmap a -p '{\"data\":{\"k\":\"'$i'\"}}' >/dev/null; done;"
-          " wait; cat seen)");
+          " until grep -q 3 seen; do sleep 0.02; done;"
+          " pkill -P $!; wait; cat seen)");
   EXPECT_EQ(seen, "0\n1\n2\n3");
 }
 

@@ -97,9 +97,20 @@ TEST_P(WriteTest, DeleteAndWait) {
   EXPECT_EQ(Out("kubectl delete service web"),
             "Error from server (NotFound): services \"web\" not found");
   EXPECT_EQ(Out("kubectl delete service web --ignore-not-found"), "");
-  EXPECT_EQ(Out("(kubectl wait --for=delete deployment/web --timeout=20s & "
-                "kubectl delete deployment web >/dev/null; wait)"),
-            "deployment.apps/web condition met");
+  // A finalizer holds the deployment until it is taken away.
+  EXPECT_EQ(Run("kubectl patch deployment web --type=merge -p "
+                "'{\"metadata\":{\"finalizers\":[\"example.com/hold\"]}}'")
+                .exit_status,
+            0);
+  EXPECT_EQ(Out("kubectl delete deployment web --wait=false"), "deployment.apps \"web\" deleted");
+  EXPECT_THAT(Out("kubectl wait --for=delete deployment/web --timeout=1s"),
+              HasSubstr("timed out waiting for the condition on deployments/web"));
+  EXPECT_EQ(Run("kubectl patch deployment web --type=merge -p "
+                "'{\"metadata\":{\"finalizers\":null}}'")
+                .exit_status,
+            0);
+  EXPECT_EQ(Out("kubectl get deployment web"),
+            "Error from server (NotFound): deployments.apps \"web\" not found");
   EXPECT_EQ(Run("kubectl create configmap a && kubectl create configmap b").exit_status, 0);
   EXPECT_THAT(Out("kubectl delete configmap --all"), HasSubstr("configmap \"b\" deleted"));
 }
