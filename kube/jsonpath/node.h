@@ -1,4 +1,6 @@
 // The steps of a compiled path. For jsonpath.cc alone.
+//
+// Threads: immutable once compiled.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,6 @@
 // The errors of the store in etcd's words, which Kubernetes' users and tools look for.
+//
+// Threads: functions without state.
 #pragma once
 
 #include "absl/status/status.h"

@@ -12,7 +12,7 @@ class Answer : public Deferrable {
  public:
   // More of the request: only where the answer is a tunnel.
   virtual void OnClientData(Buffer& data, bool end_stream) { data.Clear(); }
-  // The client can't take more for now.
+  // The client takes nothing more (true), or takes again (false).
   virtual void OnClientBlocked(bool blocked) {}
   // The server is about to stop: what has no end of its own ends.
   virtual void Drain() {}

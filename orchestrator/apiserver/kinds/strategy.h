@@ -28,10 +28,10 @@ class Strategy {
   // Of `object` in the version of `resource`, after the schema's own defaults.
   virtual void Default(const Resource& resource, json::Value& object) const {}
 
-  // Before admission. Creating: drops status where there is a status subresource, sets generation.
-  // Updating: copies what `scope` may not change from `old_object` (status or spec, and metadata of
-  // status updates), counts generation up when the spec changed. The base class does what is the
-  // same for all kinds: override to add to it.
+  // After mutating admission, as in Kubernetes. Creating: drops status where there is a status
+  // subresource, sets generation. Updating: copies what `scope` may not change from `old_object`
+  // (status or spec, and metadata of status updates), counts generation up when the spec changed.
+  // The base class does what is the same for all kinds: override to add to it.
   virtual void PrepareForCreate(const Resource& resource, json::Value& object) const;
   virtual void PrepareForUpdate(const Resource& resource, Scope scope,
                                 const json::Value& old_object, json::Value& object) const;

@@ -1,5 +1,7 @@
 // The handler of all requests for resources: which endpoint a request means, and one function per
 // endpoint. Shared by the source files of verbs/ alone; rest.h makes it.
+//
+// Threads: thread-safe; runs on the threads of the request pool.
 #pragma once
 
 #include <memory>

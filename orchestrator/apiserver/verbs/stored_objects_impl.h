@@ -1,4 +1,6 @@
 // The parts of StoredObjects, shared by its source files alone.
+//
+// Threads: as objects.h.
 #pragma once
 
 #include <mutex>

@@ -1,5 +1,7 @@
 // The one implementation of WatchCache (cache.h), and the hub that serves clients' watches from it
 // (watch_stream.h).
+//
+// Threads: as those headers say.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,7 @@
 // One process per store: an advisory lock on a file beside it, which the kernel lets go when the
 // process ends, however it ends.
+//
+// Threads: taken and released by whoever owns the store.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,6 @@
 // Opening the store's file: settings, tables, and the checks that tell a store from anything else.
+//
+// Threads: called once, before the store has any.
 #pragma once
 
 #include <memory>
