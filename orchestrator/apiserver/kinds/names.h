@@ -1,7 +1,7 @@
 // What names may look like, and Kubernetes' words for those that don't.
 //
-// Threads: functions without state. Each returns what is wrong, empty when nothing is.
-// Source: k8s.io/apimachinery/pkg/util/validation.
+// Threads: functions without state. Each returns what is wrong, empty when
+// nothing is. Source: k8s.io/apimachinery/pkg/util/validation.
 #pragma once
 
 #include <cstdint>
@@ -9,26 +9,28 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "kube/names/check.h"
 #include "kube/status/field_error.h"
 
 namespace meltemi::apiserver {
 
 using Complaints = std::vector<std::string>;
 
-Complaints CheckDns1123Label(absl::string_view text);
-Complaints CheckDns1123Subdomain(absl::string_view text);
-Complaints CheckWildcardDns1123Subdomain(absl::string_view text);
-Complaints CheckDns1035Label(absl::string_view text);
-// "app" or "example.com/app": keys of labels, names of resources and finalizers.
-Complaints CheckQualifiedName(absl::string_view text);
-Complaints CheckLabelValue(absl::string_view text);
+// What selectors and patches need too.
+using kube::CheckDns1035Label;
+using kube::CheckDns1123Label;
+using kube::CheckDns1123Subdomain;
+using kube::CheckLabelValue;
+using kube::CheckPortName;
+using kube::CheckQualifiedName;
+using kube::CheckWildcardDns1123Subdomain;
+
 Complaints CheckConfigMapKey(absl::string_view text);
 // The relaxed rule of 1.32: printable ASCII without "=".
 Complaints CheckEnvVarName(absl::string_view text);
 Complaints CheckCIdentifier(absl::string_view text);
 Complaints CheckHttpHeaderName(absl::string_view text);
 Complaints CheckPercent(absl::string_view text);
-Complaints CheckPortName(absl::string_view text);
 Complaints CheckPortNumber(int64_t port);
 Complaints CheckInRange(int64_t value, int64_t least, int64_t most);
 Complaints CheckUserId(int64_t id);
