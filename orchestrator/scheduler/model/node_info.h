@@ -1,0 +1,68 @@
+// A node with all that runs on it or is about to (assumed), added up.
+//
+// Threads: a value type; the cache's copies are guarded by its lock, those of a Snapshot belong to
+// the scheduling thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "kube/core/v1/node.pb.h"
+#include "kube/selector/selector.h"
+#include "orchestrator/scheduler/model/pod_info.h"
+
+namespace meltemi::scheduler {
+
+using NodePtr = std::shared_ptr<const kube::core::v1::Node>;
+
+// Host ports in use. A port of 0.0.0.0 conflicts with the same one of every address.
+class HostPorts {
+ public:
+  void Add(const HostPort& port);
+  void Remove(const HostPort& port);
+  bool Conflicts(const HostPort& port) const;
+  bool empty() const { return ports_.empty(); }
+
+ private:
+  std::vector<HostPort> ports_;
+};
+
+// What is read off the node object, shared by the copies of a NodeInfo.
+struct NodeFacts {
+  NodePtr node;
+  std::string name;
+  kube::StringPairs labels;  // sorted
+  Resources allocatable;
+  absl::flat_hash_map<std::string, int64_t> image_bytes;  // by every name of the image
+
+  // The label's value; empty with `*found` false when there is none.
+  absl::string_view Label(absl::string_view key, bool* found = nullptr) const;
+};
+std::shared_ptr<const NodeFacts> MakeNodeFacts(NodePtr node);
+
+struct NodeInfo {
+  // Null while pods are known of a node that is not (any more).
+  std::shared_ptr<const NodeFacts> facts;
+
+  std::vector<PodInfoPtr> pods;
+  std::vector<PodInfoPtr> pods_with_affinity;  // any terms
+  std::vector<PodInfoPtr> pods_with_required_anti_affinity;
+  Resources requested;
+  int64_t nonzero_milli_cpu = 0;
+  int64_t nonzero_memory_bytes = 0;
+  HostPorts host_ports;
+  int64_t generation = 0;  // grows with every change, over all nodes
+
+  const std::string& name() const { return facts->name; }
+  const kube::core::v1::Node& node() const { return *facts->node; }
+
+  void AddPod(PodInfoPtr pod);
+  // By uid; false: it was not there.
+  bool RemovePod(const PodInfo& pod);
+};
+
+}  // namespace meltemi::scheduler
