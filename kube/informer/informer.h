@@ -133,6 +133,9 @@ class Informers {
   // Begins to list and watch all that have been asked for so far; may be called again after more
   // have been asked for. `on_synced` is called once when all of them are synced.
   virtual void Start(std::function<void()> on_synced = {}) = 0;
+  // Ends the watches; no handler is under way or called afterwards. Reading goes on as it was: so the
+  // order at the end is Stop, then the controllers, then this.
+  virtual void Stop() = 0;
   virtual bool synced() const = 0;
   // Which are not yet: "pods, nodes". For health checks and logs.
   virtual std::string Waiting() const = 0;
@@ -144,7 +147,7 @@ struct InformerOptions {
   int64_t backoff_max_ms = 30'000;
 };
 
-// Destroying ends the watches. `client` and `executor` outlive it.
+// Destroying stops. `client` and `executor` outlive it.
 std::unique_ptr<Informers> NewInformers(Client& client, Executor& executor,
                                         const InformerOptions& options = {});
 
