@@ -130,6 +130,10 @@ class Informers {
     return Lister<T>(Of<T>(field_selector));
   }
 
+  // Of any resource, custom ones too, the metadata alone: its objects are
+  // meta::v1::PartialObjectMetadata, asked for as such.
+  virtual Informer& OfMetadata(const ApiResource& resource) = 0;
+
   // Begins to list and watch all that have been asked for so far; may be called again after more
   // have been asked for. `on_synced` is called once when all of them are synced.
   virtual void Start(std::function<void()> on_synced = {}) = 0;
