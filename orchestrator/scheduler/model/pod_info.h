@@ -33,6 +33,10 @@ struct Resources {
   void SetExtended(int32_t number, int64_t amount);
 };
 
+// Of a list of amounts by resource ("cpu": "100m"); what is no quantity is left out.
+Resources ResourcesOf(
+    const google::protobuf::Map<std::string, meltemi::kube::quantity::Quantity>& amounts);
+
 // The number of an extended resource's name, for the life of the process. Thread-safe.
 int32_t ResourceNumber(absl::string_view name);
 // Its name; valid for ever.
