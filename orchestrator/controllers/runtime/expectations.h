@@ -1,53 +1,60 @@
 // What a controller has written and its informer has not shown yet: until then a reconcile would
 // count wrongly (and create a second pod for one that it does not see), so it waits.
 //
-//   if (!expectations_.Met(key, pods_.informer())) return Finished();   // an event brings it back
-//   … create: expectations_.ExpectRevision(key, created.metadata().resource_version());
-//   … delete: expectations_.ExpectGone(key, uid);
-//   informer handler: expectations_.Observe(change);
+//   if (!expectations_.Met(key, pods_.informer())) return Expectations::Wait();
+//   … created: expectations_.ExpectRevision(key, created.metadata().resource_version());
+//   … before a deletion: expectations_.ExpectGone(key, pod);   when it failed: Forget(key, pod)
 //
-// Threads: thread-safe. Instead of Kubernetes' counters: revisions, which can't be counted wrongly.
+// Nothing is counted, as Kubernetes does it: Met looks at what the informer shows, so no event can
+// be counted twice, or be missed. The event that makes it true enqueues the owner anyway.
+//
+// Threads: thread-safe.
 #pragma once
 
 #include <map>
-#include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
 #include "kube/informer/informer.h"
 #include "kube/names/names.h"
+#include "kube/queue/controller.h"
 
 namespace meltemi::controllers {
 
 class Expectations {
  public:
-  // `clock` outlives it. What has not come after five minutes is not waited for any longer.
+  // What has not come by then is not waited for any longer.
+  static constexpr Duration kTimeout = minutes(5);
+
+  // `clock` outlives it.
   explicit Expectations(const Clock& clock) : clock_(clock) {}
 
   // The owner's informer for the written kind must see this revision. A revision that is no number
   // is not waited for.
   void ExpectRevision(const kube::NamespacedName& owner, absl::string_view resource_version);
-  // The object with this uid is to be deleted, or to have a deletionTimestamp.
-  void ExpectGone(const kube::NamespacedName& owner, absl::string_view uid);
+  // This object, by name and uid, is to be gone or to have a deletionTimestamp. To be said before
+  // the call that deletes it: the event may be faster than the answer.
+  void ExpectGone(const kube::NamespacedName& owner, const google::protobuf::Message& object);
   // The deletion has failed: it is not waited for.
-  void Forget(const kube::NamespacedName& owner, absl::string_view uid);
-  // To be called with each change of the written kind.
-  void Observe(const kube::Change& change);
+  void Forget(const kube::NamespacedName& owner, const google::protobuf::Message& object);
 
-  // Whether all that was expected of the owner has been seen.
+  // Whether all that was expected of the owner is seen by the informer.
   bool Met(const kube::NamespacedName& owner, const kube::Informer& informer);
   // The owner is gone.
   void Drop(const kube::NamespacedName& owner);
 
+  // What a reconcile returns when they are not met.
+  static kube::ReconcileResult Wait() { return kube::Again(kTimeout); }
+
  private:
   struct Entry {
     int64_t revision = 0;
-    std::set<std::string> going;  // uids
+    std::map<std::string, kube::NamespacedName> going;  // by uid
     MonotonicTime since;
   };
+  Entry& EntryOf(const kube::NamespacedName& owner);
 
   const Clock& clock_;
   std::mutex mutex_;

@@ -13,6 +13,7 @@
 
 #include "kube/client/client.h"
 #include "kube/client/resource.h"
+#include "kube/client/typed.h"
 #include "kube/informer/informer.h"
 #include "kube/meta/v1/meta.pb.h"
 #include "kube/names/names.h"
@@ -36,8 +37,26 @@ std::vector<std::string> ByController(const google::protobuf::Message& object);
 inline constexpr char kOrphans[] = "orphans";
 std::vector<std::string> OrphansByNamespace(const google::protobuf::Message& object);
 
+// Null matches nothing, an empty one everything. One that is not valid matches nothing.
 kube::LabelSelector SelectorOf(const kube::meta::v1::LabelSelector* selector);
+// The labels alone: of ReplicationControllers and Services. Empty matches everything.
+kube::LabelSelector SelectorOf(const google::protobuf::Map<std::string, std::string>& labels);
 bool Matches(const kube::LabelSelector& selector, const google::protobuf::Message& object);
+
+// For ClaimOptions::may_adopt.
+template <typename T>
+std::function<kube::Result<bool>()> StillThere(kube::Client& client, const T& owner) {
+  return [&client, &owner]() -> kube::Result<bool> {
+    const kube::Result<T> fresh =
+        kube::Get<T>(client, owner.metadata().namespace_(), owner.metadata().name());
+    if (!fresh.ok()) {
+      if (kube::IsNotFound(fresh.status())) return false;
+      return fresh.status();
+    }
+    return fresh->metadata().uid() == owner.metadata().uid() &&
+           !fresh->metadata().has_deletion_timestamp();
+  };
+}
 
 struct ClaimOptions {
   kube::Client& client;
@@ -53,7 +72,8 @@ struct ClaimOptions {
 
 // Of the objects that the owner controls and the orphans that match: keeps those that match,
 // releases (removes the owner reference of) those that do not any more, adopts orphans. The result:
-// the objects that belong to the owner now.
+// the objects that belong to the owner now, as they were before. An owner that is being deleted
+// only keeps. After an error the others are still worked on.
 kube::Result<std::vector<kube::MessagePtr>> Claim(const ClaimOptions& options,
                                                   const std::vector<kube::MessagePtr>& controlled,
                                                   const std::vector<kube::MessagePtr>& orphans);
