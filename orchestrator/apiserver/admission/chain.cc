@@ -39,7 +39,9 @@ class Chain final : public Admission {
         plugins_(std::move(plugins)),
         mutating_webhooks_(mutating_webhooks),
         validating_webhooks_(validating_webhooks),
-        webhooks_(NewWebhooks(deps.clock, deps.cache, deps.catalogs)) {}
+        webhooks_(mutating_webhooks || validating_webhooks
+                      ? NewWebhooks(deps.clock, deps.cache, deps.catalogs)
+                      : nullptr) {}
 
   kube::Outcome Mutate(AdmissionRequest& request) override {
     ReinvocationState state;
@@ -77,7 +79,7 @@ class Chain final : public Admission {
   const AdmissionDeps deps_;
   const std::vector<std::unique_ptr<AdmissionPlugin>> plugins_;
   const bool mutating_webhooks_, validating_webhooks_;
-  const std::unique_ptr<Webhooks> webhooks_;
+  const std::unique_ptr<Webhooks> webhooks_;  // null: none are called
 };
 
 std::unique_ptr<AdmissionPlugin> NewPlugin(absl::string_view name, const AdmissionOptions& options,

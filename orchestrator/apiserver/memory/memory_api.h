@@ -29,7 +29,7 @@ struct HistoryEntry {
   std::string type;      // "ADDED", "MODIFIED", "DELETED"
   std::string resource;  // "deployments.apps"
   std::string ns, name;
-  std::string json;  // as watches tell it
+  std::string json;  // as watches tell it, in the stored version
 };
 
 // What becomes of a call before it reaches the server (and whether its answer comes back).
@@ -45,8 +45,8 @@ class MemoryApi {
   virtual ~MemoryApi() = default;
 
   // A client of its own, for one process: `user` is who it is ("system:kube-scheduler"; RBAC is not
-  // asked: everything is allowed). Disconnect ends its watches; its calls fail with code 0
-  // afterwards.
+  // asked: everything is allowed). After Disconnect it is as dead: its watches are over (their
+  // sinks hear nothing of it), its calls fail with code 0. May be called from within a fate.
   class Process {
    public:
     virtual ~Process() = default;
