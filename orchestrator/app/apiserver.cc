@@ -35,9 +35,9 @@
 #include "orchestrator/apiserver/watch/watch_cache.h"
 #include "orchestrator/app/background.h"
 #include "orchestrator/app/certificates.h"
-#include "orchestrator/app/files.h"
 #include "orchestrator/app/kubeconfig.h"
 #include "orchestrator/app/open_store.h"
+#include "orchestrator/component/files.h"
 
 namespace meltemi::orchestrator {
 namespace {
@@ -378,12 +378,25 @@ class Instance final : public ApiServer {
 
   absl::Status Announce() {
     kubeconfig_path_ = options_.data_dir + "/admin.kubeconfig";
-    const absl::Status status = WriteFileAtomically(
-        kubeconfig_path_,
-        Kubeconfig(url_, certificates_.ca.certificate_chain_pem, "admin", certificates_.admin),
-        0600);
+    struct Client {
+      const char* file;
+      const char* user;
+      const tls::KeyPair& identity;
+    };
+    for (const Client& client : {
+             Client{"admin", "admin", certificates_.admin},
+             Client{"controller-manager", "system:kube-controller-manager",
+                    certificates_.controller_manager},
+             Client{"scheduler", "system:kube-scheduler", certificates_.scheduler},
+         }) {
+      const absl::Status status = WriteFileAtomically(
+          absl::StrCat(options_.data_dir, "/", client.file, ".kubeconfig"),
+          Kubeconfig(url_, certificates_.ca.certificate_chain_pem, client.user, client.identity),
+          0600);
+      if (!status.ok()) return status;
+    }
     LOG(kInfo, "main", "serving ", url_, ", kubeconfig ", kubeconfig_path_);
-    return status;
+    return absl::OkStatus();
   }
 
   const ApiServerOptions options_;

@@ -22,7 +22,7 @@ int Fail(const absl::Status& status, int code) {
 
 }  // namespace
 
-int ApiServerMain(const std::vector<std::string>& args) {
+int ApiServerMain(const std::vector<std::string>& args, const std::vector<std::string>& argv) {
   std::string print;
   const absl::StatusOr<ApiServerOptions> options = ParseApiServerOptions(args, &print);
   if (!options.ok()) return Fail(options.status(), 2);

@@ -11,8 +11,8 @@
 #include "orchestrator/app/apiserver_options.h"
 #include "orchestrator/app/background.h"
 #include "orchestrator/app/certificates.h"
-#include "orchestrator/app/files.h"
 #include "orchestrator/app/kubeconfig.h"
+#include "orchestrator/component/files.h"
 
 namespace meltemi::orchestrator {
 namespace {

@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/tls/certificate.h"
-#include "orchestrator/app/files.h"
+#include "orchestrator/component/files.h"
 
 namespace meltemi::orchestrator {
 namespace {

@@ -12,7 +12,7 @@ namespace {
 struct Part {
   const char* name;
   const char* what;
-  int (*run)(const std::vector<std::string>& args);
+  int (*run)(const std::vector<std::string>& args, const std::vector<std::string>& argv);
 };
 
 constexpr Part kParts[] = {
@@ -25,7 +25,8 @@ void PrintUsage(std::FILE* to) {
   std::fprintf(to, "\nEach part tells its options with --help.\n");
 }
 
-int Main(std::vector<std::string> args) {
+int Main(const std::vector<std::string>& argv) {
+  std::vector<std::string> args(argv.begin() + 1, argv.end());
   if (args.empty()) {
     PrintUsage(stderr);
     return 2;
@@ -41,7 +42,7 @@ int Main(std::vector<std::string> args) {
     return 0;
   }
   for (const Part& part : kParts) {
-    if (name == part.name) return part.run(args);
+    if (name == part.name) return part.run(args, argv);
   }
   std::fprintf(stderr, "meltemi-orchestrator: no part '%s'\n", name.c_str());
   PrintUsage(stderr);
@@ -52,5 +53,5 @@ int Main(std::vector<std::string> args) {
 }  // namespace meltemi::orchestrator
 
 int main(int argc, char** argv) {
-  return meltemi::orchestrator::Main(std::vector<std::string>(argv + 1, argv + argc));
+  return meltemi::orchestrator::Main(std::vector<std::string>(argv, argv + argc));
 }

@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "orchestrator/app/files.h"
+#include "orchestrator/component/files.h"
 #include "orchestrator/store/etcd/etcd_store.h"
 #include "orchestrator/store/sqlite/sqlite_store.h"
 

@@ -1,4 +1,4 @@
-#include "orchestrator/app/files.h"
+#include "orchestrator/component/files.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,0 +1,15 @@
+// `meltemi-orchestrator controller-manager`.
+//
+// Threads: main's.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace meltemi::orchestrator {
+
+// The process's exit code. `argv`: all that the program was called with.
+int ControllerManagerMain(const std::vector<std::string>& args,
+                          const std::vector<std::string>& argv);
+
+}  // namespace meltemi::orchestrator
