@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "base/log/log.h"
 #include "base/loop/loop.h"
+#include "base/random/locked_random.h"
 #include "base/tls/certificate.h"
 #include "kube/client/http_client.h"
 #include "kube/leader/leader.h"
@@ -220,7 +221,7 @@ class Component {
   const std::string host_name_;
   kube::ClusterAccess cluster_;
   metrics::Registry metrics_;
-  FastRandom random_;
+  LockedRandom random_;
   NoWatches no_watches_;
   std::string url_;
   std::atomic<bool> standing_by_{false}, lost_{false};

@@ -24,7 +24,7 @@ struct Context {
   kube::Executor& executor;
   // A recorder whose events have this component as their source; the maker keeps it alive.
   std::function<kube::EventRecorder&(absl::string_view component)> recorder;
-  // Not thread-safe: NextRandom takes the lock.
+  // A thread-safe one (base/random/locked_random.h).
   Random& random;
   metrics::Registry* metrics = nullptr;  // may be null
 
