@@ -10,6 +10,7 @@
 
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
@@ -30,6 +31,21 @@ struct DecodeLimits {
 // expected") when it is no JSON or a member has a wrong type.
 absl::Status FromJson(absl::string_view text, google::protobuf::Message* object,
                       const DecodeLimits& limits = {});
+
+// What an API server says of a list as a whole.
+struct ListHead {
+  std::string resource_version, continue_token;
+};
+
+// A list of objects, in the same single pass: `new_item` gives the (empty) message that the next
+// item goes to. Error: as above; the last message is then half-read.
+absl::Status ListFromJson(absl::string_view text,
+                          absl::FunctionRef<google::protobuf::Message*()> new_item, ListHead* head,
+                          const DecodeLimits& limits = {});
+
+// {"type":"ADDED","object":{…}}: one line of a watch. False when it is no such thing; `*object` is
+// the text of the object within `line`.
+bool SplitWatchEvent(absl::string_view line, std::string* type, absl::string_view* object);
 
 // With apiVersion and kind first, where the message is a resource. Fields that are not set are left
 // out, but those that are `always` written.
