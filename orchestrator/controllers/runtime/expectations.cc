@@ -47,6 +47,21 @@ void Expectations::Forget(const kube::NamespacedName& owner,
   if (found != entries_.end()) found->second.going.erase(kube::MetaOf(object).uid());
 }
 
+void Expectations::Doubt(const kube::NamespacedName& owner) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  in_doubt_.insert(owner);
+}
+
+bool Expectations::InDoubt(const kube::NamespacedName& owner) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return in_doubt_.count(owner) != 0;
+}
+
+void Expectations::Settled(const kube::NamespacedName& owner) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  in_doubt_.erase(owner);
+}
+
 bool Expectations::Met(const kube::NamespacedName& owner, const kube::Informer& informer) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(owner);
@@ -64,6 +79,7 @@ bool Expectations::Met(const kube::NamespacedName& owner, const kube::Informer& 
 void Expectations::Drop(const kube::NamespacedName& owner) {
   const std::lock_guard<std::mutex> lock(mutex_);
   entries_.erase(owner);
+  in_doubt_.erase(owner);
 }
 
 }  // namespace meltemi::controllers

@@ -13,6 +13,7 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -20,6 +21,7 @@
 #include "kube/informer/informer.h"
 #include "kube/names/names.h"
 #include "kube/queue/controller.h"
+#include "kube/status/status.h"
 
 namespace meltemi::controllers {
 
@@ -40,6 +42,12 @@ class Expectations {
   // The deletion has failed: it is not waited for.
   void Forget(const kube::NamespacedName& owner, const google::protobuf::Message& object);
 
+  // A write has ended without telling whether it took place (IsInDoubt of its status): a reconcile
+  // that goes by the informer might do it twice. SettleDoubt (doubt.h) asks the API server first.
+  void Doubt(const kube::NamespacedName& owner);
+  bool InDoubt(const kube::NamespacedName& owner) const;
+  void Settled(const kube::NamespacedName& owner);
+
   // Whether all that was expected of the owner is seen by the informer.
   bool Met(const kube::NamespacedName& owner, const kube::Informer& informer);
   // The owner is gone.
@@ -57,8 +65,12 @@ class Expectations {
   Entry& EntryOf(const kube::NamespacedName& owner);
 
   const Clock& clock_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<kube::NamespacedName, Entry> entries_;
+  std::set<kube::NamespacedName> in_doubt_;
 };
+
+// No answer, or one of a server that failed on the way: the write may have taken place.
+inline bool IsInDoubt(const kube::Status& status) { return status.code == 0 || status.code >= 500; }
 
 }  // namespace meltemi::controllers
