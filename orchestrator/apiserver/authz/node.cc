@@ -22,7 +22,7 @@ bool OneOf(absl::string_view text, std::initializer_list<absl::string_view> list
 
 class NodeAuthorizer final : public Authorizer {
  public:
-  explicit NodeAuthorizer(WatchCache& cache) : graph_(std::make_shared<NodeGraph>()) {
+  explicit NodeAuthorizer(WatchCache& cache) : graph_(std::make_shared<NodeGraph>(cache)) {
     cache.Observe({"", "pods"}, [graph = graph_](const CacheEvent& event) { graph->OnPod(event); });
     cache.Observe({"", "persistentvolumes"},
                   [graph = graph_](const CacheEvent& event) { graph->OnPersistentVolume(event); });

@@ -58,9 +58,13 @@ std::string NodeOf(const CachedObject& pod) {
 
 }  // namespace
 
-void NodeGraph::Unlink(const Pod& pod) {
-  for (const std::string& key : pod.vertices) {
-    const auto vertex = vertices_.find(key);
+void NodeGraph::Unlink(const std::string& key, const Pod& pod) {
+  if (const auto unknown = unknown_.find(pod.node); unknown != unknown_.end()) {
+    unknown->second.erase(key);
+    if (unknown->second.empty()) unknown_.erase(unknown);
+  }
+  for (const std::string& mentioned : pod.vertices) {
+    const auto vertex = vertices_.find(mentioned);
     if (vertex == vertices_.end()) continue;
     const auto count = vertex->second.find(pod.node);
     if (count != vertex->second.end() && --count->second == 0) vertex->second.erase(count);
@@ -77,15 +81,43 @@ void NodeGraph::OnPod(const CacheEvent& event) {
   if (held != pods_.end()) {
     // What a bound pod mentions never changes.
     if (!deleted && held->second.uid == object.uid) return;
-    Unlink(held->second);
+    Unlink(key, held->second);
     pods_.erase(held);
   }
   if (deleted) return;
   Pod pod{object.uid, NodeOf(object), {}};
   if (pod.node.empty()) return;
-  pod.vertices = KeysOf(object.Tree());
-  for (const std::string& vertex : pod.vertices) ++vertices_[vertex][pod.node];
+  unknown_[pod.node].insert(key);
   pods_.emplace(key, std::move(pod));
+}
+
+void NodeGraph::LookUpPodsOf(absl::string_view node) {
+  std::vector<std::string> keys;
+  {
+    const std::shared_lock<std::shared_mutex> lock(mutex_);
+    const auto unknown = unknown_.find(node);
+    if (unknown == unknown_.end()) return;
+    keys.assign(unknown->second.begin(), unknown->second.end());
+  }
+  for (const std::string& key : keys) {
+    const size_t slash = key.find('/');
+    // Without the lock: the cache tells of changes while it holds its own.
+    const kube::Result<ObjectPtr> object =
+        cache_.Get({"", "pods"}, key.substr(0, slash), key.substr(slash + 1), false);
+    if (!object.ok() || *object == nullptr) continue;
+    std::vector<std::string> mentioned = KeysOf((*object)->Tree());
+    const std::unique_lock<std::shared_mutex> lock(mutex_);
+    const auto pod = pods_.find(key);
+    const auto unknown = unknown_.find(node);
+    // Gone in between, or another one of that name, or looked up by somebody else.
+    if (pod == pods_.end() || pod->second.uid != (*object)->uid || unknown == unknown_.end() ||
+        unknown->second.erase(key) == 0) {
+      continue;
+    }
+    if (unknown->second.empty()) unknown_.erase(unknown);
+    pod->second.vertices = std::move(mentioned);
+    for (const std::string& vertex : pod->second.vertices) ++vertices_[vertex][pod->second.node];
+  }
 }
 
 void NodeGraph::OnPersistentVolume(const CacheEvent& event) {
@@ -112,7 +144,8 @@ bool NodeGraph::HasNode(const std::string& vertex, absl::string_view node) const
 }
 
 bool NodeGraph::Related(absl::string_view node, absl::string_view resource, absl::string_view ns,
-                        absl::string_view name) const {
+                        absl::string_view name) {
+  LookUpPodsOf(node);
   const std::shared_lock<std::shared_mutex> lock(mutex_);
   if (resource == "persistentvolumes") {
     const auto volume = volumes_.find(name);
