@@ -61,6 +61,55 @@ bool SameTree(const Value& a, const Value& b) {
   return true;
 }
 
+namespace {
+
+bool SaysNothing(const Value& value) {
+  switch (value.kind()) {
+    case Value::Kind::kNull:
+      return true;
+    case Value::Kind::kBool:
+      return !value.bool_value();
+    case Value::Kind::kString:
+      return value.text().empty();
+    case Value::Kind::kNumber:
+      return NumberText(value) == "0";
+    case Value::Kind::kArray:
+      return value.items().empty();
+    case Value::Kind::kObject:
+      break;
+  }
+  return std::all_of(value.members().begin(), value.members().end(),
+                     [](const Member& member) { return SaysNothing(member.value); });
+}
+
+}  // namespace
+
+bool SurelyDiffer(const Value& a, const Value& b) {
+  if (a.kind() != b.kind()) return !SaysNothing(a) || !SaysNothing(b);
+  if (a.is_array()) {
+    if (a.items().size() != b.items().size()) return true;
+    for (size_t i = 0; i < a.items().size(); ++i) {
+      if (SurelyDiffer(a.items()[i], b.items()[i])) return true;
+    }
+    return false;
+  }
+  if (!a.is_object()) return !SameTree(a, b);
+  size_t shared = 0;
+  for (size_t i = 0; i < a.members().size(); ++i) {
+    const Member& member = a.members()[i];
+    const bool guessed = i < b.members().size() && b.members()[i].key == member.key;
+    const Value* other = guessed ? &b.members()[i].value : b.Find(member.key);
+    shared += other != nullptr;
+    if (other == nullptr ? !SaysNothing(member.value) : SurelyDiffer(member.value, *other)) {
+      return true;
+    }
+  }
+  if (shared == b.members().size()) return false;
+  return std::any_of(b.members().begin(), b.members().end(), [&a](const Member& member) {
+    return a.Find(member.key) == nullptr && !SaysNothing(member.value);
+  });
+}
+
 std::string CanonicalText(const Value& value) {
   std::string out;
   switch (value.kind()) {

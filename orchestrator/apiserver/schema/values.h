@@ -13,7 +13,12 @@ namespace meltemi::apiserver {
 // member differs from null.
 bool SameTree(const json::Value& a, const json::Value& b);
 
-// The same for values that SameTree calls the same: for look-ups.
+// Whether the two differ in more than members that say nothing (null, "", 0, false, and lists and
+// objects of nothing else): no filling in or leaving out of such members makes them the same. Ends
+// at the first difference and copies nothing; false may also mean that they differ.
+bool SurelyDiffer(const json::Value& a, const json::Value& b);
+
+// The same text for values that SameTree calls the same: for look-ups.
 std::string CanonicalText(const json::Value& value);
 
 // %#v of the value as Go holds it: `map[string]interface {}{"name":"a", "port":80}`.

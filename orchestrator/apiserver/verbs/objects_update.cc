@@ -68,6 +68,20 @@ void CopyGeneration(const Value& from, Value& to) {
   }
 }
 
+// A cheap answer for what most updates are: they change more than who manages what.
+bool ChangesContent(const Value& current, const Value& object) {
+  for (const json::Member& member : object.members()) {
+    const Value* old = current.Find(member.key);
+    if (member.key != "metadata" && old != nullptr && SurelyDiffer(*old, member.value)) return true;
+  }
+  for (const json::Member& member : kube::Metadata(object).members()) {
+    if (member.key == "managedFields" || member.key == "resourceVersion") continue;
+    const Value* old = kube::Metadata(current).Find(member.key);
+    if (old != nullptr && SurelyDiffer(*old, member.value)) return true;
+  }
+  return false;
+}
+
 // managedFields without their times, to see whether anything else has changed.
 Value WithoutTimes(const Value& object) {
   Value out = object;
@@ -80,7 +94,9 @@ Value WithoutTimes(const Value& object) {
 // A write that would do nothing but move the times of managedFields keeps the old ones.
 void KeepTimesOfNoChange(const Value& current, Value& object) {
   const Value* old_entries = kube::Metadata(current).Find("managedFields");
-  if (old_entries == nullptr || !SameTree(WithoutTimes(current), WithoutTimes(object))) return;
+  if (old_entries == nullptr || ChangesContent(current, object) ||
+      !SameTree(WithoutTimes(current), WithoutTimes(object)))
+    return;
   kube::MutableMetadata(object).Set("managedFields", *old_entries);
 }
 
@@ -214,7 +230,7 @@ StoredObjects::Attempt StoredObjects::WriteUpdate(const Target& target, const Li
     attempt.result = value.status();
     return attempt;
   }
-  if (!deletes) {
+  if (!deletes && !ChangesContent(current, object)) {
     // Empty members are written where they belong: equal objects have equal trees.
     Value was = current, is = object;
     if (resource.schema != nullptr) {
