@@ -56,6 +56,8 @@ struct NodeInfo {
   int64_t nonzero_memory_bytes = 0;
   HostPorts host_ports;
   int64_t generation = 0;  // grows with every change, over all nodes
+  // Where it stands in Snapshot::nodes(), -1 where nobody has said it. A hint, for tables by node.
+  int32_t place = -1;
 
   const std::string& name() const { return facts->name; }
   const kube::core::v1::Node& node() const { return *facts->node; }

@@ -59,6 +59,7 @@ struct ClusterEvent {
   enum class Type : uint8_t {
     kNodeAdded,
     kNodeChanged,  // see the bits of `node_change`
+    kNodeDeleted,
     kPodAdded,     // an assigned pod
     kPodDeleted,   // an assigned pod is gone or has finished
     kPodChanged,   // labels of an assigned pod, or its requests
