@@ -115,9 +115,9 @@ kube::Result<LiveObject> StoredObjects::Load(const Target& target, bool fresh) {
   return live;
 }
 
-Value StoredObjects::InVersion(const Target& target, const LiveObject& live) {
+Value StoredObjects::InVersion(const Target& target, LiveObject live) {
   if (!live.exists) return Value();
-  Value object = live.stored;
+  Value object = std::move(live.stored);
   FromStored(target.resource, object);
   if (target.resource.schema != nullptr) DropEmpty(*target.resource.schema, object);
   // What was stored before a default was known, or is said by leaving it out.

@@ -169,7 +169,7 @@ kube::Outcome StoredObjects::PrepareUpdate(const Target& target, const Value& cu
 
   AdmissionRequest request = Asked(target, Operation::kUpdate, context);
   request.object = std::move(object);
-  request.old_object = current;
+  if (!context.admitted) request.old_object = current;
   if (kube::Outcome admitted = Admit(true, request, context); !admitted.ok()) return admitted;
   object = std::move(request.object);
   ApplyAllDefaults(resource, object);
@@ -191,8 +191,10 @@ kube::Outcome StoredObjects::PrepareUpdate(const Target& target, const Value& cu
     }
   }
   KeepTimesOfNoChange(current, object);
-  request.object = object;
-  return Admit(false, request, context);
+  request.object = std::move(object);
+  kube::Outcome admitted = Admit(false, request, context);
+  object = std::move(request.object);
+  return admitted;
 }
 
 StoredObjects::Attempt StoredObjects::Unchanged(const Target& target, const LiveObject& live,
@@ -286,7 +288,7 @@ StoredObjects::Attempt StoredObjects::CreateByUpdate(const Target& target, Value
   return attempt;
 }
 
-StoredObjects::Attempt StoredObjects::UpdateOnce(const Target& target, const LiveObject& live,
+StoredObjects::Attempt StoredObjects::UpdateOnce(const Target& target, LiveObject& live,
                                                  const UpdateFunction& update, bool allow_create,
                                                  WriteContext& context) {
   Attempt attempt;
@@ -294,7 +296,8 @@ StoredObjects::Attempt StoredObjects::UpdateOnce(const Target& target, const Liv
     attempt.result = kube::NotFound(target.resource.group_resource(), target.name);
     return attempt;
   }
-  const Value current = InVersion(target, live);
+  // Its tree is of no use afterwards: another attempt brings its own.
+  const Value current = InVersion(target, std::move(live));
   kube::Result<Value> updated = update(current, live.exists);
   if (!updated.ok()) {
     attempt.result = updated.status();

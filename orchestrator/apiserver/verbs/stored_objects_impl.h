@@ -67,7 +67,7 @@ class StoredObjects final : public Objects {
   static kube::Result<LiveObject> Parsed(const Target& target,
                                          const std::optional<store::KeyValue>& kv);
   // In the version of the resource, with resourceVersion, empty members dropped.
-  static json::Value InVersion(const Target& target, const LiveObject& live);
+  static json::Value InVersion(const Target& target, LiveObject live);
   // What is answered of an object that was just written.
   static json::Value Answered(const Resource& resource, json::Value object,
                               store::Revision revision);
@@ -83,7 +83,7 @@ class StoredObjects final : public Objects {
   int64_t NowSeconds() const;
 
   // objects_update.cc
-  Attempt UpdateOnce(const Target& target, const LiveObject& live, const UpdateFunction& update,
+  Attempt UpdateOnce(const Target& target, LiveObject& live, const UpdateFunction& update,
                      bool allow_create, WriteContext& context);
   Attempt CreateByUpdate(const Target& target, json::Value object, WriteContext& context);
   kube::Outcome CheckIdentity(const Target& target, const json::Value& current,
