@@ -1,0 +1,29 @@
+// What a node looks at once more before it runs a pod: the scheduler may have been wrong, absent,
+// or told lies about the node.
+//
+// Threads: functions without state. Source: the kubelet's admission (general predicates).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "orchestrator/scheduler/model/node_info.h"
+#include "orchestrator/scheduler/model/pod_info.h"
+
+namespace meltemi::kubelet {
+
+// What the pods of a node that have not ended ask for.
+struct NodeUse {
+  scheduler::Resources requested;
+  int pods = 0;
+};
+
+struct Refusal {
+  std::string reason, message;
+};
+
+// nullopt: welcome. Extended resources that the node does not have are somebody else's matter.
+std::optional<Refusal> CheckAdmission(const scheduler::PodInfo& pod,
+                                      const scheduler::NodeFacts& node, const NodeUse& use);
+
+}  // namespace meltemi::kubelet
