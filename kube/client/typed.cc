@@ -1,10 +1,10 @@
 #include "kube/client/typed.h"
 
-#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/json/write.h"
+#include "kube/client/meta.h"
 #include "kube/codec/codec.h"
 #include "kube/meta/v1/meta.pb.h"
 
@@ -23,15 +23,6 @@ Status BadAnswer(const ApiCall& call, absl::string_view why) {
   return out;
 }
 
-const meta::v1::ObjectMeta& MetaOfMessage(const Message& object) {
-  const auto* const field = object.GetDescriptor()->FindFieldByName("metadata");
-  const bool has = field != nullptr && !field->is_repeated() &&
-                   field->message_type() == meta::v1::ObjectMeta::descriptor();
-  if (!has) return meta::v1::ObjectMeta::default_instance();
-  return static_cast<const meta::v1::ObjectMeta&>(
-      object.GetReflection()->GetMessage(object, field));
-}
-
 Outcome CallInto(Client& client, const ApiCall& call, Message* out) {
   Result<ApiAnswer> answer = client.Call(call);
   if (!answer.ok()) return answer.status();
@@ -43,12 +34,10 @@ Outcome CallInto(Client& client, const ApiCall& call, Message* out) {
 
 // Without managedFields: the server keeps what it has.
 std::string Body(const Message& object) {
-  if (MetaOfMessage(object).managed_fields_size() == 0) return ToJson(object);
+  if (MetaOf(object).managed_fields_size() == 0) return ToJson(object);
   const std::unique_ptr<Message> copy(object.New());
   copy->CopyFrom(object);
-  Message* const meta = copy->GetReflection()->MutableMessage(
-      copy.get(), copy->GetDescriptor()->FindFieldByName("metadata"));
-  static_cast<meta::v1::ObjectMeta*>(meta)->clear_managed_fields();
+  MutableMetaOf(*copy).clear_managed_fields();
   return ToJson(*copy);
 }
 
@@ -88,15 +77,14 @@ Outcome GetInto(Client& client, const ApiResource& resource, absl::string_view n
 
 Outcome CreateInto(Client& client, const ApiResource& resource, const Message& object,
                    Message* out) {
-  const ApiCall call{.method = "POST",
-                     .path = resource.Path(MetaOfMessage(object).namespace_()),
-                     .body = Body(object)};
+  const ApiCall call{
+      .method = "POST", .path = resource.Path(MetaOf(object).namespace_()), .body = Body(object)};
   return CallInto(client, call, out);
 }
 
 Outcome UpdateInto(Client& client, const ApiResource& resource, absl::string_view subresource,
                    const Message& object, Message* out) {
-  const meta::v1::ObjectMeta& meta = MetaOfMessage(object);
+  const meta::v1::ObjectMeta& meta = MetaOf(object);
   const ApiCall call{.method = "PUT",
                      .path = resource.Path(meta.namespace_(), meta.name(), subresource),
                      .body = Body(object)};

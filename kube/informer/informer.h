@@ -9,6 +9,7 @@
 // Indexes and handlers are added before Start.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,16 +18,13 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "kube/client/meta.h"
 #include "kube/client/resource.h"
 #include "kube/names/names.h"
 
 namespace google::protobuf {
 class Message;
 }  // namespace google::protobuf
-
-namespace meltemi::kube::meta::v1 {
-class ObjectMeta;
-}  // namespace meltemi::kube::meta::v1
 
 namespace meltemi::kube {
 
@@ -137,8 +135,8 @@ class Informers {
   // Begins to list and watch all that have been asked for so far; may be called again after more
   // have been asked for. `on_synced` is called once when all of them are synced.
   virtual void Start(std::function<void()> on_synced = {}) = 0;
-  // Ends the watches; no handler is under way or called afterwards. Reading goes on as it was: so the
-  // order at the end is Stop, then the controllers, then this.
+  // Ends the watches; no handler is under way or called afterwards. Reading goes on as it was: so
+  // the order at the end is Stop, then the controllers, then this.
   virtual void Stop() = 0;
   virtual bool synced() const = 0;
   // Which are not yet: "pods, nodes". For health checks and logs.
@@ -154,10 +152,5 @@ struct InformerOptions {
 // Destroying stops. `client` and `executor` outlive it.
 std::unique_ptr<Informers> NewInformers(Client& client, Executor& executor,
                                         const InformerOptions& options = {});
-
-// The metadata of any kind that has some.
-const meta::v1::ObjectMeta& MetaOf(const google::protobuf::Message& object);
-meta::v1::ObjectMeta& MutableMetaOf(google::protobuf::Message& object);
-NamespacedName NameOf(const google::protobuf::Message& object);
 
 }  // namespace meltemi::kube
