@@ -20,6 +20,20 @@ constexpr char kAcceptList[] =
 constexpr char kAcceptOne[] =
     "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
+ObjectHead HeadOf(const json::Value& object) {
+  ObjectHead head{std::string(Namespace(object)),
+                  std::string(Name(object)),
+                  std::string(Uid(object)),
+                  Finalizers(object),
+                  {}};
+  if (const json::Value* owners = At(object, "metadata.ownerReferences")) {
+    for (const json::Value& owner : owners->items()) {
+      head.owner_uids.emplace_back(owner.FindString("uid"));
+    }
+  }
+  return head;
+}
+
 }  // namespace
 
 Result<std::vector<ObjectHead>> ListHeads(Client& client, const ApiResource& resource,
@@ -38,7 +52,7 @@ Result<std::vector<ObjectHead>> ListHeads(Client& client, const ApiResource& res
     const json::Value* items = list.ok() ? list->Find("items") : nullptr;
     if (items == nullptr) return InternalError(absl::StrCat(call.path, " did not answer a list"));
     for (const json::Value& item : items->items()) {
-      out.push_back({std::string(Name(item)), std::string(Uid(item)), Finalizers(item)});
+      out.push_back(HeadOf(item));
     }
     rest = TextAt(*list, "metadata.continue");
   } while (!rest.empty());

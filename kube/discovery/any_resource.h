@@ -15,11 +15,12 @@
 namespace meltemi::kube {
 
 struct ObjectHead {
-  std::string name, uid;
+  std::string ns, name, uid;
   std::vector<std::string> finalizers;
+  std::vector<std::string> owner_uids;
 };
 
-// All of a namespace, as they are stored now.
+// All of a namespace (empty: of all), as they are stored now.
 Result<std::vector<ObjectHead>> ListHeads(Client& client, const ApiResource& resource,
                                           absl::string_view ns);
 
