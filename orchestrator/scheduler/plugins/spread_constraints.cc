@@ -13,7 +13,7 @@ namespace {
 namespace core = kube::core::v1;
 
 kube::LabelSelector SelectorOfConstraint(const core::TopologySpreadConstraint& constraint,
-                               const PodInfo& pod) {
+                                         const PodInfo& pod) {
   if (!constraint.has_label_selector()) return kube::LabelSelector::Nothing();
   if (constraint.match_label_keys().empty()) return SelectorOf(constraint.label_selector());
   kube::meta::v1::LabelSelector selector = constraint.label_selector();
