@@ -127,6 +127,7 @@ class Api final : public MemoryApi, public std::enable_shared_from_this<Api> {
   SchemaArena arena_;
   uint64_t processes_ = 0, refusals_ = 0;
   std::vector<HistoryEntry> history_;
+  const UserInfo* serving_ = nullptr;  // whose call it is
   // In the order in which they are made: what is later uses what is earlier.
   std::unique_ptr<ServiceAllocation> allocation_;
   MemoryStore store_;
@@ -201,6 +202,7 @@ void Api::Remember(const CacheEvent& event) {
   entry.ns = event.object->ns;
   entry.name = event.object->name;
   entry.json = event.object->json;
+  entry.user = serving_ == nullptr ? "system:apiserver" : serving_->name;
   history_.push_back(std::move(entry));
 }
 
@@ -234,7 +236,9 @@ Reply Api::Route(Request& request) {
 
 kube::Result<kube::ApiAnswer> Api::Serve(const UserInfo& user, const kube::ApiCall& call) {
   Request request = RequestOf(user, call, false);
+  serving_ = &user;
   Reply reply = Route(request);
+  serving_ = nullptr;
   Body* const body = std::get_if<Body>(&reply);
   if (body == nullptr) {
     return kube::ServiceUnavailable("an API server in memory has neither tunnels nor kubelets");

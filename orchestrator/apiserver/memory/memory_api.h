@@ -30,6 +30,7 @@ struct HistoryEntry {
   std::string resource;  // "deployments.apps"
   std::string ns, name;
   std::string json;  // as watches tell it, in the stored version
+  std::string user;  // who wrote it: "system:apiserver" for the server itself
 };
 
 // What becomes of a call before it reaches the server (and whether its answer comes back).

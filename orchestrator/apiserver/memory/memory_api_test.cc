@@ -305,6 +305,7 @@ TEST_F(MemoryApiTest, DiscoveryAndHistoryAreThere) {
   EXPECT_EQ(last.type, "ADDED");
   EXPECT_EQ(last.resource, "deployments.apps");
   EXPECT_EQ(last.name, "web");
+  EXPECT_EQ(last.user, "system:admin");
   EXPECT_EQ(last.revision, api_->revision());
   EXPECT_EQ(kube::TextAt(*json::Parse(last.json), "apiVersion"), "apps/v1");
 }
