@@ -10,8 +10,8 @@
 
 namespace meltemi::interop {
 
-std::string Fetch(const std::string& name, std::string* why_not) {
-  const std::string command = absl::StrCat("test/interop/clients/fetch.sh ", name, " 2>&1");
+std::string Fetch(const std::string& name, std::string* why_not, const std::string& script) {
+  const std::string command = absl::StrCat(script, " ", name, " 2>&1");
   std::FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) {
     *why_not = "fetch.sh cannot be started";
