@@ -119,9 +119,11 @@ class ResourcePass {
     }
     if (estimate_s != 0) return kube::Done{};
     if (!finalizers) {
-      return kube::InternalError(absl::StrCat("unexpected items still remain in namespace: ", ns_,
-                                              " for gvr: ", resource.group, "/", resource.version,
-                                              ", Resource=", resource.resource));
+      kube::Status failure;
+      failure.message = absl::StrCat("unexpected items still remain in namespace: ", ns_,
+                                     " for gvr: ", resource.group, "/", resource.version,
+                                     ", Resource=", resource.resource);
+      return failure;
     }
     report_.estimate_s = std::max(report_.estimate_s, kFinalizerEstimateS);
     return kube::Done{};

@@ -27,7 +27,8 @@ constexpr char kFinalizer[] = "kubernetes";
 // objects: only a pass that begins later counts as the last.
 constexpr Duration kSettle = seconds(2);
 // What goes makes it look again, but not each time.
-constexpr Duration kLater = seconds(1);
+constexpr Duration kPodsGone = seconds(1);
+constexpr Duration kChanged = seconds(5);
 constexpr int kConflictsMax = 5;
 
 bool IsTerminating(const kube::MessagePtr& ns) {
@@ -48,12 +49,12 @@ class Namespaces final : public Running {
       if (change.after == nullptr || !IsTerminating(change.after)) return;
       const kube::NamespacedName key = kube::NameOf(*change.after);
       // Later changes are mostly our own: what we tell of how it goes.
-      queue_->AddAfter(key, IsTerminating(change.before) ? kLater : Duration::zero());
+      queue_->AddAfter(key, IsTerminating(change.before) ? kChanged : Duration::zero());
     });
     context.informers.Of<Pod>().AddHandler([this](const kube::Change& change) {
       if (change.type != kube::Change::Type::kDeleted) return;
       const std::string ns = kube::NameOf(*change.before).ns;
-      if (IsTerminating(namespaces_.Get("", ns))) queue_->AddAfter({"", ns}, kLater);
+      if (IsTerminating(namespaces_.Get("", ns))) queue_->AddAfter({"", ns}, kPodsGone);
     });
   }
   void Start() override { queue_->Start(); }
@@ -90,8 +91,10 @@ class Namespaces final : public Running {
     const ContentReport report = DeleteContent(client_, name, terminating_for);
     Tell(ns, report);
     if (report.failed()) {
-      return kube::InternalError(report.failures.empty() ? report.discovery_failure
-                                                         : report.failures.front());
+      kube::Status failure;
+      failure.message =
+          report.failures.empty() ? report.discovery_failure : report.failures.front();
+      return failure;
     }
     if (report.estimate_s > 0) return kube::Again(seconds(report.estimate_s / 2 + 1));
     if (terminating_for < kSettle) return kube::Again(kSettle - terminating_for);

@@ -1,0 +1,27 @@
+// Says of a pod, before it is deleted, that it is the target of a disruption and why: Jobs tell
+// such ends from failures.
+//
+// Threads: a function without state; it blocks. Source: Kubernetes' pod disruption conditions.
+#pragma once
+
+#include "absl/strings/string_view.h"
+#include "base/clock/clock.h"
+#include "kube/client/client.h"
+#include "kube/core/v1/pod.pb.h"
+#include "kube/status/status.h"
+
+namespace meltemi::controllers {
+
+struct Disruption {
+  absl::string_view reason;  // "DeletionByTaintManager"
+  absl::string_view message;
+  // Nobody will tell how it has ended: it is Failed, unless it is finished.
+  bool fails = false;
+};
+
+// The answer is the pod as it is now; when it has another uid than `pod`, nothing was written.
+kube::Result<kube::core::v1::Pod> MarkDisruption(kube::Client& client,
+                                                 const kube::core::v1::Pod& pod,
+                                                 const Disruption& disruption, WallTime now);
+
+}  // namespace meltemi::controllers
