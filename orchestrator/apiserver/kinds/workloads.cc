@@ -151,6 +151,14 @@ class Deployments final : public Workload {
            !Same(Get(old_object, "metadata", "annotations"),
                  Get(object, "metadata", "annotations"));
   }
+  // The controller writes the revision, an annotation, together with the status. Labels stay.
+  bool StatusUpdatesMetadata() const override { return true; }
+  void PrepareForUpdate(const Resource& resource, Scope scope, const json::Value& old_object,
+                        json::Value& object) const override {
+    Strategy::PrepareForUpdate(resource, scope, old_object, object);
+    if (scope != Scope::kStatus) return;
+    CopyMember(Get(old_object, "metadata"), "labels", object.MutableObject("metadata"));
+  }
   FieldErrors Validate(const Resource& resource, const json::Value& object) const override {
     FieldErrors errors;
     const json::Value& spec = Get(object, "spec");

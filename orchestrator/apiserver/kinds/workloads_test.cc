@@ -176,6 +176,17 @@ TEST_F(Workloads, GenerationsCountChangesOfTheSpec) {
   EXPECT_EQ(generation(annotated), 1);
 }
 
+TEST_F(Workloads, TheStatusOfADeploymentTakesAnnotationsAlongButNoLabels) {
+  Use("apps", "v1", "deployments");
+  std::string sent = With("replicas: 9") + "\nstatus: {observedGeneration: 1}";
+  sent.insert(sent.find("namespace: blue"), "annotations: {a: b}, labels: {c: d}, ");
+  const json::Value object = Updated(With("replicas: 1"), sent, Scope::kStatus);
+  EXPECT_EQ(Json(*object.Find("metadata", "annotations")), R"({"a":"b"})");
+  EXPECT_EQ(object.Find("metadata", "labels"), nullptr);
+  EXPECT_EQ(object.Find("metadata", "generation")->AsInt64(), 1);
+  EXPECT_EQ(object.Find("spec", "replicas")->AsInt64(), 1);
+}
+
 TEST_F(Workloads, CountersOfAStatusFitTogether) {
   Use("apps", "v1", "replicasets");
   EXPECT_THAT(UpdateErrors(With(""), With("") + "\nstatus: {replicas: 1, readyReplicas: 2}",

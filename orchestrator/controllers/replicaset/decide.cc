@@ -62,6 +62,11 @@ ReplicaPlan PlanReplicas(const ReplicaSet& set, std::vector<PodPtr> pods,
   for (const PodPtr& pod : related) ++on_node[pod->spec().node_name()];
   SortForDeletion(
       pods, [&](const Pod& pod) { return on_node[pod.spec().node_name()]; }, now);
+  // What is ready but not yet for long enough is missed less than what is available.
+  const Duration min_ready = seconds(set.spec().min_ready_seconds());
+  std::stable_partition(pods.begin(), pods.end(), [&](const PodPtr& pod) {
+    return !IsAvailable(*pod, min_ready, now, nullptr);
+  });
   pods.resize(static_cast<size_t>(std::min(have - want, kReplicaBurst)));
   plan.remove = std::move(pods);
   return plan;

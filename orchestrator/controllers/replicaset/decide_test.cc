@@ -80,6 +80,13 @@ TEST(PlanReplicas, OneOfManyOnANodeGoesFirst) {
   EXPECT_THAT(Names(PlanReplicas(Wanting(1), pods, related, Now()).remove), ElementsAre("b"));
 }
 
+TEST(PlanReplicas, OneThatIsNotAvailableYetGoesBeforeThoseThatAre) {
+  // Both have been ready for seconds, of which 2^n is one order of magnitude.
+  const std::vector<PodPtr> pods = {ReadyPod("a", "n", kNow - 11), ReadyPod("b", "n", kNow - 9)};
+  EXPECT_THAT(Names(PlanReplicas(Wanting(1, 10), pods, pods, Now()).remove), ElementsAre("b"));
+  EXPECT_THAT(Names(PlanReplicas(Wanting(1), pods, pods, Now()).remove), ElementsAre("a"));
+}
+
 TEST(ReplicaStatus, CountsPods) {
   auto unlabeled = ReadyPod("b", "n");
   unlabeled->mutable_metadata()->clear_labels();

@@ -190,7 +190,8 @@ void World::FinishPod(absl::string_view name, absl::string_view phase, absl::str
   const std::string now = Seconds(executor_->clock().WallNow());
   const bool failed = phase == "Failed";
   std::string containers;
-  for (const auto& container : Get<Pod>(name, ns).spec().containers()) {
+  const Pod pod = Get<Pod>(name, ns);
+  for (const auto& container : pod.spec().containers()) {
     absl::StrAppend(&containers, containers.empty() ? "" : ", ", "{name: ", container.name(),
                     ", ready: false, restartCount: 0, image: i, imageID: i, state: {terminated: ",
                     "{exitCode: ", failed ? 1 : 0, ", finishedAt: '", now, "', startedAt: '", now,
