@@ -23,7 +23,10 @@ struct ApiCall {
   std::string body;                                        // JSON; empty: none
   std::string content_type = "application/json";           // of the body: a patch has another one
   std::string accept = "application/json";
-  Duration timeout = seconds(30);  // for all of it
+  // For all of it; of a watch: until its answer begins.
+  Duration timeout = seconds(30);
+  // Not empty: acts as whom this token says, instead of as whom the client was made for.
+  std::string bearer_token;
 };
 
 struct ApiAnswer {
