@@ -175,7 +175,7 @@ SnapshotBuilder& SnapshotBuilder::Add(const NodePtr& node) {
   auto info = std::make_unique<NodeInfo>();
   info->facts = MakeNodeFacts(node);
   Touch(*info);
-  for (const auto& [image, bytes] : info->facts->image_bytes) ++snapshot_.image_nodes_[image];
+  CountImages(*info->facts, 1);
   snapshot_.nodes_.push_back(info.get());
   snapshot_.by_name_[node->metadata().name()] = std::move(info);
   return *this;
@@ -200,6 +200,27 @@ SnapshotBuilder& SnapshotBuilder::Namespace(const std::string& name, kube::Strin
   std::sort(labels.begin(), labels.end());
   snapshot_.namespace_labels_[name] = std::move(labels);
   return *this;
+}
+
+void SnapshotBuilder::CountImages(const NodeFacts& facts, int by) {
+  for (const auto& [image, bytes] : facts.image_bytes) {
+    if ((snapshot_.image_nodes_[image] += by) == 0) snapshot_.image_nodes_.erase(image);
+  }
+}
+
+void SnapshotBuilder::Replace(const NodePtr& node) {
+  NodeInfo& info = At(node->metadata().name());
+  CountImages(*info.facts, -1);
+  info.facts = MakeNodeFacts(node);
+  CountImages(*info.facts, 1);
+  Touch(info);
+}
+
+void SnapshotBuilder::RemoveNode(const std::string& name) {
+  NodeInfo& info = At(name);
+  CountImages(*info.facts, -1);
+  snapshot_.nodes_.erase(std::find(snapshot_.nodes_.begin(), snapshot_.nodes_.end(), &info));
+  snapshot_.by_name_.erase(name);
 }
 
 bool SnapshotBuilder::Remove(const PodInfo& pod, const std::string& node_name) {

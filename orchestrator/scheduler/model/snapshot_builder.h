@@ -46,6 +46,9 @@ class SnapshotBuilder {
   SnapshotBuilder& Add(const PodPtr& pod);
   SnapshotBuilder& Namespace(const std::string& name, kube::StringPairs labels);
 
+  // The node's object has changed; the node goes with its pods.
+  void Replace(const NodePtr& node);
+  void RemoveNode(const std::string& name);
   // Takes a pod away, as the cache would. False: it was not there.
   bool Remove(const PodInfo& pod, const std::string& node_name);
   void AddInfo(const PodInfoPtr& pod, const std::string& node_name);
@@ -57,6 +60,7 @@ class SnapshotBuilder {
 
  private:
   void Touch(NodeInfo& node);
+  void CountImages(const NodeFacts& facts, int by);
 
   Snapshot snapshot_;
 };

@@ -376,27 +376,22 @@ void RandomClusters::Preempt(Value& question) {
   question.Set("victims", std::move(victims));
 }
 
-Value RandomClusters::Question() {
-  Value question = Value::Object(), nodes = Value::Array(), pods = Value::Array();
-  const int node_count = 1 + Below(8);
-  for (int i = 0; i < node_count; ++i) nodes.Append(Node(absl::StrCat("n", i)));
-  for (int i = Below(24); i > 0; --i) {
-    Value pod = Pod(absl::StrCat("p", i));
-    // No two of them have the same port: kube-scheduler frees it with the first that goes.
-    for (Value& container : pod.Find("spec")->Find("containers")->items()) {
-      container.Remove("ports");
-    }
-    if (Chance(30)) {
-      Value with_port = Container("port");
-      with_port.Set("ports", List({Port(8080 + i)}));
-      pod.Find("spec")->Find("containers")->Append(std::move(with_port));
-    }
-    pod.Find("spec")->Set("nodeName", Text(absl::StrCat("n", Below(node_count))));
-    if (Chance(8)) {
-      pod.Find("metadata")->Set("deletionTimestamp", Text("2024-01-01T00:00:00Z"));
-    }
-    pods.Append(std::move(pod));
+// No two of them have the same port: kube-scheduler frees it with the first that goes.
+Value RandomClusters::RunningPod(const std::string& name, int port, const std::string& node) {
+  Value pod = Pod(name);
+  Value& spec = *pod.Find("spec");
+  for (Value& container : spec.Find("containers")->items()) container.Remove("ports");
+  if (Chance(30)) {
+    Value with_port = Container("port");
+    with_port.Set("ports", List({Port(port)}));
+    spec.Find("containers")->Append(std::move(with_port));
   }
+  spec.Set("nodeName", Text(node));
+  if (Chance(8)) pod.Find("metadata")->Set("deletionTimestamp", Text("2024-01-01T00:00:00Z"));
+  return pod;
+}
+
+Value RandomClusters::WaitingPod() {
   Value pod = Pod("waiting");
   Value& spec = *pod.Find("spec");
   spec.Set("tolerations", Tolerations());
@@ -408,6 +403,16 @@ Value RandomClusters::Question() {
     spec.Set("nodeSelector", std::move(selector));
   }
   if (Chance(5)) spec.Set("nodeName", Text(Pick({"n0", "n1", "gone"})));
+  return pod;
+}
+
+Value RandomClusters::Question() {
+  Value question = Value::Object(), nodes = Value::Array(), pods = Value::Array();
+  const int node_count = 1 + Below(8);
+  for (int i = 0; i < node_count; ++i) nodes.Append(Node(absl::StrCat("n", i)));
+  for (int i = Below(24); i > 0; --i) {
+    pods.Append(RunningPod(absl::StrCat("p", i), 8080 + i, absl::StrCat("n", Below(node_count))));
+  }
   Value namespaces = Value::Array(), services = Value::Array();
   for (const char* name : {"default", "other", "third"}) {
     Value ns = Value::Object(), labels = Value::Object();
@@ -419,7 +424,7 @@ Value RandomClusters::Question() {
   for (int i = Below(3); i > 0; --i) services.Append(Service(absl::StrCat("s", i)));
   question.Set("nodes", std::move(nodes));
   question.Set("pods", std::move(pods));
-  question.Set("pod", std::move(pod));
+  question.Set("pod", WaitingPod());
   question.Set("namespaces", std::move(namespaces));
   question.Set("services", std::move(services));
   Score(question);

@@ -18,6 +18,10 @@ class RandomClusters {
   explicit RandomClusters(uint32_t seed) : engine_(seed) {}
 
   json::Value Question();
+  json::Value Node(const std::string& name);
+  // With node affinity, spreading and tolerations too.
+  json::Value WaitingPod();
+  json::Value RunningPod(const std::string& name, int port, const std::string& node);
 
  private:
   int Below(int bound) { return static_cast<int>(engine_() % static_cast<uint32_t>(bound)); }
@@ -26,7 +30,6 @@ class RandomClusters {
     return from[static_cast<size_t>(Below(static_cast<int>(from.size())))];
   }
 
-  json::Value Node(const std::string& name);
   json::Value Taints();
   json::Value Images();
   json::Value Pod(const std::string& name);
