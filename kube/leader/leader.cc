@@ -1,241 +1,263 @@
 #include "kube/leader/leader.h"
 
 #include <algorithm>
-#include <memory>
+#include <condition_variable>
 #include <mutex>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "base/bytes/xxhash.h"
 #include "base/log/log.h"
 #include "base/random/random.h"
-#include "kube/client/typed.h"
+#include "kube/client/client.h"
+#include "kube/client/resource.h"
+#include "kube/codec/codec.h"
 #include "kube/coordination/v1/coordination.pb.h"
 #include "kube/executor/executor.h"
+#include "kube/meta/v1/meta.pb.h"
 
 namespace meltemi::kube {
 namespace {
 
 using coordination::v1::Lease;
 
-// Candidates wait for a retry period and up to this many more, so that they do not all come at
-// once.
-constexpr double kJitter = 1.2;
+void SetTime(WallTime time, meta::v1::MicroTime* out) {
+  const int64_t micros = time.time_since_epoch().count() / 1000;
+  out->set_seconds(micros / 1'000'000);
+  out->set_nanos(static_cast<int32_t>(micros % 1'000'000) * 1000);
+}
 
-//   candidate ── the lease is free, ours, or not renewed for its duration ──▶ leading
-//   leading ── not renewed for the deadline ──▶ lost (for good)
-//   any ── destroyed ──▶ ended
-enum class State : uint8_t { kCandidate, kLeading, kLost, kEnded };
+int32_t WholeSeconds(Duration duration) {
+  return static_cast<int32_t>(std::chrono::duration_cast<seconds>(duration).count());
+}
 
-// Lives as long as somebody on the executor may come back to it.
-class Election final : public std::enable_shared_from_this<Election> {
+// kFollowing -(the lease is free, or has not changed for its duration)-> kLeading
+// kLeading -(not renewed in time, or somebody else has it)-> kLost: the end.
+class Candidate : public std::enable_shared_from_this<Candidate> {
  public:
-  Election(Client& client, Executor& executor, const LeaderOptions& options,
-           std::function<void()> on_leading, std::function<void()> on_lost)
+  Candidate(Client& client, Executor& executor, const LeaderOptions& options,
+            std::function<void()> on_leading, std::function<void()> on_lost)
       : client_(client),
         executor_(executor),
+        clock_(executor.clock()),
         options_(options),
         on_leading_(std::move(on_leading)),
         on_lost_(std::move(on_lost)),
-        random_(XxHash64(options.identity, 0)) {}
+        // Its own for each candidate, so that they do not knock in step.
+        random_(XxHash64(options.identity)) {}
 
-  void Begin() {
-    executor_.Run([self = shared_from_this()] { self->Turn(); });
-  }
+  void Start() { Schedule(Duration::zero()); }
 
-  void End() {
-    bool release = false;
+  void Stop() {
+    std::unique_ptr<Delayed> delayed;
     {
-      // Waits for a turn or callback that is under way.
-      const std::lock_guard<std::mutex> turn(turn_mutex_);
-      const std::lock_guard<std::mutex> callback(callback_mutex_);
-      const std::lock_guard<std::mutex> lock(mutex_);
-      release = state_ == State::kLeading && options_.release_on_end;
-      state_ = State::kEnded;
-      next_.reset();
-      deadline_.reset();
+      std::unique_lock<std::mutex> lock(mutex_);
+      stopped_ = true;
+      delayed = std::move(delayed_);
+      at_rest_.wait(lock, [this] { return !under_way_; });
     }
-    if (release) Release();
+    if (state_ == State::kLeading && options_.release_on_end) Release();
   }
 
   bool leading() const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return state_ == State::kLeading;
+    return leading_;
   }
   std::string leader() const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return holder_;
+    return leader_;
   }
 
  private:
-  State state() const {
+  enum class State : uint8_t { kFollowing, kLeading, kLost };
+
+  void Schedule(Duration delay) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return state_;
-  }
-
-  // One try to get the lease or to keep it, and the appointment for the next one.
-  void Turn() {
-    const std::lock_guard<std::mutex> turn(turn_mutex_);
-    const State before = state();
-    if (before == State::kLost || before == State::kEnded) return;
-    const MonotonicTime began = executor_.clock().Now();
-    const bool held = Try(before == State::kLeading);
-    bool begins = false;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (state_ != before) return;  // the deadline has passed in between
-      begins = held && before == State::kCandidate;
-      if (held) {
-        state_ = State::kLeading;
-        ArmDeadline(began);
-      }
-      Duration wait = options_.retry_period;
-      if (state_ == State::kCandidate) {
-        wait += std::chrono::duration_cast<Duration>(wait * (kJitter * random_.Unit()));
-      }
-      next_ = executor_.After(wait, [self = shared_from_this()] { self->Turn(); });
-    }
-    if (!begins) return;
-    LOG(kInfo, "leader", options_.identity, " leads ", options_.ns, "/", options_.lease);
-    const std::lock_guard<std::mutex> callback(callback_mutex_);
-    on_leading_();
-  }
-
-  // From the beginning of the try: what others count from is no earlier.
-  void ArmDeadline(MonotonicTime renewed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const Duration left = renewed + options_.renew_deadline - executor_.clock().Now();
-    deadline_ = executor_.After(std::max(left, Duration(0)), [weak = weak_from_this(), renewed] {
-      if (auto self = weak.lock()) self->OnDeadline(renewed);
+    if (stopped_) return;
+    delayed_ = executor_.After(delay, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->Guarded();
     });
-    renewed_ = renewed;
   }
 
-  void OnDeadline(MonotonicTime renewed) {
-    const std::lock_guard<std::mutex> callback(callback_mutex_);
+  void Guarded() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (state_ != State::kLeading || renewed_ != renewed) return;
-      state_ = State::kLost;
-      next_.reset();
+      if (stopped_) return;
+      under_way_ = true;
     }
-    LOG(kWarn, "leader", options_.identity, " could not renew ", options_.ns, "/", options_.lease,
-        " in time");
-    on_lost_();
-  }
-
-  bool Try(bool leading) {
-    // A leader goes on from what it wrote last: one call less.
-    if (leading && Write(Renewed(last_, /*transition=*/false), /*create=*/false)) return true;
-    Result<Lease> current = Get<Lease>(client_, options_.ns, options_.lease);
-    if (!current.ok()) {
-      if (IsNotFound(current.status())) return Write(Renewed(Lease(), false), /*create=*/true);
-      LOG(kWarn, "leader", "cannot read lease ", options_.ns, "/", options_.lease, ": ",
-          current.status().message);
-      return false;
-    }
-    Observe(*current);
-    const std::string& holder = current->spec().holder_identity();
-    if (!holder.empty() && holder != options_.identity && !Expired(*current)) return false;
-    return Write(Renewed(*current, holder != options_.identity), /*create=*/false);
-  }
-
-  // Times of other machines are not compared: what counts is how long the lease has not changed for
-  // us.
-  void Observe(const Lease& lease) {
-    const std::string& version = lease.metadata().resource_version();
-    if (version != observed_version_) {
-      observed_version_ = version;
-      observed_at_ = executor_.clock().Now();
-    }
+    Step();
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (holder_ == lease.spec().holder_identity()) return;
-    holder_ = lease.spec().holder_identity();
-    LOG(kInfo, "leader", options_.ns, "/", options_.lease, " is held by ",
-        holder_.empty() ? "nobody" : holder_);
+    under_way_ = false;
+    at_rest_.notify_all();
   }
 
-  bool Expired(const Lease& lease) const {
-    const Duration lasts = seconds(lease.spec().lease_duration_seconds());
-    return executor_.clock().Now() >= observed_at_ + lasts;
+  void Step() {
+    const MonotonicTime begin = clock_.Now();
+    const bool held = TryToHold(begin);
+    if (state_ == State::kFollowing) {
+      if (held) {
+        Become(State::kLeading, begin);
+        LOG(kInfo, "leader", options_.identity, " leads by ", options_.ns, "/", options_.lease);
+        on_leading_();
+        return Schedule(options_.retry_period);
+      }
+      // A tenth more or less than the others.
+      return Schedule(options_.retry_period + Part(options_.retry_period));
+    }
+    if (held) {
+      renewed_at_ = begin;
+    } else if (taken_ || clock_.Now() - renewed_at_ >= options_.renew_deadline) {
+      Become(State::kLost, begin);
+      LOG(kError, "leader", options_.identity, " has lost ", options_.ns, "/", options_.lease);
+      return on_lost_();
+    }
+    Schedule(std::min(options_.retry_period, renewed_at_ + options_.renew_deadline - clock_.Now()));
   }
 
-  meta::v1::MicroTime NowMicro() const {
-    const auto since = executor_.clock().WallNow().time_since_epoch();
-    meta::v1::MicroTime now;
-    now.set_seconds(std::chrono::duration_cast<seconds>(since).count());
-    now.set_nanos(static_cast<int32_t>((since % seconds(1)).count()));
-    return now;
+  Duration Part(Duration whole) {
+    return Duration(
+        static_cast<int64_t>(static_cast<double>(whole.count()) * random_.Unit() * 1.2));
   }
 
-  Lease Renewed(Lease lease, bool transition) const {
-    const bool first = lease.spec().holder_identity().empty() || transition;
+  void Become(State state, MonotonicTime now) {
+    state_ = state;
+    renewed_at_ = now;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    leading_ = state == State::kLeading;
+  }
+
+  // Of one call. A leader hears of a server that hangs before its time is over.
+  Duration Timeout() const {
+    const Duration left = state_ == State::kLeading
+                              ? renewed_at_ + options_.renew_deadline - clock_.Now()
+                              : options_.renew_deadline;
+    return std::clamp(left, Duration(milliseconds(1)), options_.renew_deadline / 2);
+  }
+
+  bool TryToHold(MonotonicTime now) {
+    const std::string path = ResourceOf<Lease>().Path(options_.ns, options_.lease);
+    if (state_ == State::kLeading) {
+      // As it was written last: read only when somebody has changed it.
+      SetTime(clock_.WallNow(), lease_.mutable_spec()->mutable_renew_time());
+      const Outcome written = Write("PUT", path, lease_, now);
+      if (written.ok()) return true;
+      if (!IsConflict(written.status())) return Failed("renew", written.status());
+    }
+    Result<Lease> read = Send({.path = path, .timeout = Timeout()});
+    if (!read.ok() && !IsNotFound(read.status())) return Failed("read", read.status());
+    if (!read.ok()) {
+      return Held(Write("POST", ResourceOf<Lease>().Path(options_.ns), NewLease(), now));
+    }
+    See(*read, now);
+    if (!MayTake(*read, now)) return false;
+    coordination::v1::LeaseSpec& spec = *read->mutable_spec();
+    SetTime(clock_.WallNow(), spec.mutable_renew_time());
+    spec.set_lease_duration_seconds(WholeSeconds(options_.lease_duration));
+    if (spec.holder_identity() != options_.identity) {
+      spec.set_holder_identity(options_.identity);
+      *spec.mutable_acquire_time() = spec.renew_time();
+      spec.set_lease_transitions(spec.lease_transitions() + 1);
+    }
+    return Held(Write("PUT", path, *read, now));
+  }
+
+  void See(const Lease& lease, MonotonicTime now) {
+    const std::string& version = lease.metadata().resource_version();
+    if (version != lease_.metadata().resource_version()) seen_at_ = now;
+    lease_ = lease;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    leader_ = lease.spec().holder_identity();
+  }
+
+  // Whether it has run out is told by our own clock, from when we saw it change: clocks differ.
+  bool MayTake(const Lease& lease, MonotonicTime now) {
+    const std::string& holder = lease.spec().holder_identity();
+    if (holder.empty() || holder == options_.identity) return true;
+    if (now >= seen_at_ + seconds(lease.spec().lease_duration_seconds())) return true;
+    taken_ = state_ == State::kLeading;
+    return false;
+  }
+
+  Lease NewLease() const {
+    Lease lease;
     lease.mutable_metadata()->set_namespace_(options_.ns);
     lease.mutable_metadata()->set_name(options_.lease);
-    auto& spec = *lease.mutable_spec();
+    coordination::v1::LeaseSpec& spec = *lease.mutable_spec();
     spec.set_holder_identity(options_.identity);
-    spec.set_lease_duration_seconds(static_cast<int32_t>(
-        std::chrono::duration_cast<seconds>(options_.lease_duration + milliseconds(999)).count()));
-    *spec.mutable_renew_time() = NowMicro();
-    if (first) *spec.mutable_acquire_time() = NowMicro();
-    spec.set_lease_transitions(spec.lease_transitions() + (transition ? 1 : 0));
+    spec.set_lease_duration_seconds(WholeSeconds(options_.lease_duration));
+    SetTime(clock_.WallNow(), spec.mutable_acquire_time());
+    *spec.mutable_renew_time() = spec.acquire_time();
+    spec.set_lease_transitions(0);
     return lease;
   }
 
-  bool Write(const Lease& lease, bool create) {
-    Result<Lease> written = create ? Create(client_, lease) : Update(client_, lease);
-    if (!written.ok()) {
-      if (!IsConflict(written.status()) && !IsAlreadyExists(written.status())) {
-        LOG(kWarn, "leader", "cannot write lease ", options_.ns, "/", options_.lease, ": ",
-            written.status().message);
-      }
-      return false;
-    }
-    Observe(*written);
-    last_ = *std::move(written);
-    return true;
+  Result<Lease> Send(const ApiCall& call) {
+    Result<ApiAnswer> answer = client_.Call(call);
+    if (!answer.ok()) return answer.status();
+    Lease lease;
+    const absl::Status decoded = FromJson(answer->body, &lease);
+    if (!decoded.ok()) return GenericStatus(500, decoded.message());
+    return lease;
   }
 
-  void Release() {
-    Lease lease = Renewed(last_, false);
-    lease.mutable_spec()->set_holder_identity("");
-    lease.mutable_spec()->set_lease_duration_seconds(1);
-    const Result<Lease> written = Update(client_, lease);
-    if (!written.ok()) {
-      LOG(kInfo, "leader", "cannot give back lease ", options_.ns, "/", options_.lease, ": ",
-          written.status().message);
+  Outcome Write(const char* method, std::string path, const Lease& lease, MonotonicTime now) {
+    const Result<Lease> written = Send(
+        {.method = method, .path = std::move(path), .body = ToJson(lease), .timeout = Timeout()});
+    if (!written.ok()) return written.status();
+    See(*written, now);
+    return Done{};
+  }
+
+  bool Held(const Outcome& written) { return written.ok() || Failed("write", written.status()); }
+
+  bool Failed(absl::string_view doing, const Status& why) {
+    if (!IsConflict(why) && !IsAlreadyExists(why)) {
+      LOG(kWarn, "leader", doing, " ", options_.ns, "/", options_.lease, ": ", why.message);
     }
+    return false;
+  }
+
+  // Nobody holds it: the next one need not wait. As client-go, with a lease of one second.
+  void Release() {
+    const std::string path = ResourceOf<Lease>().Path(options_.ns, options_.lease);
+    lease_.mutable_spec()->set_holder_identity("");
+    lease_.mutable_spec()->set_lease_duration_seconds(1);
+    SetTime(clock_.WallNow(), lease_.mutable_spec()->mutable_renew_time());
+    *lease_.mutable_spec()->mutable_acquire_time() = lease_.spec().renew_time();
+    // Of the version that we have: when it is somebody else's by now, nothing happens.
+    (void)Send({.method = "PUT", .path = path, .body = ToJson(lease_), .timeout = seconds(2)});
   }
 
   Client& client_;
   Executor& executor_;
+  const Clock& clock_;
   const LeaderOptions options_;
   const std::function<void()> on_leading_, on_lost_;
 
-  // Held during a turn: a turn's own state follows.
-  std::mutex turn_mutex_;
+  // Of the one step that is under way.
   FastRandom random_;
-  Lease last_;  // as this candidate wrote it
-  std::string observed_version_;
-  MonotonicTime observed_at_;
+  State state_ = State::kFollowing;
+  MonotonicTime renewed_at_;
+  Lease lease_;  // as it was seen last
+  MonotonicTime seen_at_;
+  bool taken_ = false;  // somebody else has it although we lead
 
-  std::mutex callback_mutex_;
   mutable std::mutex mutex_;
-  State state_ ABSL_GUARDED_BY(mutex_) = State::kCandidate;
-  std::string holder_ ABSL_GUARDED_BY(mutex_);
-  MonotonicTime renewed_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<Delayed> next_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<Delayed> deadline_ ABSL_GUARDED_BY(mutex_);
+  std::condition_variable at_rest_;
+  // Guarded by mutex_.
+  std::unique_ptr<Delayed> delayed_;
+  std::string leader_;
+  bool leading_ = false, under_way_ = false, stopped_ = false;
 };
 
-class Handle final : public LeaderElection {
+class Election final : public LeaderElection {
  public:
-  explicit Handle(std::shared_ptr<Election> election) : election_(std::move(election)) {}
-  ~Handle() override { election_->End(); }
-  bool leading() const override { return election_->leading(); }
-  std::string leader() const override { return election_->leader(); }
+  explicit Election(std::shared_ptr<Candidate> candidate) : candidate_(std::move(candidate)) {}
+  ~Election() override { candidate_->Stop(); }
+  bool leading() const override { return candidate_->leading(); }
+  std::string leader() const override { return candidate_->leader(); }
 
  private:
-  const std::shared_ptr<Election> election_;
+  const std::shared_ptr<Candidate> candidate_;
 };
 
 }  // namespace
@@ -244,10 +266,10 @@ std::unique_ptr<LeaderElection> StartLeaderElection(Client& client, Executor& ex
                                                     const LeaderOptions& options,
                                                     std::function<void()> on_leading,
                                                     std::function<void()> on_lost) {
-  auto election = std::make_shared<Election>(client, executor, options, std::move(on_leading),
-                                             std::move(on_lost));
-  election->Begin();
-  return std::make_unique<Handle>(std::move(election));
+  auto candidate = std::make_shared<Candidate>(client, executor, options, std::move(on_leading),
+                                               std::move(on_lost));
+  candidate->Start();
+  return std::make_unique<Election>(std::move(candidate));
 }
 
 }  // namespace meltemi::kube

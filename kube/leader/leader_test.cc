@@ -1,13 +1,13 @@
-// Who leads, when, and what ends it: two candidates on one lease, under a simulated clock.
 #include "kube/leader/leader.h"
 
 #include <gtest/gtest.h>
 
-#include <optional>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kube/client/client_fake.h"
-#include "kube/client/typed.h"
 #include "kube/codec/codec.h"
 #include "kube/coordination/v1/coordination.pb.h"
 #include "kube/executor/executor_fake.h"
@@ -17,145 +17,138 @@ namespace {
 
 using coordination::v1::Lease;
 
-// A server of one lease, with optimistic locking.
-class OneLease {
- public:
-  Result<ApiAnswer> Answer(const ApiCall& call) {
-    if (down) {
-      Status status = ServiceUnavailable("no way there");
-      status.code = 0;
-      return status;
-    }
-    if (call.method == "GET") {
-      if (!lease) return NotFound({"coordination.k8s.io", "leases"}, "controllers");
-      return ApiAnswer{200, ToJson(*lease)};
-    }
-    Lease sent;
-    EXPECT_TRUE(FromJson(call.body, &sent).ok());
-    if (call.method == "POST" && lease) return AlreadyExists({"", "leases"}, "controllers");
-    if (call.method == "PUT" &&
-        (!lease || sent.metadata().resource_version() != lease->metadata().resource_version())) {
-      return ModifiedConflict({"", "leases"}, "controllers");
-    }
-    sent.mutable_metadata()->set_resource_version(absl::StrCat(++revision_));
-    lease = sent;
-    return ApiAnswer{200, ToJson(*lease)};
-  }
-  std::string holder() const { return lease ? lease->spec().holder_identity() : "-"; }
-
-  std::optional<Lease> lease;
-  bool down = false;
-
- private:
-  int revision_ = 10;
-};
-
+// A server of one Lease, and candidates.
 class LeaderTest : public testing::Test {
  protected:
-  struct Candidate {
-    bool leads = false, lost = false;
+  struct CandidateFake {
+    int leading = 0, lost = 0;
+    std::unique_ptr<ClientFake> client = std::make_unique<ClientFake>();
+    bool cut_off = false;
     std::unique_ptr<LeaderElection> election;
   };
 
-  LeaderTest() {
-    for (ClientFake* client : {&client_a_, &client_b_}) {
-      client->on_call = [this](const ApiCall& call) { return server_.Answer(call); };
-    }
-  }
-  void Stand(Candidate& candidate, ClientFake& client, const std::string& identity) {
-    LeaderOptions options;
-    options.lease = "controllers";
-    options.identity = identity;
+  CandidateFake& Start(const std::string& identity) {
+    candidates_.push_back(std::make_unique<CandidateFake>());
+    CandidateFake& candidate = *candidates_.back();
+    candidate.client->on_call = [this, &candidate](const ApiCall& call) -> Result<ApiAnswer> {
+      if (candidate.cut_off) {
+        executor_.fake_clock().Advance(call.timeout);
+        return GenericStatus(503, "cut off");
+      }
+      return Serve(call);
+    };
     candidate.election = StartLeaderElection(
-        client, executor_, options, [&candidate] { candidate.leads = true; },
-        [&candidate] { candidate.lost = true; });
+        *candidate.client, executor_, {.lease = "the-lease", .identity = identity},
+        [&] { ++candidate.leading; }, [&] { ++candidate.lost; });
+    executor_.Advance(Duration::zero());
+    return candidate;
+  }
+
+  Result<ApiAnswer> Serve(const ApiCall& call) {
+    Lease lease;
+    if (call.method == "GET" && version_ == 0) return NotFound({"", "leases"}, "the-lease");
+    if (call.method == "GET") return ApiAnswer{.body = ToJson(lease_)};
+    EXPECT_TRUE(FromJson(call.body, &lease).ok());
+    if (call.method == "POST" && version_ != 0) return AlreadyExists({"", "leases"}, "the-lease");
+    if (call.method == "PUT" && lease.metadata().resource_version() != absl::StrCat(version_)) {
+      return ModifiedConflict({"", "leases"}, "the-lease");
+    }
+    lease.mutable_metadata()->set_resource_version(absl::StrCat(++version_));
+    lease_ = lease;
+    return ApiAnswer{.body = ToJson(lease_)};
+  }
+
+  int Leading() const {
+    int out = 0;
+    for (const auto& candidate : candidates_) {
+      if (candidate->election != nullptr && candidate->election->leading()) ++out;
+    }
+    return out;
   }
 
   ExecutorFake executor_;
-  OneLease server_;
-  ClientFake client_a_, client_b_;
-  Candidate a_, b_;
+  Lease lease_;
+  int version_ = 0;
+  std::vector<std::unique_ptr<CandidateFake>> candidates_;
 };
 
-TEST_F(LeaderTest, TheFirstOneLeadsAndTheOtherWaits) {
-  Stand(a_, client_a_, "a");
-  executor_.RunReady();
-  Stand(b_, client_b_, "b");
+TEST_F(LeaderTest, TheFirstLeadsAndTheOthersWait) {
+  CandidateFake& a = Start("a");
+  EXPECT_EQ(a.leading, 1);
+  EXPECT_EQ(lease_.spec().holder_identity(), "a");
+  EXPECT_EQ(lease_.spec().lease_duration_seconds(), 15);
+  EXPECT_EQ(lease_.spec().lease_transitions(), 0);
+  CandidateFake& b = Start("b");
   executor_.Advance(minutes(5));
-  EXPECT_TRUE(a_.leads && a_.election->leading());
-  EXPECT_FALSE(b_.leads || a_.lost);
-  EXPECT_EQ(b_.election->leader(), "a");
-  EXPECT_EQ(server_.lease->spec().lease_duration_seconds(), 15);
-  EXPECT_EQ(server_.lease->spec().lease_transitions(), 0);
+  EXPECT_EQ(b.leading, 0);
+  EXPECT_EQ(b.election->leader(), "a");
+  EXPECT_EQ(Leading(), 1);
+  EXPECT_GT(version_, 100);  // renewed every two seconds
 }
 
-TEST_F(LeaderTest, WhoStepsDownGivesTheLeaseBack) {
-  Stand(a_, client_a_, "a");
-  executor_.RunReady();
-  Stand(b_, client_b_, "b");
-  executor_.Advance(seconds(10));
-  a_.election.reset();
-  EXPECT_EQ(server_.holder(), "");
-  // A retry period with all of its jitter.
-  executor_.Advance(seconds(5));
-  EXPECT_TRUE(b_.leads);
-  EXPECT_EQ(server_.lease->spec().lease_transitions(), 1);
-}
-
-TEST_F(LeaderTest, TheDeadAreFollowedAfterTheLeaseHasRunOut) {
-  Stand(a_, client_a_, "a");
-  executor_.RunReady();
-  Stand(b_, client_b_, "b");
-  executor_.Advance(seconds(10));
-  client_a_.on_call = [](const ApiCall&) -> Result<ApiAnswer> { return Timeout("dead", 0); };
-  // Its last renewal was at most a retry period ago.
+TEST_F(LeaderTest, ALeaderThatDiesIsFollowedWithinTheLease) {
+  CandidateFake& a = Start("a");
+  CandidateFake& b = Start("b");
+  executor_.Advance(seconds(20));
+  a.cut_off = true;  // so that it can't give the lease back
+  a.election.reset();
   executor_.Advance(seconds(12));
-  EXPECT_FALSE(b_.leads);
-  EXPECT_TRUE(a_.lost) << "before anybody else may lead";
-  EXPECT_FALSE(a_.election->leading());
-  executor_.Advance(seconds(9));
-  EXPECT_TRUE(b_.leads);
-  EXPECT_EQ(server_.holder(), "b");
+  EXPECT_EQ(b.leading, 0);
+  executor_.Advance(seconds(8));
+  EXPECT_EQ(b.leading, 1);
+  EXPECT_EQ(lease_.spec().lease_transitions(), 1);
 }
 
-TEST_F(LeaderTest, ALeaderWithoutItsServerStepsDownOnceAndForGood) {
-  Stand(a_, client_a_, "a");
-  executor_.Advance(seconds(10));
-  server_.down = true;
-  executor_.Advance(seconds(9));
-  EXPECT_FALSE(a_.lost);
-  executor_.Advance(seconds(2));
-  EXPECT_TRUE(a_.lost);
-  a_.lost = a_.leads = false;
-  server_.down = false;
-  executor_.Advance(minutes(5));
-  EXPECT_FALSE(a_.lost || a_.leads || a_.election->leading());
+TEST_F(LeaderTest, ALeaderThatGoesGivesTheLeaseBack) {
+  CandidateFake& a = Start("a");
+  CandidateFake& b = Start("b");
+  executor_.Advance(seconds(20));
+  a.election.reset();
+  EXPECT_EQ(lease_.spec().holder_identity(), "");
+  executor_.Advance(seconds(5));
+  EXPECT_EQ(b.leading, 1);
 }
 
-TEST_F(LeaderTest, AShortInterruptionDoesNoHarm) {
-  Stand(a_, client_a_, "a");
-  executor_.Advance(seconds(10));
-  for (int i = 0; i < 5; ++i) {
-    server_.down = true;
-    executor_.Advance(seconds(7));
-    server_.down = false;
-    executor_.Advance(seconds(7));
+TEST_F(LeaderTest, ALeaderThatCannotRenewStepsDownBeforeTheNextOneLeads) {
+  CandidateFake& a = Start("a");
+  executor_.Advance(seconds(20));
+  a.cut_off = true;
+  const MonotonicTime begin = executor_.clock().Now();
+  while (a.lost == 0)
+    ASSERT_TRUE(executor_.RunOne() || executor_.AdvanceToNext(begin + minutes(1)));
+  EXPECT_LE(executor_.clock().Now() - begin, seconds(13));
+  EXPECT_FALSE(a.election->leading());
+  executor_.Advance(minutes(1));
+  EXPECT_EQ(a.lost, 1);
+  EXPECT_EQ(a.leading, 1);
+}
+
+TEST_F(LeaderTest, ALeaderWhoseLeaseWasTakenStepsDownAtOnce) {
+  CandidateFake& a = Start("a");
+  lease_.mutable_spec()->set_holder_identity("thief");
+  lease_.mutable_metadata()->set_resource_version(absl::StrCat(++version_));
+  executor_.Advance(seconds(3));
+  EXPECT_EQ(a.lost, 1);
+}
+
+TEST_F(LeaderTest, AConflictIsNoLoss) {
+  CandidateFake& a = Start("a");
+  for (int i = 0; i < 10; ++i) {
+    (*lease_.mutable_metadata()->mutable_labels())["x"] = absl::StrCat(i);
+    lease_.mutable_metadata()->set_resource_version(absl::StrCat(++version_));
+    executor_.Advance(seconds(2));
   }
-  EXPECT_FALSE(a_.lost);
+  EXPECT_EQ(a.lost, 0);
+  EXPECT_TRUE(a.election->leading());
 }
 
-TEST_F(LeaderTest, OfTwoWhoComeAtOnceOneLeads) {
-  Stand(a_, client_a_, "a");
-  Stand(b_, client_b_, "b");
-  executor_.Advance(minutes(1));
-  EXPECT_NE(a_.leads, b_.leads);
-}
-
-TEST_F(LeaderTest, NoCallbackFollowsTheEnd) {
-  Stand(a_, client_a_, "a");
-  a_.election.reset();
-  executor_.Advance(minutes(1));
-  EXPECT_FALSE(a_.leads);
+TEST_F(LeaderTest, NeverMoreThanOne) {
+  for (const char* name : {"a", "b", "c"}) Start(name);
+  for (int round = 0; round < 200; ++round) {
+    candidates_[static_cast<size_t>(round) % 3]->cut_off = round % 7 < 4;
+    executor_.Advance(seconds(5));
+    ASSERT_LE(Leading(), 1);
+  }
 }
 
 }  // namespace
