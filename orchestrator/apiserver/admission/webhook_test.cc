@@ -7,7 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "orchestrator/apiserver/admission/admission_fixture.h"
-#include "orchestrator/apiserver/admission/webhook/https_server_fake.h"
+#include "orchestrator/apiserver/https_client/https_server_fake.h"
 
 namespace meltemi::apiserver {
 namespace {

@@ -35,6 +35,7 @@ void AddGroups(KindTable& table) {
   AddScheduling(table);
   AddAdmissionRegistration(table);
   AddEvents(table);
+  AddMetrics(table);
 }
 
 Resource ResourceOf(const ResourceOption& option, const KindTable& kinds) {

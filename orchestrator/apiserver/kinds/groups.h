@@ -21,5 +21,6 @@ void AddCoordination(KindTable& table);
 void AddScheduling(KindTable& table);
 void AddAdmissionRegistration(KindTable& table);
 void AddEvents(KindTable& table);
+void AddMetrics(KindTable& table);
 
 }  // namespace meltemi::apiserver

@@ -35,6 +35,7 @@ class ResourceHandler final : public Handler {
   Reply HandleSubresource(Call& call);
   Reply HandleAnswered(Call& call);  // reviews and other kinds that are not stored
   Reply HandleReview(Call& call, const ReviewHandler& review);
+  Reply HandleRead(Call& call, const ObjectReader& reader);
 
   // read.cc
   Reply Get(Call& call);

@@ -165,7 +165,9 @@ Reply ResourceHandler::HandleSubresource(Call& call) {
 Reply ResourceHandler::HandleAnswered(Call& call) {
   const std::string& verb = call.request.info.verb;
   if ((verb == "get" || verb == "list") && Serves(call.resource, verb)) {
-    // Component statuses, metrics: what nobody provides here is not there.
+    const auto reader = deps_.readers.find(call.resource.group_resource());
+    if (reader != deps_.readers.end()) return HandleRead(call, reader->second);
+    // Component statuses: what nobody provides here is not there.
     const kube::Result<Encoder> encoder = EncoderFor(call);
     if (!encoder.ok()) return StatusReply(encoder.status());
     if (verb == "list") return encoder->List({}, {.resource_version = ""});
@@ -180,6 +182,28 @@ Reply ResourceHandler::HandleAnswered(Call& call) {
   const auto review = deps_.reviews.find(call.resource.group_resource());
   if (review == deps_.reviews.end()) return NoSuchPath();
   return HandleReview(call, review->second);
+}
+
+Reply ResourceHandler::HandleRead(Call& call, const ObjectReader& reader) {
+  const bool list = call.request.info.verb == "list";
+  kube::LabelSelector labels;
+  kube::FieldSelector fields;
+  if (list) {
+    kube::Result<ListOptions> options = ParseListOptions(call.request, call.resource, false);
+    if (!options.ok()) return StatusReply(options.status());
+    labels = std::move(options->labels);
+    fields = std::move(options->fields);
+  }
+  const kube::Result<Encoder> encoder = EncoderFor(call);
+  if (!encoder.ok()) return StatusReply(encoder.status());
+  const kube::Result<std::vector<ObjectPtr>> objects =
+      reader(call.resource, call.ns, list ? "" : call.name, labels, fields);
+  if (!objects.ok()) return StatusReply(objects.status());
+  if (list) return encoder->List(*objects, {.resource_version = ""});
+  if (objects->empty()) {
+    return StatusReply(kube::NotFound(call.resource.group_resource(), call.name));
+  }
+  return encoder->Cached(*objects->front());
 }
 
 Reply ResourceHandler::HandleReview(Call& call, const ReviewHandler& review) {

@@ -7,11 +7,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <vector>
 
+#include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
 #include "base/json/value.h"
 #include "base/random/random.h"
 #include "kube/names/names.h"
+#include "kube/selector/selector.h"
 #include "kube/status/status.h"
 #include "orchestrator/apiserver/admission/admission.h"
 #include "orchestrator/apiserver/authn/authenticator.h"
@@ -28,6 +31,12 @@ namespace meltemi::apiserver {
 using ReviewHandler =
     std::function<kube::Result<json::Value>(const Request& request, json::Value review)>;
 
+// Gives objects that are made when somebody asks (metrics): one by `name`, or all that match, in
+// the resource's version. Empty with a name: NotFound is answered.
+using ObjectReader = std::function<kube::Result<std::vector<ObjectPtr>>(
+    const Resource& resource, absl::string_view ns, absl::string_view name,
+    const kube::LabelSelector& labels, const kube::FieldSelector& fields)>;
+
 struct ResourceHandlerDeps {
   Objects& objects;
   WatchCache& cache;
@@ -37,6 +46,7 @@ struct ResourceHandlerDeps {
   // Whether the user may create the object that an update or an apply makes; null: always.
   std::function<kube::Outcome(const Request& request)> may_create = nullptr;
   std::map<kube::GroupResource, ReviewHandler> reviews = {};
+  std::map<kube::GroupResource, ObjectReader> readers = {};
   const Clock& clock;
   Random& random;  // used under a lock of the handler's own; nobody else's
   std::vector<std::string> api_audiences = {"https://kubernetes.default.svc.cluster.local"};

@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "base/random/random.h"
 #include "orchestrator/apiserver/admission/webhook/hook.h"
-#include "orchestrator/apiserver/admission/webhook/https_client.h"
+#include "orchestrator/apiserver/https_client/https_client.h"
 #include "orchestrator/apiserver/watch/cache.h"
 
 namespace meltemi::apiserver {

@@ -1,21 +1,24 @@
-// POSTs of JSON over HTTPS for whoever blocks on the answer: HTTP/1.1 on a loop thread of the
-// client's own, connections kept for the next call.
+// Calls over HTTPS to others (webhooks, kubelets) for whoever blocks on the answer: HTTP/1.1 on a
+// loop thread of the client's own, connections kept for the next call.
 //
 // Threads: Start and Wait may be called from any thread.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/clock/clock.h"
 #include "base/net/address.h"
+#include "base/tls/tls.h"
 
 namespace meltemi::apiserver {
 
 struct HttpsRequest {
+  std::string method = "POST";
   // Where to: one of `addresses` in order until one connects, or else `host` (a name or an address)
   // and `port`.
   std::vector<net::Address> addresses;
@@ -24,7 +27,7 @@ struct HttpsRequest {
   std::string server_name;  // what the certificate has to be for
   std::string ca_pem;       // "": the system's CAs
   std::string authority, path;
-  std::string body;
+  std::string body;  // JSON; of a GET there is none
   Duration timeout = seconds(10);
 };
 
@@ -50,8 +53,12 @@ class HttpsClient {
 };
 
 struct HttpsClientOptions {
+  std::string user_agent = "kube-apiserver-admission";
+  std::optional<tls::KeyPair> identity;  // what it shows to who asks for a certificate
+  bool verify = true;                    // servers' certificates
   size_t response_bytes_max = 3 * 1024 * 1024;
-  size_t idle_connections_max = 25;  // per destination
+  size_t idle_connections_max = 25;        // per destination
+  size_t all_idle_connections_max = 1000;  // over all of them
   Duration idle_timeout = seconds(90);
 };
 

@@ -1,4 +1,4 @@
-#include "orchestrator/apiserver/admission/webhook/https_client.h"
+#include "orchestrator/apiserver/https_client/https_client.h"
 
 #include <algorithm>
 #include <condition_variable>
@@ -111,16 +111,18 @@ class PooledConnection final : public http::ClientConnectionEvents, public http:
     response_ = HttpsResponse();
     idle_timer_->Disarm();
     http::HeaderMapPtr headers = http::HeaderMap::New();
-    headers->set_method("POST");
+    const bool has_body = request.method != "GET";
+    headers->set_method(request.method);
     headers->set_scheme("https");
     headers->set_authority(request.authority);
     headers->set_path(request.path);
-    headers->Add("content-type", "application/json");
+    if (has_body) headers->Add("content-type", "application/json");
     headers->Add("accept", "application/json, */*");
-    headers->Add("user-agent", "kube-apiserver-admission");
-    headers->Add("content-length", absl::StrCat(request.body.size()));
+    headers->Add("user-agent", options_.user_agent);
+    if (has_body) headers->Add("content-length", absl::StrCat(request.body.size()));
     stream_ = &connection_->NewStream(this);
-    stream_->SendHeaders(*headers, false);
+    stream_->SendHeaders(*headers, !has_body);
+    if (!has_body) return;
     Buffer body(request.body);
     stream_->SendData(body, true);
   }
@@ -227,13 +229,19 @@ class Pool {
   }
 
  private:
-  // Makes room: idle connections to the same destination beyond the bound go.
+  // Makes room: idle connections to the same destination, and over all, beyond the bounds go, the
+  // oldest first.
   void Trim(const std::string& key) {
-    std::vector<PooledConnection*> idle;
+    size_t here = 0, all = 0;
+    std::vector<PooledConnection*> surplus;
     for (auto& connection : connections_) {
-      if (connection->key() == key && connection->idle()) idle.push_back(connection.get());
+      if (!connection->idle()) continue;
+      const bool too_many_here = connection->key() == key && ++here > options_.idle_connections_max;
+      if (++all > options_.all_idle_connections_max || too_many_here) {
+        surplus.push_back(connection.get());
+      }
     }
-    for (size_t i = options_.idle_connections_max; i < idle.size(); ++i) Remove(idle[i]);
+    for (PooledConnection* connection : surplus) Remove(connection);
   }
 
   Loop& loop_;
@@ -403,6 +411,8 @@ class Client final : public HttpsClient {
     options.alpn = {"http/1.1"};
     options.ca_pem = request.ca_pem;
     options.server_name = request.server_name;
+    options.identity = options_.identity;
+    if (!options_.verify) options.peer = tls::PeerCertificate::kNone;
     absl::StatusOr<ContextPtr> context = tls::NewClientContext(options);
     if (!context.ok()) return context.status();
     if (contexts_.size() >= kContextsMax) contexts_.clear();

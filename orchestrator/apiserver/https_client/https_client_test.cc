@@ -1,4 +1,4 @@
-#include "orchestrator/apiserver/admission/webhook/https_client.h"
+#include "orchestrator/apiserver/https_client/https_client.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "orchestrator/apiserver/admission/webhook/https_server_fake.h"
+#include "orchestrator/apiserver/https_client/https_server_fake.h"
 
 namespace meltemi::apiserver {
 namespace {
