@@ -154,7 +154,10 @@ void Cache::Update(Snapshot& snapshot) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (Node* node : dirty_) UpdateNode(*node, snapshot);
   dirty_.clear();
-  if (reorder_) UpdateOrder(snapshot);
+  if (reorder_) {
+    UpdateOrder(snapshot);
+    snapshot.SetOrder(++generation_);
+  }
   reorder_ = false;
   for (auto& [name, labels] : dirty_namespaces_) {
     if (labels.has_value()) {
@@ -190,7 +193,10 @@ void Cache::UpdateNode(Node& node, Snapshot& snapshot) {
     CountImages(old.facts.get(), -1, snapshot.image_nodes_);
   }
   if (exists) {
+    const int32_t place = old.place;
     old = node.info;
+    old.place = place;
+    if (place >= 0) snapshot.NoteChange(place);
     return;
   }
   snapshot.nodes_.clear();  // points to it; the order is made anew

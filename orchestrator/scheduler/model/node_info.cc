@@ -54,6 +54,11 @@ std::shared_ptr<const NodeFacts> MakeNodeFacts(NodePtr node) {
   facts->name = node->metadata().name();
   facts->labels = SortedLabels(node->metadata().labels());
   facts->allocatable = ResourcesOf(node->status().allocatable());
+  facts->unschedulable = node->spec().unschedulable();
+  for (const kube::core::v1::Taint& taint : node->spec().taints()) {
+    facts->repels |= taint.effect() == "NoSchedule" || taint.effect() == "NoExecute";
+    facts->discourages |= taint.effect() == "PreferNoSchedule";
+  }
   for (const kube::core::v1::ContainerImage& image : node->status().images()) {
     for (const std::string& name : image.names()) facts->image_bytes[name] = image.size_bytes();
   }

@@ -33,10 +33,14 @@ class HostPorts {
 
 // What is read off the node object, shared by the copies of a NodeInfo.
 struct NodeFacts {
+  // What every pod asks of every node stands first, together.
+  Resources allocatable;
+  bool unschedulable = false;
+  bool repels = false;       // has taints NoSchedule or NoExecute
+  bool discourages = false;  // has taints PreferNoSchedule
   NodePtr node;
   std::string name;
-  kube::StringPairs labels;  // sorted
-  Resources allocatable;
+  kube::StringPairs labels;                               // sorted
   absl::flat_hash_map<std::string, int64_t> image_bytes;  // by every name of the image
 
   // The label's value; empty with `*found` false when there is none.
@@ -48,16 +52,18 @@ struct NodeInfo {
   // Null while pods are known of a node that is not (any more).
   std::shared_ptr<const NodeFacts> facts;
 
+  // What every pod asks of every node stands first, together.
   std::vector<PodInfoPtr> pods;
-  std::vector<PodInfoPtr> pods_with_affinity;  // any terms
-  std::vector<PodInfoPtr> pods_with_required_anti_affinity;
   Resources requested;
   int64_t nonzero_milli_cpu = 0;
   int64_t nonzero_memory_bytes = 0;
-  HostPorts host_ports;
   int64_t generation = 0;  // grows with every change, over all nodes
   // Where it stands in Snapshot::nodes(), -1 where nobody has said it. A hint, for tables by node.
   int32_t place = -1;
+
+  std::vector<PodInfoPtr> pods_with_affinity;  // any terms
+  std::vector<PodInfoPtr> pods_with_required_anti_affinity;
+  HostPorts host_ports;
 
   const std::string& name() const { return facts->name; }
   const kube::core::v1::Node& node() const { return *facts->node; }

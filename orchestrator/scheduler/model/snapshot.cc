@@ -18,4 +18,21 @@ const kube::StringPairs& Snapshot::NamespaceLabels(absl::string_view ns) const {
   return found == namespace_labels_.end() ? none : found->second;
 }
 
+int32_t Snapshot::ChangedPlace(int64_t number) const {
+  if (number < 0 || number >= changes_ || changes_ - number > kChangesKept) return -1;
+  return changed_places_[static_cast<size_t>(number % kChangesKept)];
+}
+
+void Snapshot::SetOrder(int64_t order) {
+  order_ = order;
+  changes_ = 0;
+  int32_t place = 0;
+  for (NodeInfo* node : nodes_) node->place = place++;
+}
+
+void Snapshot::NoteChange(int32_t place) {
+  changed_places_.resize(kChangesKept);
+  changed_places_[static_cast<size_t>(changes_++ % kChangesKept)] = place;
+}
+
 }  // namespace meltemi::scheduler

@@ -30,6 +30,15 @@ class Snapshot {
   const kube::StringPairs& NamespaceLabels(absl::string_view ns) const;
   int64_t generation() const { return generation_; }
 
+  // ---- for those who keep tables by place in nodes() ----
+
+  // Another number: nodes() is another list.
+  int64_t order() const { return order_; }
+  // How many times nodes of this list have changed.
+  int64_t changes() const { return changes_; }
+  // The place of the `number`th node that changed; -1: too long ago to be known.
+  int32_t ChangedPlace(int64_t number) const;
+
  private:
   friend class Cache;
   friend class SnapshotBuilder;  // for tests (snapshot_builder.h)
@@ -39,6 +48,13 @@ class Snapshot {
   absl::flat_hash_map<std::string, int> image_nodes_;
   absl::flat_hash_map<std::string, kube::StringPairs> namespace_labels_;
   int64_t generation_ = 0;
+
+  // The list is another one; a node of it has changed.
+  void SetOrder(int64_t order);
+  void NoteChange(int32_t place);
+  static constexpr int64_t kChangesKept = 4096;
+  int64_t order_ = 0, changes_ = 0;
+  std::vector<int32_t> changed_places_;  // a ring
 };
 
 }  // namespace meltemi::scheduler

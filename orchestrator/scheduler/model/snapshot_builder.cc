@@ -169,6 +169,7 @@ SnapshotBuilder& SnapshotBuilder::Pods(absl::string_view yaml) {
 void SnapshotBuilder::Touch(NodeInfo& node) {
   node.generation = NextGeneration();
   snapshot_.generation_ = node.generation;
+  if (node.place >= 0) snapshot_.NoteChange(node.place);
 }
 
 SnapshotBuilder& SnapshotBuilder::Add(const NodePtr& node) {
@@ -177,6 +178,7 @@ SnapshotBuilder& SnapshotBuilder::Add(const NodePtr& node) {
   Touch(*info);
   CountImages(*info->facts, 1);
   snapshot_.nodes_.push_back(info.get());
+  reorder_ = true;
   snapshot_.by_name_[node->metadata().name()] = std::move(info);
   return *this;
 }
@@ -219,6 +221,7 @@ void SnapshotBuilder::Replace(const NodePtr& node) {
 void SnapshotBuilder::RemoveNode(const std::string& name) {
   NodeInfo& info = At(name);
   CountImages(*info.facts, -1);
+  reorder_ = true;
   snapshot_.nodes_.erase(std::find(snapshot_.nodes_.begin(), snapshot_.nodes_.end(), &info));
   snapshot_.by_name_.erase(name);
 }
@@ -232,9 +235,9 @@ bool SnapshotBuilder::Remove(const PodInfo& pod, const std::string& node_name) {
 const Snapshot& SnapshotBuilder::Build() {
   snapshot_.with_affinity_.clear();
   snapshot_.with_required_anti_affinity_.clear();
-  int32_t place = 0;
+  if (reorder_) snapshot_.SetOrder(NextGeneration());
+  reorder_ = false;
   for (NodeInfo* node : snapshot_.nodes_) {
-    node->place = place++;
     if (!node->pods_with_affinity.empty()) snapshot_.with_affinity_.push_back(node);
     if (!node->pods_with_required_anti_affinity.empty()) {
       snapshot_.with_required_anti_affinity_.push_back(node);

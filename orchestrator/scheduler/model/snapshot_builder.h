@@ -63,6 +63,7 @@ class SnapshotBuilder {
   void CountImages(const NodeFacts& facts, int by);
 
   Snapshot snapshot_;
+  bool reorder_ = true;
 };
 
 }  // namespace meltemi::scheduler

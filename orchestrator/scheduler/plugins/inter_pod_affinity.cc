@@ -14,7 +14,7 @@
 namespace meltemi::scheduler {
 namespace {
 
-using Tally = std::shared_ptr<const TallyCache::Kept>;
+using Tally = std::shared_ptr<const KeptTally>;
 
 // A tally of the snapshot and what AddPod and RemovePod have changed since.
 class Counts {
@@ -246,31 +246,30 @@ class InterPodAffinity final : public Plugin {
   // Pairs that required anti-affinity of existing pods closes to this one.
   Tally CountExisting(const PodInfo& pod, const Snapshot& snapshot) const {
     const kube::StringPairs& own_labels = snapshot.NamespaceLabels(pod.key.ns);
-    return tallies_.Get(
-        absl::StrCat("existing ", SeenAs(pod, own_labels)), [&](TallyCache::Kept& kept) {
-          TopologyTally& tally = kept.tally;
-          tally.Update(snapshot.nodes(), [&](const NodeInfo& node, TopologyTally::Gives* gives) {
-            for (const PodInfoPtr& other : node.pods_with_required_anti_affinity) {
-              for (const AffinityTerm& term : other->required_anti_affinity) {
-                if (Matches(term, pod, own_labels)) Give(tally.SlotOf(term.topology_key), 1, gives);
-              }
-            }
-          });
-        });
+    return tallies_.Get(absl::StrCat("existing ", SeenAs(pod, own_labels)), [&](KeptTally& kept) {
+      TopologyTally& tally = kept.tally;
+      tally.Update(snapshot, [&](const NodeInfo& node, TopologyTally::Gives* gives) {
+        for (const PodInfoPtr& other : node.pods_with_required_anti_affinity) {
+          for (const AffinityTerm& term : other->required_anti_affinity) {
+            if (Matches(term, pod, own_labels)) Give(tally.SlotOf(term.topology_key), 1, gives);
+          }
+        }
+      });
+    });
   }
 
   // Pods that the pod's own terms speak of; `all`: only those of which all of them do.
   Tally CountTerms(const AffinityTerms& terms, bool all, const Snapshot& snapshot) const {
     std::string text = all ? "all" : "each";
     AppendText(terms, &text);
-    return tallies_.Get(text, [&](TallyCache::Kept& kept) {
+    return tallies_.Get(text, [&](KeptTally& kept) {
       if (kept.tally.slots() == 0) {
         for (const AffinityTerm& term : terms) kept.tally.AddSlot(term.topology_key);
       }
       Check(kept, terms, snapshot);
       TermMatcher matcher(terms, snapshot, kept.namespaces);
       std::vector<int64_t> sums(terms.size());
-      kept.tally.Update(snapshot.nodes(), [&](const NodeInfo& node, TopologyTally::Gives* gives) {
+      kept.tally.Update(snapshot, [&](const NodeInfo& node, TopologyTally::Gives* gives) {
         std::fill(sums.begin(), sums.end(), 0);
         for (const PodInfoPtr& other : node.pods) {
           if (all && !matcher.MatchesAll(*other)) continue;
@@ -295,11 +294,11 @@ class InterPodAffinity final : public Plugin {
     }
     std::string text = absl::StrCat("prefer ", SeenAs(pod, own_labels));
     AppendText(terms, &text);
-    return tallies_.Get(text, [&](TallyCache::Kept& kept) {
+    return tallies_.Get(text, [&](KeptTally& kept) {
       Check(kept, terms, snapshot);
       TermMatcher matcher(terms, snapshot, kept.namespaces);
       TopologyTally& tally = kept.tally;
-      tally.Update(snapshot.nodes(), [&](const NodeInfo& node, TopologyTally::Gives* gives) {
+      tally.Update(snapshot, [&](const NodeInfo& node, TopologyTally::Gives* gives) {
         const auto give = [&](const AffinityTerm& term, int64_t amount) {
           Give(tally.SlotOf(term.topology_key), amount, gives);
         };
@@ -326,7 +325,7 @@ class InterPodAffinity final : public Plugin {
   }
 
   // Namespaces whose labels have changed may be taken in now.
-  static void Check(TallyCache::Kept& kept, const AffinityTerms& terms, const Snapshot& snapshot) {
+  static void Check(KeptTally& kept, const AffinityTerms& terms, const Snapshot& snapshot) {
     if (StillHolds(kept.namespaces, terms, snapshot)) return;
     kept.namespaces.clear();
     kept.tally.Forget();

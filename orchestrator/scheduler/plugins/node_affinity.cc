@@ -6,6 +6,7 @@
 
 #include "orchestrator/scheduler/plugins/placement.h"
 #include "orchestrator/scheduler/plugins/rules.h"
+#include "orchestrator/scheduler/plugins/topology_tally.h"
 
 namespace meltemi::scheduler {
 namespace {
@@ -13,13 +14,57 @@ namespace {
 namespace core = kube::core::v1;
 using Names = std::vector<std::string>;
 
+// Which nodes match, by their place; kept from cycle to cycle.
+class Matching {
+ public:
+  void Update(const Snapshot& snapshot, const RequiredNodeAffinity& affinity) {
+    const std::vector<NodeInfo*>& nodes = snapshot.nodes();
+    bool known = order_ == snapshot.order() && answers_.size() == nodes.size();
+    for (int64_t i = changes_; known && i < snapshot.changes(); ++i) {
+      const int32_t place = snapshot.ChangedPlace(i);
+      known = place >= 0;
+      if (known) Ask(place, *nodes[place], affinity);
+    }
+    if (!known) answers_.resize(nodes.size());
+    for (size_t i = 0; !known && i < nodes.size(); ++i) Ask(i, *nodes[i], affinity);
+    order_ = snapshot.order();
+    changes_ = snapshot.changes();
+  }
+
+  // Null: not known of this node.
+  const bool* Find(const NodeInfo& node) const {
+    const auto place = static_cast<size_t>(node.place);
+    if (node.place < 0 || place >= answers_.size() || answers_[place].facts != node.facts) {
+      return nullptr;
+    }
+    return &answers_[place].matches;
+  }
+
+ private:
+  struct Answer {
+    std::shared_ptr<const NodeFacts> facts;
+    bool matches = false;
+  };
+
+  void Ask(size_t place, const NodeInfo& node, const RequiredNodeAffinity& affinity) {
+    Answer& answer = answers_[place];
+    if (answer.facts == node.facts) return;
+    answer = {node.facts, affinity.Matches(*node.facts)};
+  }
+
+  int64_t order_ = -1, changes_ = 0;
+  std::vector<Answer> answers_;
+};
+
 class Required final : public PluginState {
  public:
-  explicit Required(const core::PodSpec& spec) : affinity(spec) {}
+  explicit Required(const core::PodSpec& spec)
+      : affinity(std::make_shared<RequiredNodeAffinity>(spec)) {}
   std::unique_ptr<PluginState> Clone() const override { return std::make_unique<Required>(*this); }
 
-  RequiredNodeAffinity affinity;
-  Names names;  // sorted
+  std::shared_ptr<const RequiredNodeAffinity> affinity;
+  std::shared_ptr<const Matching> matching;  // null: few nodes come into question
+  Names names;                               // sorted
   bool only_names = false;
 };
 
@@ -72,7 +117,7 @@ class NodeAffinity final : public Plugin {
   Verdict PreFilter(const PodInfo& pod, const Snapshot& snapshot,
                     std::unique_ptr<PluginState>* state) const override {
     auto made = std::make_unique<Required>(pod.pod->spec());
-    if (made->affinity.empty()) return Verdict::Skip();
+    if (made->affinity->empty()) return Verdict::Skip();
     std::optional<Names> names =
         NamesIn(pod.pod->spec()
                     .affinity()
@@ -82,6 +127,10 @@ class NodeAffinity final : public Plugin {
       if (names->empty()) return Verdict::Unresolvable("pod affinity terms conflict");
       made->names = *std::move(names);
       made->only_names = true;
+    } else {
+      made->matching = matching_.Get(TextOf(pod.pod->spec()), [&](Matching& matching) {
+        matching.Update(snapshot, *made->affinity);
+      });
     }
     *state = std::move(made);
     return Verdict::Ok();
@@ -94,7 +143,9 @@ class NodeAffinity final : public Plugin {
 
   Verdict Filter(const PodInfo& pod, const NodeInfo& node,
                  const PluginState* state) const override {
-    if (static_cast<const Required*>(state)->affinity.Matches(*node.facts)) return Verdict::Ok();
+    const auto& required = *static_cast<const Required*>(state);
+    const bool* known = required.matching == nullptr ? nullptr : required.matching->Find(node);
+    if (known != nullptr ? *known : required.affinity->Matches(*node.facts)) return Verdict::Ok();
     return Verdict::Unresolvable("node(s) didn't match Pod's node affinity/selector");
   }
 
@@ -138,6 +189,9 @@ class NodeAffinity final : public Plugin {
     if (!required.Matches(*event.node_after)) return false;
     return event.type == ClusterEvent::Type::kNodeAdded || !required.Matches(*event.node_before);
   }
+
+ private:
+  mutable KeptByText<Matching> matching_;
 };
 
 }  // namespace

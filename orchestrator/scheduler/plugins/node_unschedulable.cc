@@ -16,7 +16,7 @@ class NodeUnschedulable final : public Plugin {
 
   Verdict Filter(const PodInfo& pod, const NodeInfo& node,
                  const PluginState* state) const override {
-    if (!node.node().spec().unschedulable() || Tolerates(pod.pod->spec(), taint_)) {
+    if (!node.facts->unschedulable || Tolerates(pod.pod->spec(), taint_)) {
       return Verdict::Ok();
     }
     return Verdict::Unresolvable("node(s) were unschedulable");
@@ -25,10 +25,9 @@ class NodeUnschedulable final : public Plugin {
   bool MayHelp(const PodInfo& refused, const ClusterEvent& event) const override {
     switch (event.type) {
       case ClusterEvent::Type::kNodeAdded:
-        return !event.node_after->node->spec().unschedulable();
+        return !event.node_after->unschedulable;
       case ClusterEvent::Type::kNodeChanged:
-        return event.node_before->node->spec().unschedulable() &&
-               !event.node_after->node->spec().unschedulable();
+        return event.node_before->unschedulable && !event.node_after->unschedulable;
       case ClusterEvent::Type::kSelfChanged:
         return Tolerates(event.pod_after->pod->spec(), taint_);
       default:

@@ -4,6 +4,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "kube/names/check.h"
 #include "orchestrator/scheduler/model/selectors.h"
 #include "orchestrator/scheduler/plugins/plugin.h"
@@ -139,6 +142,27 @@ bool RequiredNodeAffinity::Matches(const NodeFacts& node) const {
                                     [&](const NodeTerm& term) { return term.Matches(node); });
 }
 
+std::string TextOf(const core::PodSpec& spec) {
+  std::string text;
+  for (const auto& [key, value] : SortedLabels(spec.node_selector())) {
+    absl::StrAppend(&text, key, "=", value, "\n");
+  }
+  const core::NodeAffinity& affinity = spec.affinity().node_affinity();
+  if (affinity.has_required_during_scheduling_ignored_during_execution()) {
+    AppendBytes(affinity.required_during_scheduling_ignored_during_execution(), &text);
+  }
+  return text;
+}
+
+void AppendBytes(const google::protobuf::MessageLite& message, std::string* out) {
+  const size_t size = message.ByteSizeLong();
+  absl::StrAppend(out, size, ":");
+  google::protobuf::io::StringOutputStream stream(out);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeWithCachedSizes(&coded);
+}
+
 bool Tolerates(const core::Toleration& toleration, const core::Taint& taint) {
   if (!toleration.effect().empty() && toleration.effect() != taint.effect()) return false;
   if (!toleration.key().empty() && toleration.key() != taint.key()) return false;
@@ -153,8 +177,9 @@ bool Tolerates(const core::PodSpec& spec, const core::Taint& taint) {
       [&](const core::Toleration& toleration) { return Tolerates(toleration, taint); });
 }
 
-const core::Taint* FirstUntolerated(const core::PodSpec& spec, const core::Node& node) {
-  for (const core::Taint& taint : node.spec().taints()) {
+const core::Taint* FirstUntolerated(const core::PodSpec& spec, const NodeFacts& node) {
+  if (!node.repels) return nullptr;
+  for (const core::Taint& taint : node.node->spec().taints()) {
     if (taint.effect() != "NoSchedule" && taint.effect() != "NoExecute") continue;
     if (!Tolerates(spec, taint)) return &taint;
   }

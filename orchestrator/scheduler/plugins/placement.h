@@ -60,11 +60,16 @@ class RequiredNodeAffinity {
   std::vector<NodeTerm> terms_;  // one must match
 };
 
+// The same text for pods whose nodeSelector and node affinity are the same.
+std::string TextOf(const kube::core::v1::PodSpec& spec);
+// Appends the same bytes for the same message: maps are sorted.
+void AppendBytes(const google::protobuf::MessageLite& message, std::string* out);
+
 bool Tolerates(const kube::core::v1::Toleration& toleration, const kube::core::v1::Taint& taint);
 bool Tolerates(const kube::core::v1::PodSpec& spec, const kube::core::v1::Taint& taint);
 // The first taint that keeps the pod away (NoSchedule, NoExecute); null: none.
 const kube::core::v1::Taint* FirstUntolerated(const kube::core::v1::PodSpec& spec,
-                                              const kube::core::v1::Node& node);
+                                              const NodeFacts& node);
 
 // The highest score becomes 100, the others their share of it; `reverse`: 100 less that.
 void NormalizeToHighest(bool reverse, std::vector<int64_t>& scores);

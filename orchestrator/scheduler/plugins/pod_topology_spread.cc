@@ -18,7 +18,7 @@ constexpr char kSkewed[] = "node(s) didn't match pod topology spread constraints
 constexpr char kNoLabel[] =
     "node(s) didn't match pod topology spread constraints (missing required label)";
 
-using Tally = std::shared_ptr<const TallyCache::Kept>;
+using Tally = std::shared_ptr<const KeptTally>;
 
 // The tally has a slot per constraint.
 struct Shared {
@@ -277,11 +277,11 @@ class PodTopologySpread final : public Plugin {
     };
     const std::string counted =
         CountedBy(all, pod) + (hosts_by_node ? "h" : "") + (all_keys_needed ? "k" : "");
-    shared->tally = tallies_.Get(counted, [&](TallyCache::Kept& kept) {
+    shared->tally = tallies_.Get(counted, [&](KeptTally& kept) {
       if (kept.tally.slots() == 0) {
         for (const SpreadConstraint& each : all) kept.tally.AddSlot(each.topology_key);
       }
-      kept.tally.Update(snapshot.nodes(), count);
+      kept.tally.Update(snapshot, count);
     });
     return shared;
   }

@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "orchestrator/scheduler/model/selectors.h"
 
 namespace meltemi::scheduler {
@@ -26,16 +24,6 @@ kube::LabelSelector SelectorOfConstraint(const core::TopologySpreadConstraint& c
     added.add_values(*value);
   }
   return SelectorOf(selector);
-}
-
-// The same bytes for the same message: maps are sorted.
-void AppendBytes(const google::protobuf::MessageLite& message, std::string* out) {
-  const size_t size = message.ByteSizeLong();
-  absl::StrAppend(out, size, ":");
-  google::protobuf::io::StringOutputStream stream(out);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeWithCachedSizes(&coded);
 }
 
 }  // namespace
@@ -89,7 +77,7 @@ bool HasAllKeys(const SpreadConstraints& constraints, const NodeFacts& node) {
 bool IsIncluded(const SpreadConstraint& constraint, const PodInfo& pod,
                 const RequiredNodeAffinity& affinity, const NodeFacts& node) {
   if (constraint.honor_affinity && !affinity.Matches(node)) return false;
-  return !constraint.honor_taints || FirstUntolerated(pod.pod->spec(), *node.node) == nullptr;
+  return !constraint.honor_taints || FirstUntolerated(pod.pod->spec(), node) == nullptr;
 }
 
 std::string CountedBy(const SpreadConstraints& constraints, const PodInfo& pod) {
@@ -103,14 +91,7 @@ std::string CountedBy(const SpreadConstraints& constraints, const PodInfo& pod) 
     taints |= each.honor_taints;
   }
   const core::PodSpec& spec = pod.pod->spec();
-  if (affinity && !spec.node_selector().empty()) {
-    for (const auto& [key, value] : SortedLabels(spec.node_selector())) {
-      absl::StrAppend(&text, key, "=", value, "\n");
-    }
-  }
-  if (affinity && spec.affinity().has_node_affinity()) {
-    AppendBytes(spec.affinity().node_affinity(), &text);
-  }
+  if (affinity) text += TextOf(spec);
   for (int i = 0; taints && i < spec.tolerations().size(); ++i) {
     AppendBytes(spec.tolerations(i), &text);
   }

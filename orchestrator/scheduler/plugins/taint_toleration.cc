@@ -45,12 +45,13 @@ class TaintToleration final : public Plugin {
 
   Verdict Filter(const PodInfo& pod, const NodeInfo& node,
                  const PluginState* state) const override {
-    const Taint* taint = FirstUntolerated(pod.pod->spec(), node.node());
+    const Taint* taint = FirstUntolerated(pod.pod->spec(), *node.facts);
     if (taint == nullptr) return Verdict::Ok();
     return Verdict::Unresolvable(static_cast<const Reasons*>(state)->Of(*taint));
   }
 
   int64_t Score(const PodInfo& pod, const NodeInfo& node, const PluginState* state) const override {
+    if (!node.facts->discourages) return 0;
     int64_t untolerated = 0;
     for (const Taint& taint : node.node().spec().taints()) {
       if (taint.effect() == "PreferNoSchedule" && !Tolerates(pod.pod->spec(), taint)) {
@@ -68,10 +69,10 @@ class TaintToleration final : public Plugin {
   bool MayHelp(const PodInfo& refused, const ClusterEvent& event) const override {
     switch (event.type) {
       case ClusterEvent::Type::kNodeAdded:
-        return FirstUntolerated(refused.pod->spec(), *event.node_after->node) == nullptr;
+        return FirstUntolerated(refused.pod->spec(), *event.node_after) == nullptr;
       case ClusterEvent::Type::kNodeChanged:
-        return FirstUntolerated(refused.pod->spec(), *event.node_before->node) != nullptr &&
-               FirstUntolerated(refused.pod->spec(), *event.node_after->node) == nullptr;
+        return FirstUntolerated(refused.pod->spec(), *event.node_before) != nullptr &&
+               FirstUntolerated(refused.pod->spec(), *event.node_after) == nullptr;
       case ClusterEvent::Type::kSelfChanged:
         return true;
       default:

@@ -34,14 +34,12 @@ int32_t TopologyTally::ValueIn(Slot& slot, const NodeFacts& facts) {
   return found->second;
 }
 
-bool TopologyTally::IsSameList(const std::vector<NodeInfo*>& nodes) const {
-  if (nodes.size() != seen_.size()) return false;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (nodes[i] != seen_[i].node) return false;
-  }
-  // Values that no node has any more are dropped when there are many.
-  return std::all_of(slots_.begin(), slots_.end(),
-                     [&](const Slot& slot) { return slot.sums.size() <= 2 * nodes.size() + 64; });
+// The list of nodes is the same, and there are not too many values that no node has any more.
+bool TopologyTally::IsWorthKeeping(const Snapshot& snapshot) const {
+  return order_ == snapshot.order() && seen_.size() == snapshot.nodes().size() &&
+         std::all_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+           return slot.sums.size() <= 2 * snapshot.nodes().size() + 64;
+         });
 }
 
 void TopologyTally::Reset(const std::vector<NodeInfo*>& nodes) {
@@ -61,10 +59,7 @@ void TopologyTally::Reset(const std::vector<NodeInfo*>& nodes) {
   }
 }
 
-void TopologyTally::Forget() {
-  seen_.clear();
-  entries_.clear();
-}
+void TopologyTally::Forget() { order_ = -1; }
 
 void TopologyTally::Apply(size_t place, const Gives& gives, int sign) {
   for (const auto& [number, amount] : gives) {
@@ -89,13 +84,31 @@ void TopologyTally::Recount(size_t place, const NodeInfo& node, const Count& cou
   Apply(place, entry.gives, 1);
 }
 
-void TopologyTally::Update(const std::vector<NodeInfo*>& nodes, const Count& count) {
-  if (!IsSameList(nodes)) Reset(nodes);
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (seen_[i].generation == nodes[i]->generation) continue;
-    Recount(i, *nodes[i], count);
-    seen_[i].generation = nodes[i]->generation;
+bool TopologyTally::UpdateChanged(const Snapshot& snapshot, const Count& count) {
+  for (int64_t i = changes_; i < snapshot.changes(); ++i) {
+    const int32_t place = snapshot.ChangedPlace(i);
+    if (place < 0) return false;
+    const NodeInfo& node = *snapshot.nodes()[place];
+    if (seen_[place].generation == node.generation) continue;
+    Recount(place, node, count);
+    seen_[place].generation = node.generation;
   }
+  return true;
+}
+
+void TopologyTally::Update(const Snapshot& snapshot, const Count& count) {
+  const std::vector<NodeInfo*>& nodes = snapshot.nodes();
+  const bool keep = IsWorthKeeping(snapshot);
+  if (!keep) Reset(nodes);
+  if (!keep || !UpdateChanged(snapshot, count)) {
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (seen_[i].generation == nodes[i]->generation) continue;
+      Recount(i, *nodes[i], count);
+      seen_[i].generation = nodes[i]->generation;
+    }
+  }
+  order_ = snapshot.order();
+  changes_ = snapshot.changes();
 }
 
 bool TopologyTally::IsAt(int32_t place, const NodeInfo& node) const {
@@ -120,24 +133,6 @@ int64_t TopologyTally::GivenBy(int number, const NodeInfo& node, bool* known) co
     if (slot == number) given += amount;
   }
   return given;
-}
-
-std::shared_ptr<const TallyCache::Kept> TallyCache::Get(
-    const std::string& key, const std::function<void(Kept& kept)>& update) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  auto found = std::find_if(lines_.begin(), lines_.end(),
-                            [&](const Line& line) { return line.first == key; });
-  if (found == lines_.end()) {
-    if (lines_.size() >= kTalliesMax) lines_.pop_back();
-    lines_.emplace_front(key, std::make_shared<Kept>());
-  } else {
-    lines_.splice(lines_.begin(), lines_, found);
-  }
-  std::shared_ptr<Kept>& kept = lines_.front().second;
-  // Somebody still reads what an earlier cycle has counted.
-  if (kept.use_count() > 1) kept = std::make_shared<Kept>(*kept);
-  update(*kept);
-  return kept;
 }
 
 }  // namespace meltemi::scheduler

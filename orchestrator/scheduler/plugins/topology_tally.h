@@ -5,9 +5,10 @@
 // A slot is a topology key; several slots may have the same one. Each node with the key's label
 // stands for one value of the slot. A node that gives, if only 0, makes its value a domain.
 //
-// Threads: one writer; immutable while it is shared (TallyCache copies it on write).
+// Threads: one writer; immutable while it is shared (KeptByText copies it on write).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -36,9 +37,8 @@ class TopologyTally {
   // The first one of this key, a new one where there is none.
   int SlotOf(absl::string_view key);
 
-  // `nodes` are all nodes of the snapshot. The count must give the same for a node that is the
-  // same.
-  void Update(const std::vector<NodeInfo*>& nodes, const Count& count);
+  // The count must give the same for a node that is the same.
+  void Update(const Snapshot& snapshot, const Count& count);
   // Everything is counted anew by the next Update.
   void Forget();
 
@@ -72,39 +72,65 @@ class TopologyTally {
   };
 
   static int32_t ValueIn(Slot& slot, const NodeFacts& facts);
-  bool IsSameList(const std::vector<NodeInfo*>& nodes) const;
+  bool IsWorthKeeping(const Snapshot& snapshot) const;
   void Reset(const std::vector<NodeInfo*>& nodes);
+  // What has changed since the last Update; false: it can't be told any more.
+  bool UpdateChanged(const Snapshot& snapshot, const Count& count);
   void Recount(size_t place, const NodeInfo& node, const Count& count);
   void Apply(size_t place, const Gives& gives, int sign);
   bool IsAt(int32_t place, const NodeInfo& node) const;
 
+  int64_t order_ = -1, changes_ = 0;  // of the snapshot
   std::vector<Slot> slots_;
   std::vector<Seen> seen_;      // by place
   std::vector<Entry> entries_;  // by place
   int64_t total_ = 0;
 };
 
-// Tallies by what they count, the least used ones forgotten.
+// Something that is kept from cycle to cycle, by what it is about; the least used ones are
+// forgotten.
 //
 // Threads: thread-safe.
-class TallyCache {
+template <typename Kept>
+class KeptByText {
  public:
-  // What is kept beside a tally, for those who must find out whether it still holds.
-  struct Kept {
-    TopologyTally tally;
-    // Namespaces that were asked about and the answers.
-    absl::flat_hash_map<std::string, bool> namespaces;
-  };
-  // `update` brings the tally of `key` up to date; it is empty when it is new.
-  std::shared_ptr<const Kept> Get(const std::string& key,
+  // `update` brings what is kept for `text` up to date; it is as new the first time.
+  std::shared_ptr<const Kept> Get(const std::string& text,
                                   const std::function<void(Kept& kept)>& update);
 
  private:
-  static constexpr size_t kTalliesMax = 32;
+  static constexpr size_t kLinesMax = 32;
   using Line = std::pair<std::string, std::shared_ptr<Kept>>;
 
   std::mutex mutex_;
   std::list<Line> lines_;  // the latest used one first
 };
+
+struct KeptTally {
+  TopologyTally tally;
+  // For those who must find out whether the tally still holds: namespaces that were asked about and
+  // the answers.
+  absl::flat_hash_map<std::string, bool> namespaces;
+};
+using TallyCache = KeptByText<KeptTally>;
+
+template <typename Kept>
+std::shared_ptr<const Kept> KeptByText<Kept>::Get(const std::string& text,
+                                                  const std::function<void(Kept& kept)>& update) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto found = std::find_if(lines_.begin(), lines_.end(),
+                            [&](const Line& line) { return line.first == text; });
+  if (found == lines_.end()) {
+    if (lines_.size() >= kLinesMax) lines_.pop_back();
+    lines_.emplace_front(text, std::make_shared<Kept>());
+  } else {
+    lines_.splice(lines_.begin(), lines_, found);
+  }
+  std::shared_ptr<Kept>& kept = lines_.front().second;
+  // Somebody still reads what an earlier cycle has found out.
+  if (kept.use_count() > 1) kept = std::make_shared<Kept>(*kept);
+  update(*kept);
+  return kept;
+}
 
 }  // namespace meltemi::scheduler
