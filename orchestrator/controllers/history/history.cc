@@ -104,6 +104,8 @@ kube::Result<RevisionPtr> RevisionHistory::Current(const RevisionOwner& owner,
     return HasTemplate(*revision, data);
   });
   if (equal == all.rbegin() && equal != all.rend()) return *equal;
+  kube::Outcome current_owner = owner.be_current();
+  if (!current_owner.ok()) return current_owner.status();
   const int64_t next = all.empty() ? 1 : all.back()->revision() + 1;
   kube::Result<RevisionPtr> current =
       equal == all.rend() ? Create(owner, next, collision_count) : Renew(owner, *equal, next);

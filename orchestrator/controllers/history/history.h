@@ -15,6 +15,7 @@
 #include "base/clock/clock.h"
 #include "kube/apps/v1/apps.pb.h"
 #include "kube/client/client.h"
+#include "kube/client/typed.h"
 #include "kube/core/v1/pod.pb.h"
 #include "kube/informer/informer.h"
 #include "kube/selector/selector.h"
@@ -38,9 +39,27 @@ struct RevisionOwner {
   const kube::LabelSelector& selector;
   // As ClaimOptions::may_adopt.
   std::function<kube::Result<bool>()> may_adopt;
+  // Asked before the history is changed: an owner that is out of date would turn it back.
+  std::function<kube::Outcome()> be_current;
   // The label of a revision that holds its hash.
   std::string hash_label;
 };
+
+// For RevisionOwner::be_current, and before anything is deleted: asks the API server whether the
+// spec is still this one. After a change of leaders one informer may be far behind another.
+template <typename T>
+std::function<kube::Outcome()> BeCurrent(kube::Client& client, const T& owner) {
+  return [&client, &owner]() -> kube::Outcome {
+    const kube::meta::v1::ObjectMeta& meta = owner.metadata();
+    const kube::Result<T> fresh = kube::Get<T>(client, meta.namespace_(), meta.name());
+    if (!fresh.ok()) return fresh.status();
+    if (fresh->metadata().uid() != meta.uid() ||
+        fresh->metadata().generation() != meta.generation()) {
+      return kube::ModifiedConflict(kube::ResourceOf<T>().group_resource(), meta.name());
+    }
+    return kube::Done{};
+  };
+}
 
 class RevisionHistory final {
  public:

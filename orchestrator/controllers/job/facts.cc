@@ -71,13 +71,15 @@ bool FailsIndex(const batch::Job& job, const core::Pod& pod) {
 
 void CountFailedIndexes(const batch::Job& job, Facts& facts) {
   IndexSet failed = IndexSet::Parse(job.status().failed_indexes(), job.spec().completions());
+  IndexSet fresh;
   std::set<int> active;
   for (const PodPtr& pod : facts.active) active.insert(IndexOf(*pod));
   for (const PodPtr& pod : facts.pods) {
     if (IsTracked(*pod) && HasValidIndex(job, *pod) && FailsIndex(job, *pod)) {
-      failed.Add(IndexOf(*pod));
+      fresh.Add(IndexOf(*pod));
     }
   }
+  failed.AddAll(fresh);
   for (const PodPtr& pod : facts.pods) {
     if (!IsTracked(*pod) || !HasValidIndex(job, *pod) || !HasFailed(*pod, job)) continue;
     const int index = IndexOf(*pod);

@@ -32,6 +32,15 @@ IndexSet IndexSet::Parse(absl::string_view text, int completions) {
 }
 
 void IndexSet::Add(int index) {
+  if (ranges_.empty() || ranges_.back().last + 1 < index) {
+    ranges_.push_back({index, index});
+    return;
+  }
+  if (ranges_.back().last + 1 == index) {
+    ranges_.back().last = index;
+    return;
+  }
+  if (Contains(index)) return;
   IndexSet one;
   one.ranges_.push_back({index, index});
   AddAll(one);

@@ -20,7 +20,7 @@ class IndexSet {
   // What can't be read is left out, and so is what is not below `completions`.
   static IndexSet Parse(absl::string_view text, int completions);
 
-  void Add(int index);
+  void Add(int index);  // cheap in ascending order
   void AddAll(const IndexSet& other);
   bool Contains(int index) const;
   bool empty() const { return ranges_.empty(); }

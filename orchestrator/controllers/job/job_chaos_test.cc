@@ -134,7 +134,7 @@ void OneAccident(int nth, Fate fate, bool crash, bool indexed) {
 class JobAccidents : public testing::TestWithParam<bool> {};
 
 TEST_P(JobAccidents, AfterAnyWriteCountNothingTwice) {
-  for (int nth = 1; nth <= 16 && !HasFailure(); ++nth) {
+  for (int nth = 1; nth <= 14 && !HasFailure(); ++nth) {
     OneAccident(nth, Fate::kLoseAnswer, nth % 2 == 0, GetParam());
     OneAccident(nth, nth % 2 == 0 ? Fate::kLoseAnswer : Fate::kLoseCall, true, GetParam());
   }
@@ -145,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, JobAccidents, testing::Bool());
 // Watches arrive one event at a time, in any order among informers, while pods end and the
 // controller works.
 TEST(JobChaos, StaleInformersDoNoHarm) {
-  for (uint64_t seed = 1; seed <= 12 && !testing::Test::HasFailure(); ++seed) {
+  for (uint64_t seed = 1; seed <= 8 && !testing::Test::HasFailure(); ++seed) {
     const std::string what = absl::StrCat("seed ", seed);
     World world(seed);
     FastRandom random(seed);

@@ -213,11 +213,12 @@ Work Manage(const batch::Job& job, const Facts& facts, const FailureRun& run, Wa
     work.create.assign(count, -1);
     return work;
   }
-  IndexSet taken = facts.succeeded_indexes;
+  IndexSet taken;
   for (const PodPtr& pod : facts.pods) {
     const bool holds = IsActive(*pod) || (ReplacesFailedOnly(job) && IsEnding(*pod));
     if (holds && IndexOf(*pod) >= 0) taken.Add(IndexOf(*pod));
   }
+  taken.AddAll(facts.succeeded_indexes);
   if (facts.failed_indexes.has_value()) taken.AddAll(*facts.failed_indexes);
   CreateIndexes(facts, taken.FirstMissing(count, job.spec().completions()), now, work);
   return work;
