@@ -21,15 +21,18 @@
 #include "orchestrator/apiserver/authz/bootstrap_policy.h"
 #include "orchestrator/apiserver/authz/chain.h"
 #include "orchestrator/apiserver/authz/reviews.h"
+#include "orchestrator/apiserver/bootstrap/service_troubles.h"
 #include "orchestrator/apiserver/bootstrap/system_objects.h"
 #include "orchestrator/apiserver/chain/chain.h"
 #include "orchestrator/apiserver/crd/crd_catalog.h"
 #include "orchestrator/apiserver/http/in_flight.h"
 #include "orchestrator/apiserver/http/server.h"
+#include "orchestrator/apiserver/https_client/https_client.h"
 #include "orchestrator/apiserver/kinds/service_allocation.h"
 #include "orchestrator/apiserver/kinds/strategy.h"
 #include "orchestrator/apiserver/openapi/discovery.h"
 #include "orchestrator/apiserver/openapi/openapi.h"
+#include "orchestrator/apiserver/usage/metrics_api.h"
 #include "orchestrator/apiserver/verbs/rest.h"
 #include "orchestrator/apiserver/verbs/stored_objects.h"
 #include "orchestrator/apiserver/watch/watch_cache.h"
@@ -46,7 +49,10 @@ using apiserver::Resource;
 
 // Old revisions are kept this long, for lists and watches that began then.
 constexpr Duration kCompactionInterval = minutes(5);
+constexpr Duration kTroublesInterval = minutes(3);
 constexpr Duration kDrainMax = seconds(10);
+// Of one node.
+constexpr size_t kStatisticsBytesMax = 64 * 1024 * 1024;
 
 // "30000-32767"; the CIDR is read by the allocation itself.
 absl::StatusOr<apiserver::ServiceRanges> RangesOf(const ApiServerOptions& options) {
@@ -238,6 +244,14 @@ class Instance final : public ApiServer {
                                                .tokens = *token_authenticator_,
                                                .api_audiences = Audiences()});
     deps.api_audiences = Audiences();
+    MakeMetricsApi();
+    for (const char* plural : {"nodes", "pods"}) {
+      deps.readers[{"metrics.k8s.io", plural}] =
+          [this](const Resource& resource, absl::string_view ns, absl::string_view name,
+                 const kube::LabelSelector& labels, const kube::FieldSelector& fields) {
+            return metrics_api_->Read(resource, ns, name, labels, fields);
+          };
+    }
     resources_ = apiserver::NewResourceHandler(std::move(deps));
     discovery_ = apiserver::NewDiscoveryHandler(*catalogs_);
     openapi_ = apiserver::NewOpenApiHandler(*catalogs_);
@@ -254,6 +268,19 @@ class Instance final : public ApiServer {
                                   .discovery = *discovery_,
                                   .openapi = *openapi_});
     return absl::OkStatus();
+  }
+
+  // What kubelets say of their nodes' use; they are not verified, as for logs (ServingOptions).
+  void MakeMetricsApi() {
+    apiserver::HttpsClientOptions options;
+    options.user_agent = "kube-apiserver";
+    options.identity = certificates_.kubelet_client;
+    options.verify = false;
+    options.response_bytes_max = kStatisticsBytesMax;
+    options.idle_connections_max = 1;
+    kubelet_client_ = apiserver::NewHttpsClient(clock_, options);
+    kubelets_ = std::make_unique<apiserver::Kubelets>(*kubelet_client_, clock_);
+    metrics_api_ = std::make_unique<apiserver::MetricsApi>(*cache_, *kubelets_, clock_);
   }
 
   std::vector<std::string> Audiences() const {
@@ -355,6 +382,10 @@ class Instance final : public ApiServer {
     tasks.push_back(std::make_unique<Background>(
         Background::Options{.name = "compaction", .interval = kCompactionInterval, .at_once = true},
         [this, last = store::Revision{0}]() mutable { return Compact(&last); }));
+    tasks.push_back(std::make_unique<Background>(
+        Background::Options{.name = "service troubles", .interval = kTroublesInterval}, [this] {
+          return apiserver::TellServiceTroubles(*allocation_, *catalogs_, *objects_, clock_);
+        }));
     aggregator_ = apiserver::StartClusterRoleAggregator(*catalogs_, *cache_, *objects_, clock_);
     tasks_ = std::move(tasks);
   }
@@ -421,6 +452,9 @@ class Instance final : public ApiServer {
   std::unique_ptr<apiserver::Authorizer> authorizer_;
   std::unique_ptr<apiserver::Admission> admission_;
   std::unique_ptr<apiserver::Objects> objects_;
+  std::unique_ptr<apiserver::HttpsClient> kubelet_client_;
+  std::unique_ptr<apiserver::Kubelets> kubelets_;
+  std::unique_ptr<apiserver::MetricsApi> metrics_api_;
   std::unique_ptr<apiserver::Handler> resources_, discovery_, openapi_, chain_;
   std::unique_ptr<apiserver::InFlightLimiter> limiter_;
   std::unique_ptr<apiserver::WatchHub> hub_;

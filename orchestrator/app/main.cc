@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "orchestrator/app/apiserver_main.h"
+#include "orchestrator/app/controller_manager_main.h"
+#include "orchestrator/app/kubelet_main.h"
+#include "orchestrator/app/scheduler_main.h"
 
 namespace meltemi::orchestrator {
 namespace {
@@ -17,6 +20,9 @@ struct Part {
 
 constexpr Part kParts[] = {
     {"apiserver", "serves the Kubernetes API", &ApiServerMain},
+    {"controller-manager", "makes the cluster what its objects say", &ControllerManagerMain},
+    {"scheduler", "gives pods nodes", &SchedulerMain},
+    {"kubelet", "runs the pods of nodes", &KubeletMain},
 };
 
 void PrintUsage(std::FILE* to) {
