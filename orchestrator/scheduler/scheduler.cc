@@ -213,6 +213,14 @@ void SchedulerImpl::Bind(const Attempt& attempt, const NodeInfo& node, Monotonic
 
 void SchedulerImpl::OnBound(const Binding& binding, BindingEnd end, const std::string& why) {
   const PodInfo& pod = *binding.pod;
+  if (end == BindingEnd::kForgotten) {
+    // The informer knew it before the API server answered.
+    const PodPtr now = watching_.Find(pod.key);
+    if (now != nullptr && now->metadata().uid() == pod.uid &&
+        now->spec().node_name() == binding.node) {
+      end = BindingEnd::kBound;
+    }
+  }
   if (end == BindingEnd::kBound) {
     const MonotonicTime now = gate_.Now();
     metrics_.Attempt("scheduled", pod.pod->spec().scheduler_name(), now - binding.began);
@@ -273,7 +281,7 @@ void SchedulerImpl::Refuse(const Attempt& attempt, Placement placement, Monotoni
   queue_.Refuse(pod->uid, placement.diagnosis.refused_by, /*held=*/true);
   reporter_.Failed(pod, std::move(report));
   preemptor_.Preempt(pod, std::move(candidate.victims), node,
-                     [this, uid = pod->uid] { queue_.Release(uid); });
+                     [this, uid = pod->uid](bool ok) { queue_.Release(uid, /*again=*/!ok); });
 }
 
 SchedulerImpl::Preemption SchedulerImpl::Preempt(const PodInfo& pod, const Placement& placement) {

@@ -1,5 +1,6 @@
 #include "orchestrator/scheduler/preemption/preemptor.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -22,14 +23,12 @@ Preemptor::Preemptor(kube::Client& client, kube::EventRecorder& recorder, Gate& 
     : client_(client), recorder_(recorder), gate_(gate), lanes_(gate, kLanes) {}
 
 void Preemptor::Preempt(PodInfoPtr pod, std::vector<PodInfoPtr> victims, std::string node,
-                        std::function<void()> done) {
+                        std::function<void(bool ok)> done) {
   lanes_.Add([this, pod = std::move(pod), victims = std::move(victims), node = std::move(node),
               done = std::move(done)] {
-    for (const PodInfoPtr& victim : victims) {
-      // The others would go for nothing; the next attempt of the pod decides anew.
-      if (!Evict(*pod, *victim, node)) break;
-    }
-    done();
+    // After a failure the others would go for nothing; the next attempt of the pod decides anew.
+    done(std::all_of(victims.begin(), victims.end(),
+                     [&](const PodInfoPtr& victim) { return Evict(*pod, *victim, node); }));
   });
 }
 

@@ -19,9 +19,9 @@ class Preemptor {
   // All of it outlives the preemptor; `gate` is closed before it goes.
   Preemptor(kube::Client& client, kube::EventRecorder& recorder, Gate& gate);
 
-  // `done`: the API server knows of all victims, or has failed.
+  // `done`: the API server knows that all victims go, or something has failed.
   void Preempt(PodInfoPtr pod, std::vector<PodInfoPtr> victims, std::string node,
-               std::function<void()> done);
+               std::function<void(bool ok)> done);
 
  private:
   bool Evict(const PodInfo& pod, const PodInfo& victim, const std::string& node);

@@ -152,12 +152,12 @@ bool Queue::Helped(const Entry& entry) const {
                                });
 }
 
-void Queue::Release(absl::string_view uid) {
+void Queue::Release(absl::string_view uid, bool again) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(uid);
   if (found == entries_.end() || !found->second->held) return;
   found->second->held = false;
-  if (found->second->woken) Requeue(*found->second);
+  if (again || found->second->woken) Requeue(*found->second);
 }
 
 void Queue::Retry(PodInfoPtr pod, const Attempt& attempt) {

@@ -86,7 +86,8 @@ class Queue {
   void Done(absl::string_view uid);
   // What has been popped fits nowhere. A `held` one is not tried before it is released.
   void Refuse(absl::string_view uid, PluginSet refused_by, bool held = false);
-  void Release(absl::string_view uid);
+  // `again`: it is to be tried although nothing may have helped.
+  void Release(absl::string_view uid, bool again = false);
   // The attempt has failed for another reason. `pod` may be a newer version; it need not be in the
   // queue any more.
   void Retry(PodInfoPtr pod, const Attempt& attempt);
