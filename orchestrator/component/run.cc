@@ -20,6 +20,7 @@
 #include "kube/client/http_client.h"
 #include "kube/leader/leader.h"
 #include "orchestrator/apiserver/http/server.h"
+#include "orchestrator/apiserver/watch/no_watches.h"
 #include "orchestrator/component/files.h"
 
 namespace meltemi::orchestrator {
@@ -33,15 +34,6 @@ std::string HostName() {
   std::array<char, HOST_NAME_MAX + 1> name{};
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
-
-// Nobody watches a component's pages.
-class NoWatches final : public apiserver::WatchHub {
- public:
-  kube::Result<std::unique_ptr<apiserver::WatchRegistration>> Watch(
-      Loop&, const apiserver::WatchQuery&, apiserver::WatchSink&) override {
-    return kube::GenericStatus(405, "");
-  }
-};
 
 class Component {
  public:
@@ -112,7 +104,8 @@ class Component {
     serving.loops = 1;
     serving.reads_in_flight_max = serving.writes_in_flight_max = 4;
     serving.connections_max = 256;
-    if (absl::Status status = ReadIdentity(&serving.tls); !status.ok()) return status;
+    if (absl::Status status = ReadIdentity(&tls_); !status.ok()) return status;
+    serving.tls = tls_;
     absl::StatusOr<std::unique_ptr<apiserver::Server>> server =
         apiserver::StartServer(serving, clock_, *pages_, no_watches_);
     if (!server.ok()) return server.status();
@@ -189,6 +182,8 @@ class Component {
                              .metrics = metrics_,
                              .random = random_,
                              .pages = *pages_,
+                             .serving = tls_,
+                             .access_reviews = *access_,
                              .host_name = host_name_,
                              .recorders = {}});
       absl::StatusOr<std::unique_ptr<Work>> work = spec_.make_work(*parts_);
@@ -222,7 +217,8 @@ class Component {
   kube::ClusterAccess cluster_;
   metrics::Registry metrics_;
   LockedRandom random_;
-  NoWatches no_watches_;
+  apiserver::NoWatches no_watches_;
+  tls::ServerOptions tls_;
   std::string url_;
   std::atomic<bool> standing_by_{false}, lost_{false};
 

@@ -17,6 +17,7 @@
 #include "base/clock/clock.h"
 #include "base/metrics/metrics.h"
 #include "base/random/random.h"
+#include "base/tls/tls.h"
 #include "kube/client/client.h"
 #include "kube/client/kubeconfig.h"
 #include "kube/events/recorder.h"
@@ -37,6 +38,10 @@ struct Parts {
   metrics::Registry& metrics;
   Random& random;
   Pages& pages;
+  // Its certificate, and whose clients' certificates are believed, and who may what: for those who
+  // serve something else.
+  const tls::ServerOptions& serving;
+  DelegatedAccess& access_reviews;
   std::string host_name;
 
   kube::EventRecorder& RecorderOf(absl::string_view component);
