@@ -17,6 +17,7 @@
 #include "kube/autoscaling/v2/autoscaling.pb.h"
 #include "kube/batch/v1/batch.pb.h"
 #include "kube/codec/codec.h"
+#include "kube/codec/pack.h"
 #include "kube/coordination/v1/coordination.pb.h"
 #include "kube/core/v1/config.pb.h"
 #include "kube/core/v1/event.pb.h"
@@ -223,6 +224,18 @@ TEST(DifferentialTest, WhatIsWrittenIsReadByProtojson) {
       EXPECT_EQ(ToJson(*read), text);
       ASSERT_TRUE(FromJson(text, own.get(), {.keep_managed_fields = true}).ok());
       ASSERT_TRUE(MessageDifferencer::Equals(*own, *read)) << text;
+    }
+  }
+}
+
+TEST(DifferentialTest, WhatIsPackedIsUnpackedAsItWas) {
+  for (const Message* kind : Kinds()) {
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      const std::unique_ptr<Message> object(kind->New()), unpacked(kind->New());
+      Generator(seed).Fill(object.get(), 12);
+      Unpack(Pack(*object), unpacked.get());
+      ASSERT_TRUE(MessageDifferencer::Equals(*object, *unpacked)) << object->DebugString() << "\n"
+                                                                  << unpacked->DebugString();
     }
   }
 }

@@ -45,6 +45,7 @@ class LeaderTest : public testing::Test {
   }
 
   Result<ApiAnswer> Serve(const ApiCall& call) {
+    if (down_) return GenericStatus(503, "down");
     Lease lease;
     if (call.method == "GET" && version_ == 0) return NotFound({"", "leases"}, "the-lease");
     if (call.method == "GET") return ApiAnswer{.body = ToJson(lease_)};
@@ -69,6 +70,7 @@ class LeaderTest : public testing::Test {
   ExecutorFake executor_;
   Lease lease_;
   int version_ = 0;
+  bool down_ = false;
   std::vector<std::unique_ptr<CandidateFake>> candidates_;
 };
 
@@ -140,6 +142,36 @@ TEST_F(LeaderTest, AConflictIsNoLoss) {
   }
   EXPECT_EQ(a.lost, 0);
   EXPECT_TRUE(a.election->leading());
+}
+
+TEST_F(LeaderTest, AShortInterruptionDoesNoHarm) {
+  CandidateFake& a = Start("a");
+  for (int i = 0; i < 5; ++i) {
+    executor_.Advance(seconds(7));
+    down_ = true;
+    executor_.Advance(seconds(7));
+    down_ = false;
+  }
+  EXPECT_EQ(a.lost, 0);
+}
+
+TEST_F(LeaderTest, OfTwoWhoComeAtOnceOneLeads) {
+  down_ = true;
+  CandidateFake& a = Start("a");
+  CandidateFake& b = Start("b");
+  down_ = false;
+  executor_.Advance(minutes(1));
+  EXPECT_EQ(a.leading + b.leading, 1);
+}
+
+TEST_F(LeaderTest, NoCallbackFollowsTheEnd) {
+  down_ = true;
+  CandidateFake& a = Start("a");
+  down_ = false;
+  a.election.reset();
+  executor_.Advance(minutes(1));
+  EXPECT_EQ(a.leading, 0);
+  EXPECT_EQ(version_, 0);
 }
 
 TEST_F(LeaderTest, NeverMoreThanOne) {
