@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/json/parse.h"
@@ -66,6 +65,17 @@ class Collector {
     if (out_.resources.size() >= kResourcesMax || found.resource.resource.empty()) return;
     out_.resources.push_back(std::move(found));
   }
+  // Of a resource that was added before, as servers list them.
+  void AddSubresource(absl::string_view group, absl::string_view version, absl::string_view name,
+                      absl::string_view subresource) {
+    for (auto at = out_.resources.rbegin(); at != out_.resources.rend(); ++at) {
+      const ApiResource& resource = at->resource;
+      if (resource.group != group || resource.version != version) return;
+      if (resource.resource != name) continue;
+      at->subresources.emplace_back(subresource);
+      return;
+    }
+  }
   void Fail(absl::string_view api_version, absl::string_view why) {
     out_.failures.emplace(std::string(api_version), std::string(why));
   }
@@ -104,6 +114,9 @@ void AddAggregated(const Value& list, Collector& collector) {
                           kind == nullptr ? "" : kind->text(),
                           item.FindString("scope") == "Namespaced"};
         found.verbs = Texts(item, "verbs");
+        for (const Value& subresource : Items(item, "subresources")) {
+          found.subresources.emplace_back(subresource.FindString("subresource"));
+        }
         collector.Add(std::move(found));
       }
     }
@@ -117,7 +130,11 @@ struct GroupVersionPath {
 void AddPlain(const Value& list, const GroupVersionPath& of, Collector& collector) {
   for (const Value& item : Items(list, "resources")) {
     const absl::string_view name = item.FindString("name");
-    if (absl::StrContains(name, '/')) continue;
+    const size_t slash = name.find('/');
+    if (slash != absl::string_view::npos) {
+      collector.AddSubresource(of.group, of.version, name.substr(0, slash), name.substr(slash + 1));
+      continue;
+    }
     const Value* namespaced = item.Find("namespaced");
     ServedResource found;
     found.resource = {of.group, of.version, std::string(name), std::string(item.FindString("kind")),
@@ -152,6 +169,10 @@ std::vector<GroupVersionPath> PlainVersions(const Value& answer,
 
 bool ServedResource::Can(absl::string_view verb) const {
   return std::find(verbs.begin(), verbs.end(), verb) != verbs.end();
+}
+
+bool ServedResource::Has(absl::string_view subresource) const {
+  return std::find(subresources.begin(), subresources.end(), subresource) != subresources.end();
 }
 
 const ServedResource* ServedResources::FindKind(absl::string_view api_version,

@@ -21,14 +21,16 @@ class Client;
 struct ServedResource {
   ApiResource resource;
   std::vector<std::string> verbs;
+  std::vector<std::string> subresources;  // "scale"
   // The version that clients should use, of those of its group that have the resource.
   bool preferred = false;
 
   bool Can(absl::string_view verb) const;
+  bool Has(absl::string_view subresource) const;
 };
 
 struct ServedResources {
-  std::vector<ServedResource> resources;  // in the server's order; without subresources
+  std::vector<ServedResource> resources;  // in the server's order
   // Groups with versions about which nothing is known now ("metrics.k8s.io/v1beta1"), and why.
   std::map<std::string, std::string> failures;
 

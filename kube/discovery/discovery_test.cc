@@ -56,6 +56,8 @@ TEST(Discovery, ReadsTheAggregatedForm) {
   EXPECT_EQ(Names(*served, true), "/api/v1/pods /api/v1/nodes! /apis/autoscaling/v2/hpas ");
   EXPECT_TRUE(served->resources[0].Can("delete"));
   EXPECT_FALSE(served->resources[1].Can("delete"));
+  EXPECT_TRUE(served->resources[0].Has("status"));
+  EXPECT_FALSE(served->resources[1].Has("status"));
   EXPECT_EQ(served->FailureText(),
             "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of "
             "server APIs: metrics.k8s.io/v1beta1: stale GroupVersion discovery: "
@@ -82,6 +84,7 @@ TEST(Discovery, AsksGroupByGroupWhereAServerIsOlder) {
   const Result<ServedResources> served = Discover(server);
   ASSERT_TRUE(served.ok());
   EXPECT_EQ(Names(*served, true), "/api/v1/pods /apis/x.io/v1/bs! /apis/x.io/v2/as! ");
+  EXPECT_TRUE(served->resources[0].Has("status"));
   ASSERT_EQ(served->failures.size(), 1u);
   EXPECT_EQ(served->failures.at("gone.io/v1"), "not now");
 }

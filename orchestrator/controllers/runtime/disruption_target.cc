@@ -14,6 +14,7 @@ using kube::core::v1::PodCondition;
 constexpr char kDisruptionTarget[] = "DisruptionTarget";
 
 bool SetTarget(const Disruption& disruption, WallTime now, Pod& pod) {
+  if (disruption.reason.empty()) return false;
   PodCondition* condition = nullptr;
   for (PodCondition& each : *pod.mutable_status()->mutable_conditions()) {
     if (each.type() == kDisruptionTarget) condition = &each;
@@ -38,6 +39,7 @@ kube::Result<Pod> MarkDisruption(kube::Client& client, const Pod& pod, const Dis
                                  WallTime now) {
   const auto change = [&](Pod& current) {
     if (current.metadata().uid() != pod.metadata().uid()) return false;
+    if (disruption.still && !disruption.still(current)) return false;
     const bool fails = disruption.fails && !IsFinished(current);
     if (fails) current.mutable_status()->set_phase("Failed");
     return SetTarget(disruption, now, current) || fails;

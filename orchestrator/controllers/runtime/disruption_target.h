@@ -4,6 +4,8 @@
 // Threads: a function without state; it blocks. Source: Kubernetes' pod disruption conditions.
 #pragma once
 
+#include <functional>
+
 #include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
 #include "kube/client/client.h"
@@ -13,13 +15,16 @@
 namespace meltemi::controllers {
 
 struct Disruption {
-  absl::string_view reason;  // "DeletionByTaintManager"
+  absl::string_view reason;  // "DeletionByTaintManager"; empty: no condition is set
   absl::string_view message;
   // Nobody will tell how it has ended: it is Failed, unless it is finished.
   bool fails = false;
+  // Looks at the pod as it is now: whether it is still to go. Empty: always.
+  std::function<bool(const kube::core::v1::Pod& current)> still = {};
 };
 
-// The answer is the pod as it is now; when it has another uid than `pod`, nothing was written.
+// The answer is the pod as it is now. When it has another uid than `pod`, or is not to go any more,
+// nothing was written.
 kube::Result<kube::core::v1::Pod> MarkDisruption(kube::Client& client,
                                                  const kube::core::v1::Pod& pod,
                                                  const Disruption& disruption, WallTime now);
