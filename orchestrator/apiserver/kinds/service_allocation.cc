@@ -45,6 +45,18 @@ std::string FormatIpv4(uint32_t ip) {
   return absl::StrCat(ip >> 24, ".", ip >> 16 & 0xff, ".", ip >> 8 & 0xff, ".", ip & 0xff);
 }
 
+// Whether the service is among those that have it; whether another one is.
+template <typename Owners, typename Key>
+bool Has(const Owners& owners, const Key& key, const kube::NamespacedName& service) {
+  const auto at = owners.find(key);
+  return at != owners.end() && at->second.count(service) > 0;
+}
+template <typename Owners, typename Key>
+bool HasOther(const Owners& owners, const Key& key, const kube::NamespacedName& service) {
+  const auto at = owners.find(key);
+  return at != owners.end() && at->second.size() > at->second.count(service);
+}
+
 json::Value TextList(std::string text) {
   json::Value list = json::Value::Array();
   list.Append(json::Value::String(std::move(text)));
@@ -98,6 +110,8 @@ ServiceAllocation::ServiceAllocation(const ServiceRanges& ranges, uint32_t ip_ba
 std::string ServiceAllocation::FirstIp() const { return FormatIpv4(ip_base_ + 1); }
 
 void ServiceAllocation::Follow(WatchCache& cache) {
+  cache_ = &cache;
+  services_known_ = false;
   cache.Observe({"", "services"}, [this](const CacheEvent& event) {
     if (event.type == CacheEvent::Type::kDeleted) {
       OnServiceGone({event.object->ns, event.object->name});
@@ -121,8 +135,8 @@ void ServiceAllocation::OnService(const json::Value& service) {
 
   const std::lock_guard<std::mutex> lock(mutex_);
   ForgetLocked(name);
-  for (const uint32_t ip : held.ips) ip_owners_[ip] = name;
-  for (const int64_t port : held.ports) port_owners_[port] = name;
+  for (const uint32_t ip : held.ips) ip_owners_[ip].insert(name);
+  for (const int64_t port : held.ports) port_owners_[port].insert(name);
   // What it shows needs no reservation; what it does not show may still be on its way.
   for (auto& [owner, reservation] : reservations_) {
     if (!(owner == name) && !absl::StartsWith(owner.name, kNameless)) continue;
@@ -146,7 +160,9 @@ void ServiceAllocation::ForgetLocked(const kube::NamespacedName& service) {
   const auto drop = [&service](auto& owners, const auto& held) {
     for (const auto& one : held) {
       const auto owner = owners.find(one);
-      if (owner != owners.end() && owner->second == service) owners.erase(owner);
+      if (owner == owners.end()) continue;
+      owner->second.erase(service);
+      if (owner->second.empty()) owners.erase(owner);
     }
   };
   drop(ip_owners_, known->second.ips);
@@ -155,16 +171,14 @@ void ServiceAllocation::ForgetLocked(const kube::NamespacedName& service) {
 }
 
 bool ServiceAllocation::IpTakenLocked(uint32_t ip, const Attempt& attempt) const {
-  const auto owner = ip_owners_.find(ip);
-  if (owner != ip_owners_.end() && !(owner->second == attempt.service)) return true;
+  if (HasOther(ip_owners_, ip, attempt.service)) return true;
   return std::any_of(reservations_.begin(), reservations_.end(), [&](const auto& entry) {
     return !(entry.first == attempt.service) && entry.second.held.ips.contains(ip);
   });
 }
 
 bool ServiceAllocation::PortTakenLocked(int64_t port, const Attempt& attempt) const {
-  const auto owner = port_owners_.find(port);
-  if (owner != port_owners_.end() && !(owner->second == attempt.service)) return true;
+  if (HasOther(port_owners_, port, attempt.service)) return true;
   return std::any_of(reservations_.begin(), reservations_.end(), [&](const auto& entry) {
     return !(entry.first == attempt.service) && entry.second.held.ports.contains(port);
   });
@@ -199,8 +213,7 @@ std::optional<int64_t> ServiceAllocation::FreePortLocked(const Attempt& attempt)
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t offset = i < random_part ? fixed + (start + i) % random_part : i - random_part;
     const int64_t port = ranges_.node_port_first + offset;
-    const auto owner = port_owners_.find(port);
-    const bool own = owner != port_owners_.end() && owner->second == attempt.service;
+    const bool own = Has(port_owners_, port, attempt.service);
     if (!own && !attempt.taken.ports.contains(port) && !PortTakenLocked(port, attempt)) return port;
   }
   return std::nullopt;
@@ -276,8 +289,7 @@ void ServiceAllocation::FillIpLocked(Attempt& attempt) {
   }
   const std::optional<uint32_t> ip = ParseIpv4(wanted);
   if (!ip.has_value()) return;
-  const auto owner = ip_owners_.find(*ip);
-  if (owner != ip_owners_.end() && owner->second == attempt.service) return;
+  if (Has(ip_owners_, *ip, attempt.service)) return;
   std::string wrong;
   if (*ip <= ip_base_ || *ip > ip_base_ + ip_count_) {
     wrong = absl::StrCat("the provided IP (", wanted,
@@ -296,8 +308,7 @@ void ServiceAllocation::FillIpLocked(Attempt& attempt) {
 }
 
 void ServiceAllocation::TakePortLocked(int64_t port, const FieldPath& path, Attempt& attempt) {
-  const auto owner = port_owners_.find(port);
-  if (owner != port_owners_.end() && owner->second == attempt.service) return;
+  if (Has(port_owners_, port, attempt.service)) return;
   if (port < ranges_.node_port_first || port > ranges_.node_port_last) {
     attempt.errors.push_back(kube::InvalidField(
         path, port,
@@ -345,6 +356,49 @@ void ServiceAllocation::FillPortsLocked(Attempt& attempt) {
   }
 }
 
+kube::Outcome ServiceAllocation::WaitForServices() {
+  if (services_known_) return kube::Done{};
+  kube::Outcome fresh = cache_->WaitFresh();
+  if (fresh.ok()) services_known_ = true;
+  return fresh;
+}
+
+std::vector<ServiceAllocation::Trouble> ServiceAllocation::Troubles() {
+  std::vector<Trouble> out;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [ip, owners] : ip_owners_) {
+    const std::string shown = absl::StrCat("Cluster IP [IPv4]:", FormatIpv4(ip));
+    const bool outside = ip <= ip_base_ || ip > ip_base_ + ip_count_;
+    for (auto owner = owners.begin(); owner != owners.end(); ++owner) {
+      if (outside) {
+        out.push_back({*owner, false, "ClusterIPOutOfRange",
+                       absl::StrCat(shown, " is not within the service CIDR ",
+                                    ranges_.cluster_ip_cidr, "; please recreate service")});
+      } else if (owner != owners.begin()) {
+        out.push_back(
+            {*owner, false, "ClusterIPAlreadyAllocated",
+             absl::StrCat(shown, " was assigned to multiple services; please recreate service")});
+      }
+    }
+  }
+  for (const auto& [port, owners] : port_owners_) {
+    const bool outside = port < ranges_.node_port_first || port > ranges_.node_port_last;
+    for (auto owner = owners.begin(); owner != owners.end(); ++owner) {
+      if (outside) {
+        out.push_back(
+            {*owner, true, "PortOutOfRange",
+             absl::StrCat("Port ", port, " is not within the port range ", ranges_.node_port_first,
+                          "-", ranges_.node_port_last, "; please recreate service")});
+      } else if (owner != owners.begin()) {
+        out.push_back({*owner, true, "PortAlreadyAllocated",
+                       absl::StrCat("Port ", port, " was assigned to multiple services; please ",
+                                    "recreate service")});
+      }
+    }
+  }
+  return out;
+}
+
 kube::Outcome ServiceAllocation::Mutate(AdmissionRequest& request) {
   const bool writes =
       request.operation == Operation::kCreate || request.operation == Operation::kUpdate;
@@ -354,6 +408,7 @@ kube::Outcome ServiceAllocation::Mutate(AdmissionRequest& request) {
       !NeedsClusterIp(request.object)) {
     return kube::Done{};
   }
+  if (kube::Outcome known = WaitForServices(); !known.ok()) return known;
   if (request.operation == Operation::kUpdate) {
     PrepareServiceUpdate(request.old_object, request.object);
   }

@@ -3,13 +3,15 @@
 //
 // What is taken is read off the services themselves, as the watch cache shows them. What has been
 // given to a write under way is reserved until the service shows it, or until the write must have
-// failed. So there is nothing to repair after a crash. Two API servers on one store don't know of
-// each other's reservations.
+// failed. So there is nothing to repair after a crash, and nothing leaks. Two API servers on one
+// store don't know of each other's reservations: what they may have given twice is found and told
+// (Troubles).
 //
 // Threads: thread-safe. Source: pkg/registry/core/service/{storage,ipallocator,portallocator} of
 // Kubernetes 1.32, for IPv4 alone.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -17,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -58,6 +61,15 @@ class ServiceAllocation final : public AdmissionPlugin {
   // The first address of the range: that of the service "kubernetes".
   std::string FirstIp() const;
 
+  // What is wrong with what services hold: an address or port that several have (told of all but
+  // the first by name), or that is not within the range (any more). Kubernetes' reasons and words.
+  struct Trouble {
+    kube::NamespacedName service;
+    bool of_port = false;
+    std::string reason, message;
+  };
+  std::vector<Trouble> Troubles();
+
  private:
   struct Held {
     std::set<uint32_t> ips;
@@ -73,6 +85,9 @@ class ServiceAllocation final : public AdmissionPlugin {
   ServiceAllocation(const ServiceRanges& ranges, uint32_t ip_base, uint32_t ip_count,
                     const Clock& clock, std::unique_ptr<Random> random);
 
+  // Waits until the services that are there at the start are known: else what one of them has might
+  // be given to another.
+  kube::Outcome WaitForServices();
   // With mutex_ held.
   void ForgetLocked(const kube::NamespacedName& service);
   bool IpTakenLocked(uint32_t ip, const Attempt& attempt) const;
@@ -87,13 +102,16 @@ class ServiceAllocation final : public AdmissionPlugin {
   const ServiceRanges ranges_;
   const uint32_t ip_base_, ip_count_;  // the network's own address is not among those given out
   const Clock& clock_;
+  WatchCache* cache_ = nullptr;  // set by Follow
+  std::atomic<bool> services_known_{true};
 
   std::mutex mutex_;
   // Guarded by mutex_.
   std::unique_ptr<Random> random_;
   std::map<kube::NamespacedName, Held> services_;
-  std::map<uint32_t, kube::NamespacedName> ip_owners_;
-  std::map<int64_t, kube::NamespacedName> port_owners_;
+  // More than one owner is a trouble.
+  std::map<uint32_t, std::set<kube::NamespacedName>> ip_owners_;
+  std::map<int64_t, std::set<kube::NamespacedName>> port_owners_;
   std::map<kube::NamespacedName, Reservation> reservations_;
   uint64_t nameless_count_ = 0;
 };

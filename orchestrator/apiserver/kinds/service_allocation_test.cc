@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock/clock_fake.h"
@@ -191,6 +192,36 @@ TEST_F(Allocation, LocalLoadBalancersHaveAHealthCheckPort) {
   const json::Value without =
       Admit("b", "type: LoadBalancer, allocateLoadBalancerNodePorts: false, ports: [{port: 80}]");
   EXPECT_FALSE(Has(Items(without, "ports")[0], "nodePort"));
+}
+
+TEST_F(Allocation, WhatTwoHaveIsToldAndStaysTakenUntilBothAreGone) {
+  Make({.cluster_ip_cidr = "10.1.0.0/30"});  // two addresses
+  const auto put = [this](absl::string_view name, absl::string_view ip, int port) {
+    allocation_->OnService(Service(
+        name, absl::StrCat("clusterIPs: [", ip, "], ports: [{port: 80, nodePort: ", port, "}]")));
+  };
+  put("a", "10.1.0.1", 30000);
+  put("b", "10.1.0.1", 30000);
+  put("c", "10.9.0.1", 99);
+  std::vector<std::string> told;
+  for (const ServiceAllocation::Trouble& trouble : allocation_->Troubles()) {
+    told.push_back(absl::StrCat(trouble.service.name, " ", trouble.reason, " ", trouble.message));
+  }
+  EXPECT_THAT(
+      told,
+      testing::UnorderedElementsAre(
+          "b ClusterIPAlreadyAllocated Cluster IP [IPv4]:10.1.0.1 was assigned to multiple "
+          "services; please recreate service",
+          "c ClusterIPOutOfRange Cluster IP [IPv4]:10.9.0.1 is not within the service CIDR "
+          "10.1.0.0/30; please recreate service",
+          "b PortAlreadyAllocated Port 30000 was assigned to multiple services; please recreate "
+          "service",
+          "c PortOutOfRange Port 99 is not within the port range 30000-32767; please recreate "
+          "service"));
+  allocation_->OnServiceGone({"blue", "a"});
+  EXPECT_THAT(IpOf("d", "clusterIP: 10.1.0.1"), HasSubstr("provided IP is already allocated"));
+  allocation_->OnServiceGone({"blue", "b"});
+  EXPECT_EQ(IpOf("d", "clusterIP: 10.1.0.1"), "10.1.0.1");
 }
 
 TEST_F(Allocation, RangesAreChecked) {
