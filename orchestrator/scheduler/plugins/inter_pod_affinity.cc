@@ -34,6 +34,11 @@ class Counts {
     return changes_.empty() ? count : count + Changed(slot, key, node);
   }
 
+  bool HasLabel(int slot, const std::string& key, const NodeInfo& node) const {
+    return (base_ != nullptr && base_->tally.ValueOn(slot, node) >= 0) ||
+           FindLabel(node.facts->labels, key) != nullptr;
+  }
+
   void Add(int slot, const std::string& key, const NodeInfo& node, int64_t amount) {
     const std::string* value = FindLabel(node.facts->labels, key);
     if (value == nullptr) return;
@@ -337,7 +342,7 @@ class InterPodAffinity final : public Plugin {
     for (size_t i = 0; i < pod.required_affinity.size(); ++i) {
       const std::string& key = pod.required_affinity[i].topology_key;
       if (cycle.affinity.On(static_cast<int>(i), key, node) > 0) continue;
-      if (FindLabel(node.facts->labels, key) == nullptr) return false;
+      if (!cycle.affinity.HasLabel(static_cast<int>(i), key, node)) return false;
       together = false;
     }
     return together || (cycle.affinity.total() == 0 && cycle.matches_itself);
