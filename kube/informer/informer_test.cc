@@ -12,6 +12,7 @@
 #include "kube/core/v1/node.pb.h"
 #include "kube/core/v1/pod.pb.h"
 #include "kube/executor/executor_fake.h"
+#include "kube/informer/limits.h"
 
 namespace meltemi::kube {
 namespace {
@@ -223,6 +224,43 @@ TEST_F(InformerTest, AnEventThatCannotBeReadMeansANewList) {
   list_ = ListJson(12, {PodJson("c", 12)});
   executor_.Advance(seconds(1));
   EXPECT_EQ(Told(), (Lines{"- > c@n1", "a@n2 > -", "b@n1 > -"}));
+}
+
+TEST_F(InformerTest, ManyObjectsAreKeptPacked) {
+  const std::unique_ptr<Informers> informers =
+      NewInformers(client_, executor_, InformerOptions(), {.messages_max = 2});
+  Informer& pods = informers->Of<Pod>();
+  pods.AddIndex("node", [](const google::protobuf::Message& pod) {
+    return Lines{static_cast<const Pod&>(pod).spec().node_name()};
+  });
+  Lines nodes;
+  pods.AddHandler([&](const Change& change) {
+    nodes.clear();
+    for (const MessagePtr& each : {change.before, change.after}) {
+      if (each != nullptr) nodes.push_back(static_cast<const Pod&>(*each).spec().node_name());
+    }
+  });
+  Lines items;
+  for (int i = 100; i < 200; ++i) items.push_back(PodJson(absl::StrCat("p", i), i));
+  list_ = ListJson(200, items);
+  informers->Start();
+  executor_.RunReady();
+  const auto node = [&](const std::string& name) {
+    return Lister<Pod>(pods).Get("ns", name)->spec().node_name();
+  };
+  for (int i = 100; i < 200; ++i) EXPECT_EQ(node(absl::StrCat("p", i)), "n1");
+  // What somebody holds is the same for all.
+  const MessagePtr held = pods.GetMessage("ns", "p100");
+  pods.ListMessages("");
+  EXPECT_EQ(pods.GetMessage("ns", "p100"), held);
+  Sink().OnEvent("MODIFIED", PodJson("p150", 201, "n2"));
+  EXPECT_EQ(nodes, (Lines{"n1", "n2"}));
+  EXPECT_EQ(Names(pods.IndexedMessages("node", "n2")), (Lines{"ns/p150"}));
+  EXPECT_EQ(pods.IndexedMessages("node", "n1").size(), 99);
+  EXPECT_EQ(pods.ListMessages("").size(), 100);
+  Sink().OnEvent("DELETED", PodJson("p150", 202, "n2"));
+  EXPECT_EQ(pods.GetMessage("ns", "p150"), nullptr);
+  EXPECT_EQ(Names(pods.IndexedMessages("node", "n2")), Lines{});
 }
 
 TEST_F(InformerTest, MetadataAloneOfAnyResource) {

@@ -11,6 +11,7 @@
 #include "kube/client/client.h"
 #include "kube/executor/executor.h"
 #include "kube/informer/informer.h"
+#include "kube/informer/limits.h"
 #include "kube/informer/reflector.h"
 #include "kube/informer/store.h"
 #include "kube/meta/v1/meta.pb.h"
@@ -23,9 +24,11 @@ using google::protobuf::Message;
 class StoreInformer final : public Informer, public ReflectorSink {
  public:
   StoreInformer(Client& client, Executor& executor, const InformerOptions& options,
-                const ReflectedKind& kind, std::function<void()> on_synced)
+                const InformerLimits& limits, const ReflectedKind& kind,
+                std::function<void()> on_synced)
       : resource_(kind.resource),
         on_synced_(std::move(on_synced)),
+        store_(limits.messages_max),
         reflector_(std::make_shared<Reflector>(client, executor, options, kind, *this)) {}
 
   // Once.
@@ -68,19 +71,20 @@ class StoreInformer final : public Informer, public ReflectorSink {
     return !started_;
   }
 
-  MessagePtr OnListed(std::unique_ptr<Message> object) override {
+  void OnListBegin() override { listed_.clear(); }
+
+  void OnListed(std::unique_ptr<Message> object) override {
     if (transform_) transform_(*object);
-    return store_.Known(std::move(object));
+    listed_.push_back(store_.Listed(std::move(object)));
   }
 
-  void OnList(std::vector<MessagePtr> objects, int64_t revision) override {
-    std::vector<Change> changes = store_.Replace(std::move(objects));
+  void OnList(int64_t revision) override {
+    store_.Replace(std::exchange(listed_, {}), [&](const Change& change) {
+      // The store has all of them by now.
+      revision_ = revision;
+      Tell(change, !synced_);
+    });
     revision_ = revision;
-    for (Change& change : changes) {
-      change.initial = !synced_;
-      Tell(change);
-      change = Change();  // what is gone may go
-    }
     if (!synced_.exchange(true)) on_synced_();
   }
 
@@ -89,18 +93,20 @@ class StoreInformer final : public Informer, public ReflectorSink {
     Change change;
     const bool changed = store_.Apply(std::move(object), gone, &change);
     revision_ = revision;
-    if (changed) Tell(change);
+    if (changed) Tell(change, false);
   }
 
   void OnBookmark(int64_t revision) override { revision_ = revision; }
 
-  void Tell(const Change& change) const {
+  void Tell(Change change, bool initial) const {
+    change.initial = initial;
     for (const auto& handler : handlers_) handler(change);
   }
 
   const ApiResource resource_;
   const std::function<void()> on_synced_;
   ObjectStore store_;
+  std::vector<KeptPtr> listed_;  // by a list that is not at its end
   std::atomic<bool> started_ = false, synced_ = false;
   std::atomic<int64_t> revision_ = 0;
   // Not changed once it has started.
@@ -111,8 +117,9 @@ class StoreInformer final : public Informer, public ReflectorSink {
 
 class SharedInformers final : public Informers {
  public:
-  SharedInformers(Client& client, Executor& executor, const InformerOptions& options)
-      : client_(client), executor_(executor), options_(options) {}
+  SharedInformers(Client& client, Executor& executor, const InformerOptions& options,
+                  const InformerLimits& limits)
+      : client_(client), executor_(executor), options_(options), limits_(limits) {}
 
   ~SharedInformers() override { Stop(); }
 
@@ -168,7 +175,7 @@ class SharedInformers final : public Informers {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::unique_ptr<StoreInformer>& at = informers_[key];
     if (at == nullptr) {
-      at = std::make_unique<StoreInformer>(client_, executor_, options_, kind,
+      at = std::make_unique<StoreInformer>(client_, executor_, options_, limits_, kind,
                                            [this] { OnSynced(); });
     }
     return *at;
@@ -195,6 +202,7 @@ class SharedInformers final : public Informers {
   Client& client_;
   Executor& executor_;
   const InformerOptions options_;
+  const InformerLimits limits_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_.
@@ -206,7 +214,13 @@ class SharedInformers final : public Informers {
 
 std::unique_ptr<Informers> NewInformers(Client& client, Executor& executor,
                                         const InformerOptions& options) {
-  return std::make_unique<SharedInformers>(client, executor, options);
+  return NewInformers(client, executor, options, InformerLimits());
+}
+
+std::unique_ptr<Informers> NewInformers(Client& client, Executor& executor,
+                                        const InformerOptions& options,
+                                        const InformerLimits& limits) {
+  return std::make_unique<SharedInformers>(client, executor, options, limits);
 }
 
 }  // namespace meltemi::kube

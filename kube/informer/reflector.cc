@@ -102,13 +102,13 @@ void Reflector::Failed(absl::string_view doing, const Status& why) {
   LOG(kWarn, "informer", doing, " ", path_, ": ", why.message);
 }
 
-Outcome Reflector::ReadPage(const ApiCall& call, std::vector<MessagePtr>* objects,
-                            std::string* token, std::string* resource_version) {
+Outcome Reflector::ReadPage(const ApiCall& call, std::string* token,
+                            std::string* resource_version) {
   Result<ApiAnswer> answer = client_.Call(call);
   if (!answer.ok()) return answer.status();
   std::unique_ptr<Message> last;
   const auto keep_last = [&] {
-    if (last != nullptr) objects->push_back(sink_.OnListed(std::move(last)));
+    if (last != nullptr) sink_.OnListed(std::move(last));
   };
   ListHead head;
   const absl::Status decoded = ListFromJson(
@@ -127,7 +127,8 @@ Outcome Reflector::ReadPage(const ApiCall& call, std::vector<MessagePtr>* object
 }
 
 // A list that has grown too old between two pages is read again as one.
-Outcome Reflector::ReadList(std::vector<MessagePtr>* objects, std::string* resource_version) {
+Outcome Reflector::ReadList(std::string* resource_version) {
+  sink_.OnListBegin();
   bool paged = true;
   std::string token;
   while (true) {
@@ -135,13 +136,13 @@ Outcome Reflector::ReadList(std::vector<MessagePtr>* objects, std::string* resou
     call.timeout = minutes(2);
     if (paged) call.query.emplace_back("limit", absl::StrCat(kPageItems));
     if (!token.empty()) call.query.emplace_back("continue", token);
-    Outcome page = ReadPage(call, objects, &token, resource_version);
+    Outcome page = ReadPage(call, &token, resource_version);
     if (page.ok()) {
       if (token.empty()) return page;
       continue;
     }
     if (!IsExpired(page.status()) || token.empty()) return page;
-    objects->clear();
+    sink_.OnListBegin();
     token.clear();
     paged = false;
   }
@@ -153,16 +154,15 @@ void Reflector::List() {
     const std::lock_guard<std::mutex> lock(mutex_);
     ended = std::move(watch_);
   }
-  std::vector<MessagePtr> objects;
   std::string resource_version;
-  const Outcome read = ReadList(&objects, &resource_version);
+  const Outcome read = ReadList(&resource_version);
   if (!read.ok()) {
     Failed("list", read.status());
     return RunAfterBackoff(&Reflector::List, read.status().code == 0 ? kUnreachableMs : kNoBound);
   }
   failures_ = 0;
   resource_version_ = std::move(resource_version);
-  sink_.OnList(std::move(objects), Number(resource_version_));
+  sink_.OnList(Number(resource_version_));
   Watch();
 }
 

@@ -15,7 +15,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "base/random/random.h"
 #include "kube/client/client.h"
@@ -28,9 +27,10 @@ namespace meltemi::kube {
 class ReflectorSink {
  public:
   virtual ~ReflectorSink() = default;
-  // Before a page of a list is kept: something equal may take an object's place.
-  virtual MessagePtr OnListed(std::unique_ptr<google::protobuf::Message> object) = 0;
-  virtual void OnList(std::vector<MessagePtr> objects, int64_t revision) = 0;
+  // One object of a list that begins anew with OnListBegin, and counts once OnList is called.
+  virtual void OnListBegin() = 0;
+  virtual void OnListed(std::unique_ptr<google::protobuf::Message> object) = 0;
+  virtual void OnList(int64_t revision) = 0;
   virtual void OnObject(std::unique_ptr<google::protobuf::Message> object, bool gone,
                         int64_t revision) = 0;
   // Nothing has changed up to here.
@@ -67,9 +67,8 @@ class Reflector final : public WatchSink, public std::enable_shared_from_this<Re
   void List();
   void Watch();
   // All pages; the Status says why not.
-  Outcome ReadList(std::vector<MessagePtr>* objects, std::string* resource_version);
-  Outcome ReadPage(const ApiCall& call, std::vector<MessagePtr>* objects, std::string* token,
-                   std::string* resource_version);
+  Outcome ReadList(std::string* resource_version);
+  Outcome ReadPage(const ApiCall& call, std::string* token, std::string* resource_version);
   void Failed(absl::string_view doing, const Status& why);
   // `answer`: the kind that answers, where metadata alone is wanted.
   ApiCall NewCall(absl::string_view answer) const;
