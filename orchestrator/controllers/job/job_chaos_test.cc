@@ -134,7 +134,7 @@ void OneAccident(int nth, Fate fate, bool crash, bool indexed) {
 class JobAccidents : public testing::TestWithParam<bool> {};
 
 TEST_P(JobAccidents, AfterAnyWriteCountNothingTwice) {
-  for (int nth = 1; nth <= 14 && !HasFailure(); ++nth) {
+  for (int nth = 1; nth <= 9 && !HasFailure(); ++nth) {
     OneAccident(nth, Fate::kLoseAnswer, nth % 2 == 0, GetParam());
     OneAccident(nth, nth % 2 == 0 ? Fate::kLoseAnswer : Fate::kLoseCall, true, GetParam());
   }
@@ -145,24 +145,32 @@ INSTANTIATE_TEST_SUITE_P(Modes, JobAccidents, testing::Bool());
 // Watches arrive one event at a time, in any order among informers, while pods end and the
 // controller works.
 TEST(JobChaos, StaleInformersDoNoHarm) {
-  for (uint64_t seed = 1; seed <= 8 && !testing::Test::HasFailure(); ++seed) {
+  // In the last one a pod whose creation got no answer is late.
+  const uint64_t seeds[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 64};
+  for (const uint64_t seed : seeds) {
+    if (testing::Test::HasFailure()) return;
     const std::string what = absl::StrCat("seed ", seed);
     World world(seed);
     FastRandom random(seed);
     const auto make = [](Context& context) { return NewJobController(context); };
     world.Run(make(world.context()));
+    world.process().SetFate([&](const kube::ApiCall& call) {
+      if (call.method == "GET" || random.Below(8) != 0) return Fate::kPass;
+      return random.Below(2) == 0 ? Fate::kLoseAnswer : Fate::kLoseCall;
+    });
     world.Create<Job>(JobText(seed % 2 == 0));
     for (int step = 0; step < 400; ++step) {
-      switch (random.Below(6)) {
+      switch (random.Below(8)) {
         case 0:
         case 1:
+        case 2:
           world.executor().RunOne();
           break;
-        case 2:
         case 3:
           if (world.api().undelivered() > 0) world.api().DeliverOne(random.Next());
           break;
         case 4:
+        case 5:
           world.executor().AdvanceToNext(world.executor().clock().Now() + seconds(2));
           break;
         default:
@@ -173,6 +181,7 @@ TEST(JobChaos, StaleInformersDoNoHarm) {
           }
       }
     }
+    world.process().SetFate({});
     EXPECT_TRUE(RunToTheEnd(world, [] {})) << what;
     ExpectDoneOnce(world, what);
   }
