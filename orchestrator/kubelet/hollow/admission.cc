@@ -1,6 +1,9 @@
 #include "orchestrator/kubelet/hollow/admission.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "orchestrator/scheduler/plugins/placement.h"
 
 namespace meltemi::kubelet {
 namespace {
@@ -12,13 +15,13 @@ std::optional<Refusal> OutOf(absl::string_view resource, int64_t requested, int6
                               requested, ", used: ", used, ", capacity: ", capacity)};
 }
 
-}  // namespace
+std::optional<Refusal> Predicate(absl::string_view name, absl::string_view why) {
+  return Refusal{std::string(name), absl::StrCat("Predicate ", name, " failed: ", why)};
+}
 
-std::optional<Refusal> CheckAdmission(const scheduler::PodInfo& pod,
-                                      const scheduler::NodeFacts& node, const NodeUse& use) {
-  const scheduler::Resources& asked = pod.request;
+std::optional<Refusal> CheckResources(const scheduler::Resources& asked,
+                                      const scheduler::Resources& has, const NodeUse& use) {
   const scheduler::Resources& used = use.requested;
-  const scheduler::Resources& has = node.allocatable;
   if (use.pods + 1 > has.pods) return OutOf("pods", 1, use.pods, has.pods);
   if (asked.milli_cpu > 0 && asked.milli_cpu > has.milli_cpu - used.milli_cpu) {
     return OutOf("cpu", asked.milli_cpu, used.milli_cpu, has.milli_cpu);
@@ -36,6 +39,34 @@ std::optional<Refusal> CheckAdmission(const scheduler::PodInfo& pod,
     const int64_t taken = used.Extended(number);
     if (amount == 0 || capacity == 0 || amount <= capacity - taken) continue;
     return OutOf(scheduler::ResourceName(number), amount, taken, capacity);
+  }
+  return std::nullopt;
+}
+
+// Of taints only those matter that would have it evicted.
+bool ToleratesAll(const kube::core::v1::PodSpec& spec, const kube::core::v1::Node& node) {
+  return std::all_of(node.spec().taints().begin(), node.spec().taints().end(),
+                     [&spec](const kube::core::v1::Taint& taint) {
+                       return taint.effect() != "NoExecute" || scheduler::Tolerates(spec, taint);
+                     });
+}
+
+}  // namespace
+
+std::optional<Refusal> CheckAdmission(const scheduler::PodInfo& pod,
+                                      const scheduler::NodeFacts& able,
+                                      const scheduler::NodeFacts* shown, const NodeUse& use) {
+  if (auto refusal = CheckResources(pod.request, able.allocatable, use)) return refusal;
+  const kube::core::v1::PodSpec& spec = pod.pod->spec();
+  if (shown != nullptr && !scheduler::RequiredNodeAffinity(spec).Matches(*shown)) {
+    return Predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+  }
+  for (const scheduler::HostPort& port : pod.host_ports) {
+    if (!use.ports.Conflicts(port)) continue;
+    return Predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports");
+  }
+  if (shown != nullptr && !ToleratesAll(spec, *shown->node)) {
+    return Predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate");
   }
   return std::nullopt;
 }

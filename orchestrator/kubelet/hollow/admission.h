@@ -15,6 +15,7 @@ namespace meltemi::kubelet {
 // What the pods of a node that have not ended ask for.
 struct NodeUse {
   scheduler::Resources requested;
+  scheduler::HostPorts ports;
   int pods = 0;
 };
 
@@ -22,8 +23,11 @@ struct Refusal {
   std::string reason, message;
 };
 
-// nullopt: welcome. Extended resources that the node does not have are somebody else's matter.
+// nullopt: welcome. `able`: what the node can do, whatever its object says. `shown`: its labels and
+// taints as the API server has them; null: not known yet. Extended resources that the node does not
+// have are somebody else's matter.
 std::optional<Refusal> CheckAdmission(const scheduler::PodInfo& pod,
-                                      const scheduler::NodeFacts& node, const NodeUse& use);
+                                      const scheduler::NodeFacts& able,
+                                      const scheduler::NodeFacts* shown, const NodeUse& use);
 
 }  // namespace meltemi::kubelet

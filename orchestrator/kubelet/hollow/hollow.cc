@@ -27,13 +27,15 @@ HollowNodes::Page Text(int code, std::string text) {
   return {.code = code, .content_type = "text/plain; charset=utf-8", .bytes = std::move(text)};
 }
 
-// Of nodes no more is read than whether they are ready.
+// Of nodes no more is read than whether they are ready, and what admission asks.
 void TrimNode(google::protobuf::Message& object) {
   Node& node = static_cast<Node&>(object);
   Node kept;
   kept.mutable_metadata()->set_name(node.metadata().name());
   kept.mutable_metadata()->set_uid(node.metadata().uid());
   kept.mutable_metadata()->set_resource_version(node.metadata().resource_version());
+  kept.mutable_metadata()->mutable_labels()->swap(*node.mutable_metadata()->mutable_labels());
+  kept.mutable_spec()->mutable_taints()->Swap(node.mutable_spec()->mutable_taints());
   for (const kube::core::v1::NodeCondition& condition : node.status().conditions()) {
     if (condition.type() != "Ready") continue;
     kept.mutable_status()->add_conditions()->set_type("Ready");

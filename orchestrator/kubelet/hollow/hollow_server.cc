@@ -7,7 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "orchestrator/apiserver/http/server.h"
-#include "orchestrator/apiserver/watch/watch_stream.h"
+#include "orchestrator/apiserver/watch/no_watches.h"
 
 namespace meltemi::kubelet {
 namespace {
@@ -19,15 +19,6 @@ using apiserver::Request;
 constexpr char kNoProcesses[] =
     "this is a hollow node: containers have no processes here, so there is nothing to run commands "
     "in, to attach to or to forward ports to\n";
-
-// Nobody watches a node.
-class NoWatches final : public apiserver::WatchHub {
- public:
-  kube::Result<std::unique_ptr<apiserver::WatchRegistration>> Watch(
-      Loop&, const apiserver::WatchQuery&, apiserver::WatchSink&) override {
-    return kube::GenericStatus(405, "");
-  }
-};
 
 Body Text(int code, std::string text) {
   return {.code = code, .content_type = "text/plain; charset=utf-8", .bytes = std::move(text)};
@@ -67,8 +58,10 @@ class Server final : public HollowServer, private apiserver::Handler {
     serving.loops = 1;
     serving.tls.identity = options_.identity;
     serving.tls.alpn = {"h2", "http/1.1"};
-    serving.tls.peer = tls::PeerCertificate::kOptional;
-    serving.tls.client_ca_pem = options_.client_ca_pem;
+    if (!options_.client_ca_pem.empty()) {
+      serving.tls.peer = tls::PeerCertificate::kOptional;
+      serving.tls.client_ca_pem = options_.client_ca_pem;
+    }
     serving.body_bytes_max = 64 * 1024;
     serving.reads_in_flight_max = 64;
     serving.writes_in_flight_max = 8;
@@ -108,7 +101,7 @@ class Server final : public HollowServer, private apiserver::Handler {
   }
 
   const HollowServerOptions options_;
-  NoWatches no_watches_;
+  apiserver::NoWatches no_watches_;
   std::shared_mutex mutex_;
   HollowNodes* nodes_ = nullptr;  // guarded by mutex_
   std::unique_ptr<apiserver::Server> server_;

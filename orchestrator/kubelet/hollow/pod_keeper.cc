@@ -66,7 +66,10 @@ void TrimContainers(google::protobuf::RepeatedPtrField<Container>* containers, b
     kept.mutable_name()->swap(*container.mutable_name());
     kept.mutable_image()->swap(*container.mutable_image());
     if (container.has_restart_policy()) kept.set_restart_policy(container.restart_policy());
-    if (!known) kept.mutable_resources()->Swap(container.mutable_resources());
+    if (!known) {
+      kept.mutable_resources()->Swap(container.mutable_resources());
+      kept.mutable_ports()->Swap(container.mutable_ports());
+    }
     container = std::move(kept);
   }
 }
@@ -81,6 +84,7 @@ PodKeeper::PodKeeper(const HollowOptions& options, Parts parts)
           MakeNode(options, 0, parts.executor.clock().WallNow())))),
       parts_(std::move(parts)),
       pods_(parts_.informers.ListerOf<Pod>("spec.nodeName!=")),
+      node_objects_(parts_.informers.ListerOf<kube::core::v1::Node>()),
       nodes_(static_cast<size_t>(options.nodes)),
       controller_(
           kube::NewController(QueueOptions(options), parts_.executor, parts_.metrics,
@@ -132,6 +136,7 @@ void PodKeeper::Trim(Pod& pod) {
     kept.mutable_overhead()->swap(*spec->mutable_overhead());
     if (spec->has_affinity()) *kept.mutable_affinity() = spec->affinity();
     kept.mutable_node_selector()->swap(*spec->mutable_node_selector());
+    kept.mutable_tolerations()->Swap(spec->mutable_tolerations());
   }
   *spec = std::move(kept);
   if (!known) return;
@@ -242,7 +247,10 @@ void PodKeeper::Admit(const PodPtr& pod, Entry* entry, Plan* plan) {
   const scheduler::PodInfoPtr info = scheduler::MakePodInfo(pod);
   // What was running already goes on, and what is being stopped needs no place.
   if (entry->run.stage == PodRun::Stage::kNew && !pod->metadata().has_deletion_timestamp()) {
-    if (const std::optional<Refusal> refusal = CheckAdmission(*info, *facts_, node.use)) {
+    const auto object = node_objects_.Get("", pod->spec().node_name());
+    const auto shown = object == nullptr ? nullptr : scheduler::MakeNodeFacts(object);
+    if (const std::optional<Refusal> refusal =
+            CheckAdmission(*info, *facts_, shown.get(), node.use)) {
       Refuse(*pod, refusal->reason, refusal->message, time, &entry->run);
       entry->dirty = true;
       plan->event_reason = refusal->reason;
@@ -251,6 +259,8 @@ void PodKeeper::Admit(const PodPtr& pod, Entry* entry, Plan* plan) {
     }
   }
   entry->request = info->request;
+  entry->ports = info->host_ports;
+  for (const scheduler::HostPort& port : entry->ports) node.use.ports.Add(port);
   entry->admitted = true;
   node.use.requested.Add(entry->request);
   ++node.use.pods;
@@ -283,6 +293,7 @@ void PodKeeper::Release(Entry* entry) {
   NodeState& node = nodes_[static_cast<size_t>(entry->run.node)];
   if (std::exchange(entry->admitted, false)) {
     node.use.requested.Subtract(entry->request);
+    for (const scheduler::HostPort& port : entry->ports) node.use.ports.Remove(port);
     --node.use.pods;
     const int slot = entry->run.ip == 0 ? -1 : addresses_.Slot(entry->run.node, entry->run.ip);
     if (slot >= 0) node.slots[static_cast<size_t>(slot)] = false;

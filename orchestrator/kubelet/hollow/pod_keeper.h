@@ -68,6 +68,7 @@ class PodKeeper {
   struct Entry {
     PodRun run;
     scheduler::Resources request;
+    std::vector<scheduler::HostPort> ports;
     std::string owner;      // uid of the controller; empty: none
     bool counted = false;   // in owners_ and running_
     bool admitted = false;  // in uses_
@@ -111,6 +112,7 @@ class PodKeeper {
   const std::shared_ptr<const scheduler::NodeFacts> facts_;
   Parts parts_;
   kube::Lister<kube::core::v1::Pod> pods_;
+  kube::Lister<kube::core::v1::Node> node_objects_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_.

@@ -277,7 +277,7 @@ TEST(HollowAdmissionTest, RefusesWhatDoesNotFit) {
   const auto refusal = [&](absl::string_view requests, const NodeUse& use) -> std::string {
     const auto pod = std::make_shared<Pod>(Parsed<Pod>(
         absl::StrCat("{spec: {containers: [{name: a, resources: {requests: ", requests, "}}]}}")));
-    const auto refused = CheckAdmission(*scheduler::MakePodInfo(pod), *facts, use);
+    const auto refused = CheckAdmission(*scheduler::MakePodInfo(pod), *facts, facts.get(), use);
     return refused.has_value() ? absl::StrCat(refused->reason, ": ", refused->message) : "";
   };
   NodeUse use;
@@ -295,6 +295,30 @@ TEST(HollowAdmissionTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(refusal("{}", use),
             "OutOfpods: Node didn't have enough resource: pods, requested: 1, used: 3, capacity: "
             "3");
+}
+
+TEST(HollowAdmissionTest, RefusesWhatDoesNotBelongThere) {
+  auto node = std::make_shared<kube::core::v1::Node>(Parsed<kube::core::v1::Node>(
+      "{metadata: {name: n, labels: {disk: ssd}}, spec: {taints: [{key: out, effect: NoExecute}, "
+      "{key: closed, effect: NoSchedule}]}, status: {allocatable: {pods: '3'}}}"));
+  const auto facts = scheduler::MakeNodeFacts(node);
+  const auto refusal = [&](absl::string_view spec, const NodeUse& use) -> std::string {
+    const auto pod = std::make_shared<Pod>(Parsed<Pod>(absl::StrCat("{spec: {", spec, "}}")));
+    const auto refused = CheckAdmission(*scheduler::MakePodInfo(pod), *facts, facts.get(), use);
+    return refused.has_value() ? absl::StrCat(refused->reason, ": ", refused->message) : "";
+  };
+  const std::string tolerant = "tolerations: [{key: out, operator: Exists}], ";
+  const std::string port = "containers: [{name: a, ports: [{containerPort: 1, hostPort: 80}]}]";
+  NodeUse use;
+  EXPECT_EQ(refusal(tolerant + "nodeSelector: {disk: ssd}, " + port, use), "");
+  EXPECT_EQ(refusal(tolerant + "nodeSelector: {disk: tape}, containers: []", use),
+            "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node "
+            "affinity/selector");
+  EXPECT_EQ(refusal("containers: []", use),
+            "TaintToleration: Predicate TaintToleration failed: node(s) had taints that the pod "
+            "didn't tolerate");
+  use.ports.Add({"0.0.0.0", "TCP", 80});
+  EXPECT_THAT(refusal(tolerant + port, use), HasSubstr("NodePorts: Predicate NodePorts failed"));
 }
 
 }  // namespace
