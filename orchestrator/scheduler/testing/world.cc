@@ -57,11 +57,14 @@ void SchedulerWorld::Node(const std::string& name, const std::string& allocatabl
 }
 
 void SchedulerWorld::Pod(const std::string& name, const std::string& requests,
-                         const std::string& spec, const std::string& labels) {
+                         const std::string& spec, const std::string& labels, int host_port) {
+  const std::string ports = host_port == 0 ? ""
+                                           : absl::StrCat(", ports: [{containerPort: ", host_port,
+                                                          ", hostPort: ", host_port, "}]");
   world_.Create<kube::core::v1::Pod>(absl::StrCat(
       "{apiVersion: v1, kind: Pod, metadata: {name: ", name, ", labels: {", labels,
       "}}, spec: {terminationGracePeriodSeconds: 0, ", spec, spec.empty() ? "" : ", ",
-      "containers: [{name: c, image: app, resources: {requests: {", requests, "}}}]}}"));
+      "containers: [{name: c, image: app", ports, ", resources: {requests: {", requests, "}}}]}}"));
 }
 
 void SchedulerWorld::PriorityClass(const std::string& name, int value, bool never_preempts) {

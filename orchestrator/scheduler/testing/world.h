@@ -33,7 +33,7 @@ class SchedulerWorld {
             const std::string& labels = "", const std::string& spec = "");
   // One container that asks for `requests` ("cpu: 1"); members of spec and of metadata.labels.
   void Pod(const std::string& name, const std::string& requests = "", const std::string& spec = "",
-           const std::string& labels = "");
+           const std::string& labels = "", int host_port = 0);
   void PriorityClass(const std::string& name, int value, bool never_preempts = false);
   void Settle() { world_.Settle(); }
   void Advance(Duration by) { world_.Advance(by); }
