@@ -62,26 +62,19 @@ bool Matches(const AffinityTerm& term, const PodInfo& other,
   return term.selector.Matches(other.labels);
 }
 
-std::string SeenAs(const PodInfo& pod, const kube::StringPairs& namespace_labels) {
-  std::string text = pod.key.ns;
-  for (const auto& [key, value] : pod.labels) absl::StrAppend(&text, "\n", key, "=", value);
-  text.append("\n;");
-  for (const auto& [key, value] : namespace_labels) absl::StrAppend(&text, "\n", key, "=", value);
-  return text;
-}
-
-void AppendText(const AffinityTerms& terms, std::string* out) {
+void AppendText(const AffinityTerm& term, std::string* out) {
   // A selector that matches nothing prints like one that matches all: "empty" tells them apart.
   const auto append = [&](const kube::LabelSelector& selector) {
     absl::StrAppend(out, "\n", selector.empty() ? "*" : selector.ToString());
   };
-  for (const AffinityTerm& term : terms) {
-    absl::StrAppend(out, "\nterm ", term.topology_key, " ", term.weight);
-    for (const std::string& ns : term.namespaces) absl::StrAppend(out, " ", ns);
-    append(term.selector);
-    if (term.has_namespace_selector) append(term.namespace_selector);
-  }
-  out->append("\n;");
+  absl::StrAppend(out, "\nterm ", term.topology_key, " ", term.weight);
+  for (const std::string& ns : term.namespaces) absl::StrAppend(out, " ", ns);
+  append(term.selector);
+  if (term.has_namespace_selector) append(term.namespace_selector);
+}
+
+void AppendText(const AffinityTerms& terms, std::string* out) {
+  for (const AffinityTerm& term : terms) AppendText(term, out);
 }
 
 }  // namespace meltemi::scheduler

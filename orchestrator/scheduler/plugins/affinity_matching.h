@@ -42,9 +42,8 @@ bool StillHolds(const absl::flat_hash_map<std::string, bool>& namespaces,
 bool Matches(const AffinityTerm& term, const PodInfo& other,
              const kube::StringPairs& namespace_labels);
 
-// The same text for pods that terms of others treat alike.
-std::string SeenAs(const PodInfo& pod, const kube::StringPairs& namespace_labels);
 // The same text for terms that treat others alike.
+void AppendText(const AffinityTerm& term, std::string* out);
 void AppendText(const AffinityTerms& terms, std::string* out);
 
 }  // namespace meltemi::scheduler

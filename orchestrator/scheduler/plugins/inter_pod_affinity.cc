@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "orchestrator/scheduler/model/selectors.h"
 #include "orchestrator/scheduler/plugins/affinity_matching.h"
+#include "orchestrator/scheduler/plugins/existing_terms.h"
 #include "orchestrator/scheduler/plugins/rules.h"
 #include "orchestrator/scheduler/plugins/topology_tally.h"
 
@@ -21,8 +22,6 @@ class Counts {
  public:
   Counts() = default;
   explicit Counts(Tally base) : base_(std::move(base)) {}
-
-  const TopologyTally* base() const { return base_ == nullptr ? nullptr : &base_->tally; }
 
   // Of the slot's value on the node.
   int64_t On(int slot, const std::string& key, const NodeInfo& node) const {
@@ -53,28 +52,6 @@ class Counts {
 
   int64_t total() const { return (base_ == nullptr ? 0 : base_->tally.total()) + changed_; }
 
-  // Whether one of the pairs that are counted is the node's.
-  bool AnyOn(const NodeInfo& node) const {
-    const int slots = base_ == nullptr ? 0 : base_->tally.slots();
-    for (int slot = 0; slot < slots; ++slot) {
-      if (On(slot, base_->tally.key(slot), node) > 0) return true;
-    }
-    // Of keys that the tally does not have.
-    return std::any_of(changes_.begin(), changes_.end(), [&](const Change& change) {
-      if (change.slot >= 0 || change.amount <= 0) return false;
-      const std::string* value = FindLabel(node.facts->labels, change.key);
-      return value != nullptr && *value == change.value;
-    });
-  }
-
-  // The slot of the key, -1 where the tally has none.
-  int SlotOf(const std::string& key) const {
-    for (int slot = 0; base_ != nullptr && slot < base_->tally.slots(); ++slot) {
-      if (base_->tally.key(slot) == key) return slot;
-    }
-    return -1;
-  }
-
  private:
   struct Change {
     int slot;
@@ -98,6 +75,39 @@ class Counts {
   int64_t changed_ = 0;
 };
 
+// How many required anti-affinity terms of existing pods close the node's topology values.
+class Closed {
+ public:
+  std::shared_ptr<const ExistingTerms::Matched> matched;  // null: none
+
+  int64_t On(const NodeInfo& node) const {
+    int64_t count = matched == nullptr ? 0 : matched->On(node);
+    for (const Change& change : changes_) {
+      const std::string* value = FindLabel(node.facts->labels, change.key);
+      if (value != nullptr && *value == change.value) count += change.amount;
+    }
+    return count;
+  }
+
+  void Add(const std::string& key, const NodeInfo& node, int64_t amount) {
+    const std::string* value = FindLabel(node.facts->labels, key);
+    if (value == nullptr) return;
+    for (Change& change : changes_) {
+      if (change.key != key || change.value != *value) continue;
+      change.amount += amount;
+      return;
+    }
+    changes_.push_back({key, *value, amount});
+  }
+
+ private:
+  struct Change {
+    std::string key, value;
+    int64_t amount;
+  };
+  std::vector<Change> changes_;
+};
+
 class FilterState final : public PluginState {
  public:
   std::unique_ptr<PluginState> Clone() const override {
@@ -105,7 +115,7 @@ class FilterState final : public PluginState {
   }
 
   const Snapshot* snapshot = nullptr;
-  Counts existing;       // required anti-affinity of existing pods, by topology key
+  Closed existing;       // by required anti-affinity of existing pods
   Counts affinity;       // a slot per required term of the pod
   Counts anti_affinity;  // likewise
   bool matches_itself = false;
@@ -116,17 +126,9 @@ class ScoreState final : public PluginState {
   std::unique_ptr<PluginState> Clone() const override {
     return std::make_unique<ScoreState>(*this);
   }
-  Tally tally;
+  Tally own;                                               // what the pod prefers; may be null
+  std::shared_ptr<const ExistingTerms::Matched> existing;  // what others prefer of it; may be null
 };
-
-void Give(int32_t slot, int64_t amount, TopologyTally::Gives* gives) {
-  for (auto& [known, sum] : *gives) {
-    if (known != slot) continue;
-    sum += amount;
-    return;
-  }
-  gives->emplace_back(slot, amount);
-}
 
 constexpr char kNoAffinity[] = "node(s) didn't match pod affinity rules";
 constexpr char kAntiAffinity[] = "node(s) didn't match pod anti-affinity rules";
@@ -135,7 +137,11 @@ constexpr char kExisting[] = "node(s) didn't satisfy existing pods anti-affinity
 class InterPodAffinity final : public Plugin {
  public:
   explicit InterPodAffinity(int32_t hard_pod_affinity_weight)
-      : hard_weight_(hard_pod_affinity_weight) {
+      : anti_affinity_(TellAntiAffinity),
+        preferences_(
+            [hard_pod_affinity_weight](const NodeInfo& node, const ExistingTerms::Tell& tell) {
+              TellPreferences(hard_pod_affinity_weight, node, tell);
+            }) {
     filters = scores = true;
   }
   absl::string_view name() const override { return "InterPodAffinity"; }
@@ -147,9 +153,9 @@ class InterPodAffinity final : public Plugin {
     auto made = std::make_unique<FilterState>();
     made->snapshot = &snapshot;
     if (!snapshot.nodes_with_required_anti_affinity().empty()) {
-      made->existing = Counts(CountExisting(pod, snapshot));
+      made->existing.matched = anti_affinity_.Match(pod, snapshot);
+      if (!has_terms && made->existing.matched->empty()) return Verdict::Skip();
     }
-    if (!has_terms && made->existing.total() == 0) return Verdict::Skip();
     if (!pod.required_affinity.empty()) {
       made->affinity = Counts(CountTerms(pod.required_affinity, /*all=*/true, snapshot));
       absl::flat_hash_map<std::string, bool> namespaces;
@@ -173,7 +179,7 @@ class InterPodAffinity final : public Plugin {
         return Verdict::Unschedulable(kAntiAffinity);
       }
     }
-    if (cycle.existing.AnyOn(node)) return Verdict::Unschedulable(kExisting);
+    if (cycle.existing.On(node) > 0) return Verdict::Unschedulable(kExisting);
     return Verdict::Ok();
   }
 
@@ -192,18 +198,21 @@ class InterPodAffinity final : public Plugin {
     const bool prefers = !pod.preferred_affinity.empty() || !pod.preferred_anti_affinity.empty();
     if (!prefers && snapshot.nodes_with_affinity().empty()) return Verdict::Skip();
     auto made = std::make_unique<ScoreState>();
-    made->tally = CountPreferences(pod, snapshot, prefers);
-    if (made->tally->tally.slots() == 0) return Verdict::Skip();
+    if (prefers) made->own = CountPreferred(pod, snapshot);
+    if (!snapshot.nodes_with_affinity().empty()) {
+      made->existing = preferences_.Match(pod, snapshot);
+    }
+    if (!prefers && made->existing->empty()) return Verdict::Skip();
     *state = std::move(made);
     return Verdict::Ok();
   }
 
   int64_t Score(const PodInfo& pod, const NodeInfo& node, const PluginState* state) const override {
-    const TopologyTally& tally = static_cast<const ScoreState*>(state)->tally->tally;
-    int64_t score = 0;
-    for (int slot = 0; slot < tally.slots(); ++slot) {
-      const int value = tally.ValueOn(slot, node);
-      if (value >= 0) score += tally.Sum(slot, value);
+    const auto& cycle = *static_cast<const ScoreState*>(state);
+    int64_t score = cycle.existing == nullptr ? 0 : cycle.existing->On(node);
+    for (int slot = 0; cycle.own != nullptr && slot < cycle.own->tally.slots(); ++slot) {
+      const int value = cycle.own->tally.ValueOn(slot, node);
+      if (value >= 0) score += cycle.own->tally.Sum(slot, value);
     }
     return score;
   }
@@ -248,19 +257,22 @@ class InterPodAffinity final : public Plugin {
   }
 
  private:
-  // Pairs that required anti-affinity of existing pods closes to this one.
-  Tally CountExisting(const PodInfo& pod, const Snapshot& snapshot) const {
-    const kube::StringPairs& own_labels = snapshot.NamespaceLabels(pod.key.ns);
-    return tallies_.Get(absl::StrCat("existing ", SeenAs(pod, own_labels)), [&](KeptTally& kept) {
-      TopologyTally& tally = kept.tally;
-      tally.Update(snapshot, [&](const NodeInfo& node, TopologyTally::Gives* gives) {
-        for (const PodInfoPtr& other : node.pods_with_required_anti_affinity) {
-          for (const AffinityTerm& term : other->required_anti_affinity) {
-            if (Matches(term, pod, own_labels)) Give(tally.SlotOf(term.topology_key), 1, gives);
-          }
-        }
-      });
-    });
+  static void TellAntiAffinity(const NodeInfo& node, const ExistingTerms::Tell& tell) {
+    for (const PodInfoPtr& pod : node.pods_with_required_anti_affinity) {
+      for (const AffinityTerm& term : pod->required_anti_affinity) tell(term, 1);
+    }
+  }
+
+  // Who needs company likes it too.
+  static void TellPreferences(int32_t hard_weight, const NodeInfo& node,
+                              const ExistingTerms::Tell& tell) {
+    for (const PodInfoPtr& pod : node.pods_with_affinity) {
+      for (const AffinityTerm& term : pod->required_affinity) {
+        if (hard_weight > 0) tell(term, hard_weight);
+      }
+      for (const AffinityTerm& term : pod->preferred_affinity) tell(term, term.weight);
+      for (const AffinityTerm& term : pod->preferred_anti_affinity) tell(term, -term.weight);
+    }
   }
 
   // Pods that the pod's own terms speak of; `all`: only those of which all of them do.
@@ -289,41 +301,28 @@ class InterPodAffinity final : public Plugin {
     });
   }
 
-  // What the pod prefers and what existing pods prefer of it.
-  Tally CountPreferences(const PodInfo& pod, const Snapshot& snapshot, bool prefers) const {
-    const kube::StringPairs& own_labels = snapshot.NamespaceLabels(pod.key.ns);
+  // A slot per term that the pod prefers, with the weights of those that match.
+  Tally CountPreferred(const PodInfo& pod, const Snapshot& snapshot) const {
     AffinityTerms terms = pod.preferred_affinity;
     for (const AffinityTerm& term : pod.preferred_anti_affinity) {
       terms.push_back(term);
       terms.back().weight = -term.weight;
     }
-    std::string text = absl::StrCat("prefer ", SeenAs(pod, own_labels));
+    std::string text = "preferred";
     AppendText(terms, &text);
     return tallies_.Get(text, [&](KeptTally& kept) {
+      if (kept.tally.slots() == 0) {
+        for (const AffinityTerm& term : terms) kept.tally.AddSlot(term.topology_key);
+      }
       Check(kept, terms, snapshot);
       TermMatcher matcher(terms, snapshot, kept.namespaces);
-      TopologyTally& tally = kept.tally;
-      tally.Update(snapshot, [&](const NodeInfo& node, TopologyTally::Gives* gives) {
-        const auto give = [&](const AffinityTerm& term, int64_t amount) {
-          Give(tally.SlotOf(term.topology_key), amount, gives);
-        };
-        if (prefers) {
+      kept.tally.Update(snapshot, [&](const NodeInfo& node, TopologyTally::Gives* gives) {
+        for (size_t i = 0; i < terms.size(); ++i) {
+          int64_t sum = 0;
           for (const PodInfoPtr& other : node.pods) {
-            for (size_t i = 0; i < terms.size(); ++i) {
-              if (matcher.Matches(i, *other)) give(terms[i], terms[i].weight);
-            }
+            if (matcher.Matches(i, *other)) sum += terms[i].weight;
           }
-        }
-        for (const PodInfoPtr& other : node.pods_with_affinity) {
-          for (const AffinityTerm& term : other->required_affinity) {
-            if (hard_weight_ > 0 && Matches(term, pod, own_labels)) give(term, hard_weight_);
-          }
-          for (const AffinityTerm& term : other->preferred_affinity) {
-            if (Matches(term, pod, own_labels)) give(term, term.weight);
-          }
-          for (const AffinityTerm& term : other->preferred_anti_affinity) {
-            if (Matches(term, pod, own_labels)) give(term, -term.weight);
-          }
+          if (sum != 0) gives->emplace_back(static_cast<int32_t>(i), sum);
         }
       });
     });
@@ -353,7 +352,7 @@ class InterPodAffinity final : public Plugin {
     const Snapshot& snapshot = *state.snapshot;
     for (const AffinityTerm& term : other.required_anti_affinity) {
       if (!Matches(term, pod, snapshot.NamespaceLabels(pod.key.ns))) continue;
-      state.existing.Add(state.existing.SlotOf(term.topology_key), term.topology_key, node, amount);
+      state.existing.Add(term.topology_key, node, amount);
     }
     absl::flat_hash_map<std::string, bool> namespaces;
     if (TermMatcher(pod.required_affinity, snapshot, namespaces).MatchesAll(other)) {
@@ -405,7 +404,7 @@ class InterPodAffinity final : public Plugin {
             AllMayMatch(refused.required_affinity, refused));
   }
 
-  const int32_t hard_weight_;
+  const ExistingTerms anti_affinity_, preferences_;
   mutable TallyCache tallies_;
 };
 

@@ -85,11 +85,10 @@ class FilterState final : public PluginState {
     const int slot = static_cast<int>(constraint);
     int64_t lowest = std::numeric_limits<int64_t>::max();
     int64_t domains = 0;
-    for (int value = 0; value < tally.values(slot); ++value) {
-      if (!tally.IsDomain(slot, value)) continue;
+    tally.ForEachDomain(slot, [&](int value, int64_t sum) {
       ++domains;
-      lowest = std::min(lowest, changes.empty() ? tally.Sum(slot, value) : Sum(constraint, value));
-    }
+      lowest = std::min(lowest, changes.empty() ? sum : Sum(constraint, value));
+    });
     const bool few = domains < std::max(1, shared->constraints[constraint].min_domains);
     least[constraint] = few ? 0 : lowest;
   }

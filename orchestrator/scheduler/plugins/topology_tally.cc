@@ -6,39 +6,34 @@
 
 namespace meltemi::scheduler {
 
+int TopologyTally::KeyNamed(absl::string_view name) {
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    if (keys_[i].name == name) return static_cast<int>(i);
+  }
+  keys_.emplace_back();
+  Key& key = keys_.back();
+  key.name = std::string(name);
+  key.value_at.reserve(entries_.size());
+  for (const Entry& entry : entries_) key.value_at.push_back(ValueIn(key, *entry.facts));
+  return static_cast<int>(keys_.size()) - 1;
+}
+
 int TopologyTally::AddSlot(absl::string_view key) {
-  slots_.emplace_back();
-  Slot& slot = slots_.back();
-  slot.key = std::string(key);
-  slot.value_at.reserve(entries_.size());
-  for (const Entry& entry : entries_) slot.value_at.push_back(ValueIn(slot, *entry.facts));
+  slots_.push_back({KeyNamed(key), {}});
   return static_cast<int>(slots_.size()) - 1;
 }
 
-int TopologyTally::SlotOf(absl::string_view key) {
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].key == key) return static_cast<int>(i);
-  }
-  return AddSlot(key);
-}
-
-int32_t TopologyTally::ValueIn(Slot& slot, const NodeFacts& facts) {
-  const std::string* value = FindLabel(facts.labels, slot.key);
+int32_t TopologyTally::ValueIn(Key& key, const NodeFacts& facts) {
+  const std::string* value = FindLabel(facts.labels, key.name);
   if (value == nullptr) return -1;
-  const auto [found, added] =
-      slot.numbers.try_emplace(*value, static_cast<int32_t>(slot.sums.size()));
-  if (added) {
-    slot.sums.push_back(0);
-    slot.givers.push_back(0);
-  }
-  return found->second;
+  return key.numbers.try_emplace(*value, static_cast<int32_t>(key.numbers.size())).first->second;
 }
 
 // The list of nodes is the same, and there are not too many values that no node has any more.
 bool TopologyTally::IsWorthKeeping(const Snapshot& snapshot) const {
   return order_ == snapshot.order() && seen_.size() == snapshot.nodes().size() &&
-         std::all_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-           return slot.sums.size() <= 2 * snapshot.nodes().size() + 64;
+         std::all_of(keys_.begin(), keys_.end(), [&](const Key& key) {
+           return key.numbers.size() <= 2 * snapshot.nodes().size() + 64;
          });
 }
 
@@ -50,12 +45,11 @@ void TopologyTally::Reset(const std::vector<NodeInfo*>& nodes) {
     seen_[i].node = nodes[i];
     entries_[i].facts = nodes[i]->facts;
   }
-  for (Slot& slot : slots_) {
-    slot.numbers.clear();
-    slot.sums.clear();
-    slot.givers.clear();
-    slot.value_at.clear();
-    for (const Entry& entry : entries_) slot.value_at.push_back(ValueIn(slot, *entry.facts));
+  for (Slot& slot : slots_) slot.cells.clear();
+  for (Key& key : keys_) {
+    key.numbers.clear();
+    key.value_at.clear();
+    for (const Entry& entry : entries_) key.value_at.push_back(ValueIn(key, *entry.facts));
   }
 }
 
@@ -64,10 +58,12 @@ void TopologyTally::Forget() { order_ = -1; }
 void TopologyTally::Apply(size_t place, const Gives& gives, int sign) {
   for (const auto& [number, amount] : gives) {
     Slot& slot = slots_[number];
-    const int32_t value = slot.value_at[place];
+    const int32_t value = keys_[slot.key].value_at[place];
     if (value < 0) continue;
-    slot.sums[value] += sign * amount;
-    slot.givers[value] += sign;
+    const auto cell = slot.cells.try_emplace(value).first;
+    cell->second.sum += sign * amount;
+    cell->second.givers += sign;
+    if (cell->second.givers == 0) slot.cells.erase(cell);
     total_ += sign * amount;
   }
 }
@@ -77,7 +73,7 @@ void TopologyTally::Recount(size_t place, const NodeInfo& node, const Count& cou
   Apply(place, entry.gives, -1);
   if (entry.facts != node.facts) {
     entry.facts = node.facts;
-    for (Slot& slot : slots_) slot.value_at[place] = ValueIn(slot, *node.facts);
+    for (Key& key : keys_) key.value_at[place] = ValueIn(key, *node.facts);
   }
   entry.gives.clear();
   count(node, &entry.gives);
@@ -117,12 +113,12 @@ bool TopologyTally::IsAt(int32_t place, const NodeInfo& node) const {
 }
 
 int TopologyTally::ValueOn(int number, const NodeInfo& node) const {
-  const Slot& slot = slots_[number];
-  if (IsAt(node.place, node)) return slot.value_at[node.place];
-  const std::string* value = FindLabel(node.facts->labels, slot.key);
+  const Key& key = keys_[slots_[number].key];
+  if (IsAt(node.place, node)) return key.value_at[node.place];
+  const std::string* value = FindLabel(node.facts->labels, key.name);
   if (value == nullptr) return -1;
-  const auto found = slot.numbers.find(*value);
-  return found == slot.numbers.end() ? -1 : found->second;
+  const auto found = key.numbers.find(*value);
+  return found == key.numbers.end() ? -1 : found->second;
 }
 
 int64_t TopologyTally::GivenBy(int number, const NodeInfo& node, bool* known) const {

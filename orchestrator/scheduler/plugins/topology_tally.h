@@ -43,24 +43,39 @@ class TopologyTally {
   void Forget();
 
   int slots() const { return static_cast<int>(slots_.size()); }
-  const std::string& key(int slot) const { return slots_[slot].key; }
-  // The number of the node's value; -1 when it lacks the label.
+  const std::string& key(int slot) const { return keys_[slots_[slot].key].name; }
+  // The number of the node's value; -1 when it lacks the label. The same for all slots of a key.
   int ValueOn(int slot, const NodeInfo& node) const;
-  int values(int slot) const { return static_cast<int>(slots_[slot].sums.size()); }
-  int64_t Sum(int slot, int value) const { return slots_[slot].sums[value]; }
-  bool IsDomain(int slot, int value) const { return slots_[slot].givers[value] > 0; }
+  // How many values the key has, or has had.
+  int values(int slot) const { return static_cast<int>(keys_[slots_[slot].key].numbers.size()); }
+  int64_t Sum(int slot, int value) const {
+    const auto found = slots_[slot].cells.find(value);
+    return found == slots_[slot].cells.end() ? 0 : found->second.sum;
+  }
+  // Values that nodes give to: `visit(int value, int64_t sum)`.
+  template <typename Visit>
+  void ForEachDomain(int slot, const Visit& visit) const {
+    for (const auto& [value, cell] : slots_[slot].cells) visit(value, cell.sum);
+  }
+  bool IsUsed(int slot) const { return !slots_[slot].cells.empty(); }
   // What the node itself gives to the slot; not known of copies of nodes.
   int64_t GivenBy(int slot, const NodeInfo& node, bool* known) const;
   // Of all slots and values.
   int64_t total() const { return total_; }
 
  private:
-  struct Slot {
-    std::string key;
+  struct Key {
+    std::string name;
     absl::flat_hash_map<std::string, int32_t> numbers;  // of the values
     std::vector<int32_t> value_at;                      // by the node's place
-    std::vector<int64_t> sums;                          // by value
-    std::vector<int32_t> givers;                        // by value: how many nodes give
+  };
+  struct Cell {
+    int64_t sum = 0;
+    int32_t givers = 0;  // how many nodes give
+  };
+  struct Slot {
+    int key = 0;
+    absl::flat_hash_map<int32_t, Cell> cells;  // by value
   };
   struct Seen {
     const NodeInfo* node = nullptr;
@@ -71,7 +86,8 @@ class TopologyTally {
     Gives gives;
   };
 
-  static int32_t ValueIn(Slot& slot, const NodeFacts& facts);
+  static int32_t ValueIn(Key& key, const NodeFacts& facts);
+  int KeyNamed(absl::string_view name);
   bool IsWorthKeeping(const Snapshot& snapshot) const;
   void Reset(const std::vector<NodeInfo*>& nodes);
   // What has changed since the last Update; false: it can't be told any more.
@@ -81,6 +97,7 @@ class TopologyTally {
   bool IsAt(int32_t place, const NodeInfo& node) const;
 
   int64_t order_ = -1, changes_ = 0;  // of the snapshot
+  std::vector<Key> keys_;
   std::vector<Slot> slots_;
   std::vector<Seen> seen_;      // by place
   std::vector<Entry> entries_;  // by place
@@ -99,7 +116,7 @@ class KeptByText {
                                   const std::function<void(Kept& kept)>& update);
 
  private:
-  static constexpr size_t kLinesMax = 32;
+  static constexpr size_t kLinesMax = 64;
   using Line = std::pair<std::string, std::shared_ptr<Kept>>;
 
   std::mutex mutex_;
