@@ -6,6 +6,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "orchestrator/controllers/autoscaler/autoscaler.h"
+#include "orchestrator/controllers/cronjob/cronjob.h"
+#include "orchestrator/controllers/daemonset/daemonset.h"
 #include "orchestrator/controllers/deployment/deployment.h"
 #include "orchestrator/controllers/endpoints/endpoints.h"
 #include "orchestrator/controllers/garbage/garbage.h"
@@ -14,6 +17,8 @@
 #include "orchestrator/controllers/nodes/nodes.h"
 #include "orchestrator/controllers/replicaset/replicaset.h"
 #include "orchestrator/controllers/serviceaccounts/serviceaccounts.h"
+#include "orchestrator/controllers/services/services.h"
+#include "orchestrator/controllers/statefulset/statefulset.h"
 
 namespace meltemi::orchestrator {
 namespace {
@@ -36,8 +41,20 @@ Made NodeLifecycle(Context& context, const Options& options, const std::string&)
                 .startup_grace = options.node_startup_grace_period});
 }
 
+Made Autoscaler(Context& context, const Options& options, const std::string&) {
+  return controllers::NewAutoscalerController(
+      context, {.sync_period = options.autoscaler_sync_period,
+                .downscale_stabilization = options.autoscaler_downscale_stabilization,
+                .cpu_initialization_period = options.autoscaler_cpu_initialization_period,
+                .initial_readiness_delay = options.autoscaler_initial_readiness_delay});
+}
+
 Made RootCa(Context& context, const Options&, const std::string& root_ca_pem) {
   return controllers::NewRootCaPublisher(context, root_ca_pem);
+}
+
+Made LoadBalancer(Context& context, const Options& options, const std::string&) {
+  return controllers::NewLoadBalancerController(context, options.load_balancer_pool);
 }
 
 }  // namespace
@@ -59,16 +76,25 @@ const std::vector<ControllerEntry>& AllControllers() {
        &Plain<NewReplicationControllerController>},
       {"deployment-controller", "deployment-controller", "deployment-controller",
        &Plain<NewDeploymentController>},
+      {"statefulset-controller", "statefulset-controller", "statefulset-controller",
+       &Plain<NewStatefulSetController>},
+      {"daemonset-controller", "daemon-set-controller", "daemonset-controller",
+       &Plain<NewDaemonSetController>},
       {"job-controller", "job-controller", "job-controller", &Plain<NewJobController>},
       {"ttl-after-finished-controller", "ttl-after-finished-controller",
        "ttl-after-finished-controller", &Plain<NewFinishedJobsController>},
+      {"cronjob-controller", "cronjob-controller", "cronjob-controller",
+       &Plain<NewCronJobController>},
       {"endpoints-controller", "endpoint-controller", "endpoint-controller",
        &Plain<NewEndpointsController>},
       {"endpointslice-controller", "endpointslice-controller", "endpoint-slice-controller",
        &Plain<NewEndpointSliceController>},
+      {"service-lb-controller", "service-controller", "service-controller", &LoadBalancer},
       {"node-lifecycle-controller", "node-controller", "node-controller", &NodeLifecycle},
       {"taint-eviction-controller", "node-controller", "taint-eviction-controller",
        &Plain<NewTaintEvictionController>},
+      {"horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler",
+       "horizontal-pod-autoscaler", &Autoscaler},
   };
   return table;
 }
