@@ -100,7 +100,7 @@ class TaintEviction final : public Running {
 
   kube::ReconcileResult Reconcile(const kube::NamespacedName& key) {
     const PodPtr pod = pods_.Get(key);
-    if (pod == nullptr || IsTerminating(*pod)) {
+    if (pod == nullptr || pod->metadata().has_deletion_timestamp()) {
       Forget(key);
       return kube::Finished();
     }
@@ -145,23 +145,22 @@ class TaintEviction final : public Running {
     if (!stays.has_value() || Left(key, seen.metadata().uid(), *stays) > Duration::zero()) {
       return kube::Finished();  // the informer will show it
     }
-    const kube::Result<Pod> pod = MarkDisruption(
+    const kube::Result<Pod> marked = MarkDisruption(
         client_, seen, {"DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"},
         clock_.WallNow());
-    const bool goes = pod.ok() && (pod->metadata().uid() != seen.metadata().uid() ||
-                                   pod->metadata().has_deletion_timestamp());
-    if (pod.ok() && !goes) {
-      recorder_.Record(seen, kube::kNormal, "TaintManagerEviction",
-                       absl::StrCat("Marking for deletion Pod ", key.ToString()));
-      kube::DeleteOptions options;
-      options.uid = seen.metadata().uid();
-      const kube::Outcome deleted = kube::Delete<Pod>(client_, key.ns, key.name, options);
-      if (!deleted.ok() && !kube::IsNotFound(deleted.status())) return deleted.status();
-    } else if (!pod.ok() && !kube::IsNotFound(pod.status())) {
-      return pod.status();
-    }
-    Forget(key);
+    if (!marked.ok()) return Done(marked.status());
+    recorder_.Record(seen, kube::kNormal, "TaintManagerEviction",
+                     absl::StrCat("Marking for deletion Pod ", key.ToString()));
+    kube::DeleteOptions options;
+    options.uid = seen.metadata().uid();
+    const kube::Outcome deleted = kube::Delete<Pod>(client_, key.ns, key.name, options);
+    if (!deleted.ok()) return Done(deleted.status());
     return kube::Finished();
+  }
+
+  static kube::ReconcileResult Done(const kube::Status& status) {
+    if (kube::IsNotFound(status)) return kube::Finished();
+    return status;
   }
 
   struct Timer {

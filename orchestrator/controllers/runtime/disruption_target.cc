@@ -2,7 +2,9 @@
 
 #include <string>
 
+#include "base/json/write.h"
 #include "kube/client/typed.h"
+#include "kube/object/object.h"
 #include "orchestrator/controllers/runtime/pods.h"
 
 namespace meltemi::controllers {
@@ -13,39 +15,38 @@ using kube::core::v1::PodCondition;
 
 constexpr char kDisruptionTarget[] = "DisruptionTarget";
 
-bool SetTarget(const Disruption& disruption, WallTime now, Pod& pod) {
-  if (disruption.reason.empty()) return false;
-  PodCondition* condition = nullptr;
-  for (PodCondition& each : *pod.mutable_status()->mutable_conditions()) {
-    if (each.type() == kDisruptionTarget) condition = &each;
-  }
-  const bool was_true = condition != nullptr && condition->status() == "True";
-  if (was_true && condition->reason() == disruption.reason &&
-      condition->message() == disruption.message) {
-    return false;
-  }
-  if (condition == nullptr) condition = pod.mutable_status()->add_conditions();
-  condition->set_type(kDisruptionTarget);
-  condition->set_status("True");
-  condition->set_reason(std::string(disruption.reason));
-  condition->set_message(std::string(disruption.message));
-  if (!was_true) *condition->mutable_last_transition_time() = FromWall(now);
-  return true;
+bool IsTarget(const PodCondition* condition, const Disruption& disruption) {
+  return condition != nullptr && condition->status() == "True" &&
+         condition->reason() == disruption.reason && condition->message() == disruption.message;
 }
 
 }  // namespace
 
-kube::Result<Pod> MarkDisruption(kube::Client& client, const Pod& pod, const Disruption& disruption,
-                                 WallTime now) {
-  const auto change = [&](Pod& current) {
-    if (current.metadata().uid() != pod.metadata().uid()) return false;
-    if (disruption.still && !disruption.still(current)) return false;
-    const bool fails = disruption.fails && !IsFinished(current);
-    if (fails) current.mutable_status()->set_phase("Failed");
-    return SetTarget(disruption, now, current) || fails;
-  };
-  return kube::Modify<Pod>(client, pod.metadata().namespace_(), pod.metadata().name(), change,
-                           true);
+kube::Result<Pod> MarkDisruption(kube::Client& client, const Pod& seen,
+                                 const Disruption& disruption, WallTime now) {
+  const PodCondition* const condition = FindCondition(seen, kDisruptionTarget);
+  const bool fails = disruption.fails && !IsFinished(seen);
+  const bool marks = !disruption.reason.empty() && !IsTarget(condition, disruption);
+  if (!fails && !marks) return seen;
+  std::string patch;
+  json::Writer out(&patch);
+  out.BeginObject().Key("metadata").BeginObject();
+  out.Key("uid").String(seen.metadata().uid());
+  out.Key("resourceVersion").String(seen.metadata().resource_version()).EndObject();
+  out.Key("status").BeginObject();
+  if (fails) out.Key("phase").String("Failed");
+  if (marks) {
+    out.Key("conditions").BeginArray().BeginObject().Key("type").String(kDisruptionTarget);
+    out.Key("status").String("True").Key("reason").String(disruption.reason);
+    out.Key("message").String(disruption.message);
+    if (condition == nullptr || condition->status() != "True") {
+      out.Key("lastTransitionTime").String(kube::FormatTime(FromWall(now).seconds()));
+    }
+    out.EndObject().EndArray();
+  }
+  out.EndObject().EndObject();
+  return kube::Patch<Pod>(client, seen.metadata().namespace_(), seen.metadata().name(),
+                          kube::PatchType::kStrategicMerge, patch, "status");
 }
 
 }  // namespace meltemi::controllers

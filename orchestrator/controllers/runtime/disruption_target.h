@@ -4,8 +4,6 @@
 // Threads: a function without state; it blocks. Source: Kubernetes' pod disruption conditions.
 #pragma once
 
-#include <functional>
-
 #include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
 #include "kube/client/client.h"
@@ -19,14 +17,12 @@ struct Disruption {
   absl::string_view message;
   // Nobody will tell how it has ended: it is Failed, unless it is finished.
   bool fails = false;
-  // Looks at the pod as it is now: whether it is still to go. Empty: always.
-  std::function<bool(const kube::core::v1::Pod& current)> still = {};
 };
 
-// The answer is the pod as it is now. When it has another uid than `pod`, or is not to go any more,
-// nothing was written.
+// Patches the status of the pod as it was seen: a conflict when it has changed since, so that what
+// was decided by its look still holds. The answer is the pod as it is now.
 kube::Result<kube::core::v1::Pod> MarkDisruption(kube::Client& client,
-                                                 const kube::core::v1::Pod& pod,
+                                                 const kube::core::v1::Pod& seen,
                                                  const Disruption& disruption, WallTime now);
 
 }  // namespace meltemi::controllers
