@@ -22,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kDataDir[] = "/var/lib/meltemi";
+constexpr char kPodCidr[] = "10.244.0.0/16";
 constexpr std::chrono::seconds kReadyTimeout(60);
 constexpr std::chrono::seconds kStopGrace(15);
 
@@ -73,6 +74,8 @@ std::vector<Part> PartsOf(const UpOptions& options) {
     args.insert(args.end(), more.begin(), more.end());
     return args;
   };
+  std::vector<std::string> controller_manager = ClientArgs(options, "controller-manager", 10257);
+  controller_manager.push_back(absl::StrCat("--cluster-cidr=", kPodCidr));
   std::vector<Part> parts = {
       {"apiserver", with({absl::StrCat("--data-dir=", options.data_dir),
                           absl::StrCat("--secure-port=", options.port)},

@@ -24,13 +24,14 @@ struct Controlled {
 
 class ControllerWork final : public Work {
  public:
-  ControllerWork(Parts& parts, const ControllerManagerOptions& options,
-                 const std::vector<const ControllerEntry*>& entries, const std::string& root_ca) {
+  absl::Status Make(Parts& parts, const ControllerManagerOptions& options,
+                    const std::vector<const ControllerEntry*>& entries,
+                    const std::string& root_ca) {
     for (const ControllerEntry* entry : entries) {
       Controlled controlled;
       if (options.service_account_credentials) {
-        controlled.tokens = kube::NewServiceAccountTokens(parts.client, parts.clock, "kube-system",
-                                                          entry->account);
+        controlled.tokens =
+            kube::NewServiceAccountTokens(parts.client, parts.clock, "kube-system", entry->account);
         controlled.client = kube::NewTokenClient(parts.client, *controlled.tokens);
       }
       controlled.context.reset(new controllers::Context{
@@ -42,9 +43,14 @@ class ControllerWork final : public Work {
           },
           .random = parts.random,
           .metrics = &parts.metrics});
-      controlled.running = entry->make(*controlled.context, options, root_ca);
+      absl::StatusOr<std::unique_ptr<controllers::Running>> made =
+          entry->make(*controlled.context, options, root_ca);
+      if (!made.ok()) return made.status();
+      if (*made == nullptr) continue;
+      controlled.running = *std::move(made);
       controllers_.push_back(std::move(controlled));
     }
+    return absl::OkStatus();
   }
   ~ControllerWork() override {
     // Those made later may use what earlier ones have asked of the informers.
@@ -89,8 +95,11 @@ int ControllerManagerMain(const std::vector<std::string>& args,
   ComponentSpec spec{
       .name = "controller-manager", .options = options->component, .threads_max = 64};
   spec.make_work = [&](Parts& parts) -> absl::StatusOr<std::unique_ptr<Work>> {
-    return std::make_unique<ControllerWork>(parts, *options, *entries,
-                                            root_ca.empty() ? parts.access.ca_pem : root_ca);
+    auto work = std::make_unique<ControllerWork>();
+    const absl::Status status =
+        work->Make(parts, *options, *entries, root_ca.empty() ? parts.access.ca_pem : root_ca);
+    if (!status.ok()) return status;
+    return work;
   };
   return RunComponent(spec, argv);
 }

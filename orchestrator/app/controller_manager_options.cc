@@ -31,8 +31,8 @@ void AddFlags(ControllerManagerOptions* o, Flags& flags) {
                "each controller acts as a service account of its own (default: true)");
   List(flags, "load-balancer-pool", &o->load_balancer_pool, "IP|CIDR|FIRST-LAST,…",
        "addresses for Services of type LoadBalancer; default: they stay pending");
-  flags.Text("cluster-cidr", {}, &o->cluster_cidr, "CIDR",
-             "pod addresses, of which each node gets a part; default: none");
+  List(flags, "cluster-cidr", &o->cluster_cidrs, "CIDR,…",
+       "pod addresses, of which each node gets a part; default: none");
   flags.Number("node-cidr-mask-size", {}, &o->node_cidr_mask_size, 8, 30, "of a node's part");
   flags.Time("node-monitor-period", {}, &o->node_monitor_period, "between looks at nodes");
   flags.Time("node-monitor-grace-period", {}, &o->node_monitor_grace_period,

@@ -20,7 +20,7 @@ struct ControllerManagerOptions {
   std::string root_ca_file;  // for kube-root-ca.crt; "": the CA of the kubeconfig
   bool service_account_credentials = true;
   std::vector<std::string> load_balancer_pool;
-  std::string cluster_cidr;  // of pods; "": nodes get no ranges
+  std::vector<std::string> cluster_cidrs;  // of pods; empty: nodes get no ranges
   uint32_t node_cidr_mask_size = 24;
   Duration node_monitor_period = seconds(5);
   Duration node_monitor_grace_period = seconds(40);

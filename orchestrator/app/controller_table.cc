@@ -10,11 +10,14 @@
 #include "orchestrator/controllers/cronjob/cronjob.h"
 #include "orchestrator/controllers/daemonset/daemonset.h"
 #include "orchestrator/controllers/deployment/deployment.h"
+#include "orchestrator/controllers/disruption/disruption.h"
 #include "orchestrator/controllers/endpoints/endpoints.h"
 #include "orchestrator/controllers/garbage/garbage.h"
 #include "orchestrator/controllers/job/job.h"
 #include "orchestrator/controllers/namespaces/namespaces.h"
+#include "orchestrator/controllers/nodes/ipam/ipam.h"
 #include "orchestrator/controllers/nodes/nodes.h"
+#include "orchestrator/controllers/podgc/podgc.h"
 #include "orchestrator/controllers/replicaset/replicaset.h"
 #include "orchestrator/controllers/serviceaccounts/serviceaccounts.h"
 #include "orchestrator/controllers/services/services.h"
@@ -26,10 +29,10 @@ namespace {
 using controllers::Context;
 using controllers::Running;
 using Options = ControllerManagerOptions;
-using Made = std::unique_ptr<Running>;
+using Made = absl::StatusOr<std::unique_ptr<Running>>;
 
 // A controller that needs nothing but its context.
-template <Made (*kNew)(Context&)>
+template <std::unique_ptr<Running> (*kNew)(Context&)>
 Made Plain(Context& context, const Options&, const std::string&) {
   return kNew(context);
 }
@@ -39,6 +42,11 @@ Made NodeLifecycle(Context& context, const Options& options, const std::string&)
       context, {.monitor_period = options.node_monitor_period,
                 .monitor_grace = options.node_monitor_grace_period,
                 .startup_grace = options.node_startup_grace_period});
+}
+
+Made PodGarbage(Context& context, const Options& options, const std::string&) {
+  return controllers::NewPodGarbageCollector(
+      context, {.terminated_pods_max = static_cast<int>(options.terminated_pod_gc_threshold)});
 }
 
 Made Autoscaler(Context& context, const Options& options, const std::string&) {
@@ -53,7 +61,18 @@ Made RootCa(Context& context, const Options&, const std::string& root_ca_pem) {
   return controllers::NewRootCaPublisher(context, root_ca_pem);
 }
 
+Made NodeIpam(Context& context, const Options& options, const std::string&) {
+  if (options.cluster_cidrs.empty()) return nullptr;
+  return controllers::NewNodeIpamController(
+      context, {.cluster_cidrs = options.cluster_cidrs,
+                .node_mask_ipv4 = static_cast<int>(options.node_cidr_mask_size)});
+}
+
 Made LoadBalancer(Context& context, const Options& options, const std::string&) {
+  const absl::Status pool = controllers::CheckLoadBalancerPool(options.load_balancer_pool);
+  if (!pool.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--load-balancer-pool: ", pool.message()));
+  }
   return controllers::NewLoadBalancerController(context, options.load_balancer_pool);
 }
 
@@ -70,6 +89,8 @@ const std::vector<ControllerEntry>& AllControllers() {
        &Plain<NewNamespaceController>},
       {"garbage-collector-controller", "generic-garbage-collector", "garbage-collector-controller",
        &Plain<NewGarbageCollector>},
+      {"pod-garbage-collector-controller", "pod-garbage-collector", "pod-garbage-collector",
+       &PodGarbage},
       {"replicaset-controller", "replicaset-controller", "replicaset-controller",
        &Plain<NewReplicaSetController>},
       {"replicationcontroller-controller", "replication-controller", "replication-controller",
@@ -90,9 +111,12 @@ const std::vector<ControllerEntry>& AllControllers() {
       {"endpointslice-controller", "endpointslice-controller", "endpoint-slice-controller",
        &Plain<NewEndpointSliceController>},
       {"service-lb-controller", "service-controller", "service-controller", &LoadBalancer},
+      {"node-ipam-controller", "node-controller", "cidrAllocator", &NodeIpam},
       {"node-lifecycle-controller", "node-controller", "node-controller", &NodeLifecycle},
       {"taint-eviction-controller", "node-controller", "taint-eviction-controller",
        &Plain<NewTaintEvictionController>},
+      {"disruption-controller", "disruption-controller", "controllermanager",
+       &Plain<NewDisruptionController>},
       {"horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler",
        "horizontal-pod-autoscaler", &Autoscaler},
   };

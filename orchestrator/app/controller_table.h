@@ -18,9 +18,10 @@ struct ControllerEntry {
   const char* name;       // as in --controllers, and in Kubernetes: "deployment-controller"
   const char* account;    // in kube-system
   const char* component;  // the source of its events
-  std::function<std::unique_ptr<controllers::Running>(controllers::Context& context,
-                                                      const ControllerManagerOptions& options,
-                                                      const std::string& root_ca_pem)>
+  // Null: with these options it has nothing to do. Error: which option is wrong, and why.
+  std::function<absl::StatusOr<std::unique_ptr<controllers::Running>>(
+      controllers::Context& context, const ControllerManagerOptions& options,
+      const std::string& root_ca_pem)>
       make;
 };
 

@@ -2,11 +2,14 @@
 
 #include <cstdio>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/flags/flags.h"
+#include "orchestrator/component/files.h"
 #include "orchestrator/component/run.h"
+#include "orchestrator/scheduler/config.h"
 #include "orchestrator/scheduler/scheduler.h"
 
 namespace meltemi::orchestrator {
@@ -26,6 +29,16 @@ class SchedulerWork final : public Work {
   const std::unique_ptr<scheduler::Scheduler> scheduler_;
 };
 
+// `file` empty: the defaults.
+absl::StatusOr<scheduler::SchedulerOptions> OptionsOf(const std::string& file) {
+  if (file.empty()) return scheduler::SchedulerOptions();
+  const absl::StatusOr<std::string> text = ReadWholeFile(file);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<scheduler::SchedulerOptions> options = scheduler::ParseConfig(*text);
+  if (options.ok()) return options;
+  return absl::InvalidArgumentError(absl::StrCat(file, ": ", options.status().message()));
+}
+
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "meltemi-orchestrator scheduler: %s\n",
                std::string(status.message()).c_str());
@@ -41,6 +54,8 @@ int SchedulerMain(const std::vector<std::string>& args, const std::vector<std::s
   component.lease_name = "kube-scheduler";
   Flags flags(kUsage);
   AddComponentFlags(&component, /*with_election=*/true, flags);
+  std::string config;
+  flags.Text("config", {}, &config, "FILE", "a KubeSchedulerConfiguration: profiles, weights");
   absl::Status status = flags.Parse(args);
   if (status.ok()) status = CheckComponentOptions(component);
   if (!status.ok()) {
@@ -51,11 +66,12 @@ int SchedulerMain(const std::vector<std::string>& args, const std::vector<std::s
     std::fputs(flags.Help().c_str(), stdout);
     return 0;
   }
-  const scheduler::SchedulerOptions options;
+  const absl::StatusOr<scheduler::SchedulerOptions> options = OptionsOf(config);
+  if (!options.ok()) return Fail(options.status());
   ComponentSpec spec{.name = "scheduler", .options = component, .threads_max = 64};
   spec.make_work = [&options](Parts& parts) -> absl::StatusOr<std::unique_ptr<Work>> {
     absl::StatusOr<std::unique_ptr<scheduler::Scheduler>> scheduler = scheduler::NewScheduler(
-        options, parts.client, parts.informers, parts.executor,
+        *options, parts.client, parts.informers, parts.executor,
         parts.RecorderOf("default-scheduler"), parts.random, &parts.metrics);
     if (!scheduler.ok()) return scheduler.status();
     return std::make_unique<SchedulerWork>(*std::move(scheduler));
