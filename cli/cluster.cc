@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -80,8 +81,7 @@ std::vector<Part> PartsOf(const UpOptions& options) {
       {"apiserver", with({absl::StrCat("--data-dir=", options.data_dir),
                           absl::StrCat("--secure-port=", options.port)},
                          options.apiserver_args)},
-      {"controller-manager",
-       with(ClientArgs(options, "controller-manager", 10257), options.controller_manager_args)},
+      {"controller-manager", with(std::move(controller_manager), options.controller_manager_args)},
       {"scheduler", with(ClientArgs(options, "scheduler", 10259), options.scheduler_args)},
   };
   if (options.hollow_nodes > 0) {
