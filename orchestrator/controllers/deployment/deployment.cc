@@ -30,7 +30,8 @@ class DeploymentController final : public Running {
         deployments_(context.informers.ListerOf<Deployment>()),
         sets_(context.informers.ListerOf<ReplicaSet>()),
         pods_(context.informers.ListerOf<Pod>()),
-        expectations_(context.executor.clock()) {
+        of_sets_(context.executor.clock()),
+        of_deployments_(context.executor.clock()) {
     kube::Informer& deployments = context.informers.Of<Deployment>();
     kube::Informer& sets = context.informers.Of<ReplicaSet>();
     kube::Informer& pods = context.informers.Of<Pod>();
@@ -54,6 +55,10 @@ class DeploymentController final : public Running {
   void OnSet(const kube::Change& change);
   void OnPod(const kube::Change& change);
   void EnqueueController(const kube::MessagePtr& set);
+  void Forget(const kube::NamespacedName& key) {
+    of_sets_.Drop(key);
+    of_deployments_.Drop(key);
+  }
 
   kube::ReconcileResult Reconcile(const kube::NamespacedName& key);
   bool OldPodsAreThere(const Deployment& deployment, const std::vector<WorkingSet>& sets);
@@ -63,14 +68,16 @@ class DeploymentController final : public Running {
   const kube::Lister<Deployment> deployments_;
   const kube::Lister<ReplicaSet> sets_;
   const kube::Lister<Pod> pods_;
-  Expectations expectations_;  // of ReplicaSets
+  // Sets that the caches must show before they are counted, and the status that was written: on an
+  // older one nothing could be written.
+  Expectations of_sets_, of_deployments_;
   std::unique_ptr<kube::Controller> queue_;
 };
 
 void DeploymentController::OnDeployment(const kube::Change& change) {
   const kube::NamespacedName key =
       kube::NameOf(change.after == nullptr ? *change.before : *change.after);
-  if (change.after == nullptr) expectations_.Drop(key);
+  if (change.after == nullptr) Forget(key);
   queue_->Add(key);
 }
 
@@ -113,12 +120,14 @@ void DeploymentController::OnPod(const kube::Change& change) {
 kube::ReconcileResult DeploymentController::Reconcile(const kube::NamespacedName& key) {
   const auto deployment = deployments_.Get(key);
   if (deployment == nullptr) {
-    expectations_.Drop(key);
+    Forget(key);
     return kube::Finished();
   }
   const kube::LabelSelector selector = SelectorOf(&deployment->spec().selector());
   if (selector.empty()) return RefuseSelectingAll(context_, recorder_, *deployment);
-  if (!expectations_.Met(key, sets_.informer())) return Expectations::Wait();
+  if (!of_sets_.Met(key, sets_.informer()) || !of_deployments_.Met(key, deployments_.informer())) {
+    return Expectations::Wait();
+  }
   const kube::Result<std::vector<kube::MessagePtr>> claimed =
       Claim({context_.client, *deployment, selector, {}, StillThere(context_.client, *deployment)},
             sets_.informer().IndexedMessages(kByController, deployment->metadata().uid()),
@@ -132,7 +141,9 @@ kube::ReconcileResult DeploymentController::Reconcile(const kube::NamespacedName
     sets.push_back(std::move(set));
   }
   const bool old_pods = OldPodsAreThere(*deployment, sets);
-  return Pass(context_, recorder_, expectations_, *deployment, std::move(sets), old_pods).Run();
+  return Pass(context_, recorder_, of_sets_, of_deployments_, *deployment, std::move(sets),
+              old_pods)
+      .Run();
 }
 
 bool DeploymentController::OldPodsAreThere(const Deployment& deployment,

@@ -22,11 +22,13 @@ constexpr char kCreateError[] = "ReplicaSetCreateError";
 
 }  // namespace
 
-Pass::Pass(Context& context, kube::EventRecorder& recorder, Expectations& expectations,
-           const Deployment& deployment, std::vector<WorkingSet> sets, bool old_pods)
+Pass::Pass(Context& context, kube::EventRecorder& recorder, Expectations& of_sets,
+           Expectations& of_deployments, const Deployment& deployment, std::vector<WorkingSet> sets,
+           bool old_pods)
     : context_(context),
       recorder_(recorder),
-      expectations_(expectations),
+      of_sets_(of_sets),
+      of_deployments_(of_deployments),
       before_(deployment),
       key_{deployment.metadata().namespace_(), deployment.metadata().name()},
       deployment_(deployment),
@@ -190,7 +192,7 @@ kube::Outcome Pass::CreateNewSet() {
     kube::Status why = created.status();
     return taken ? OnNameTaken(set.now, std::move(why)) : OnCreateFailed(set.now, std::move(why));
   }
-  expectations_.ExpectRevision(key_, created->metadata().resource_version());
+  of_sets_.ExpectRevision(key_, created->metadata().resource_version());
   set.now = *std::move(created);
   set.replicas_before = size;
   sets_.push_back(std::move(set));
@@ -215,7 +217,7 @@ kube::Outcome Pass::OnNameTaken(const ReplicaSet& wanted, kube::Status taken) {
   if (IsControlledBy(*there, deployment_) &&
       SameTemplate(there->spec().template_(), deployment_.spec().template_())) {
     // Ours: made by a call whose answer was lost, or not in the cache yet.
-    expectations_.ExpectRevision(key_, there->metadata().resource_version());
+    of_sets_.ExpectRevision(key_, there->metadata().resource_version());
     return taken;
   }
   // Another template with the same hash, or somebody else's: the next try has another hash.
@@ -258,7 +260,7 @@ kube::Outcome Pass::WriteChanged() {
 kube::Outcome Pass::Write(WorkingSet& set) {
   kube::Result<ReplicaSet> written = kube::Update(context_.client, set.now);
   if (!written.ok()) return written.status();
-  expectations_.ExpectRevision(key_, written->metadata().resource_version());
+  of_sets_.ExpectRevision(key_, written->metadata().resource_version());
   const int before = set.replicas_before;
   set.now = *std::move(written);
   set.replicas_before = set.replicas();
@@ -294,7 +296,11 @@ kube::Outcome Pass::WriteStatus(const DeploymentStatus& status) {
   if (same_revision && MessageDifferencer::Equals(status, before_.status())) return kube::Done{};
   // Of the metadata the server takes the annotations along.
   const kube::Result<Deployment> written = kube::UpdateStatus(context_.client, deployment_);
-  if (!written.ok() && !kube::IsNotFound(written.status())) return written.status();
+  if (!written.ok()) {
+    if (kube::IsNotFound(written.status())) return kube::Done{};
+    return written.status();
+  }
+  of_deployments_.ExpectRevision(key_, written->metadata().resource_version());
   return kube::Done{};
 }
 

@@ -22,10 +22,11 @@ namespace meltemi::controllers {
 
 class Pass final {
  public:
-  // `old_pods`: for Recreate: whether pods of other templates have not ended yet. All but
-  // `deployment` and `sets` outlive it.
-  Pass(Context& context, kube::EventRecorder& recorder, Expectations& expectations,
-       const kube::apps::v1::Deployment& deployment, std::vector<WorkingSet> sets, bool old_pods);
+  // `of_sets`, `of_deployments`: get what it writes. `old_pods`: for Recreate: whether pods of
+  // other templates have not ended yet. All but `sets` outlive it.
+  Pass(Context& context, kube::EventRecorder& recorder, Expectations& of_sets,
+       Expectations& of_deployments, const kube::apps::v1::Deployment& deployment,
+       std::vector<WorkingSet> sets, bool old_pods);
 
   kube::ReconcileResult Run();
 
@@ -56,7 +57,8 @@ class Pass final {
 
   Context& context_;
   kube::EventRecorder& recorder_;
-  Expectations& expectations_;
+  Expectations& of_sets_;
+  Expectations& of_deployments_;
   const kube::apps::v1::Deployment& before_;
   const kube::NamespacedName key_;
   kube::apps::v1::Deployment deployment_;  // with conditions and annotations as they become

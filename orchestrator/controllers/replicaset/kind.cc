@@ -15,7 +15,7 @@ using kube::core::v1::ReplicationController;
 
 // `Set` puts the status into an object of the kind.
 template <typename T, typename SetStatus>
-kube::Outcome WriteStatusOf(kube::Client& client, const T& object, SetStatus set) {
+kube::Result<std::string> WriteStatusOf(kube::Client& client, const T& object, SetStatus set) {
   T changed = object;
   set(changed);
   kube::Result<T> written = kube::UpdateStatus(client, changed);
@@ -23,14 +23,15 @@ kube::Outcome WriteStatusOf(kube::Client& client, const T& object, SetStatus set
     kube::Result<T> fresh =
         kube::Get<T>(client, object.metadata().namespace_(), object.metadata().name());
     if (fresh.ok()) {
-      if (fresh->metadata().uid() != object.metadata().uid()) return kube::Done{};
+      if (fresh->metadata().uid() != object.metadata().uid()) return std::string();
       set(*fresh);
       written = kube::UpdateStatus(client, *fresh);
     } else {
       written = std::move(fresh);
     }
   }
-  if (written.ok() || kube::IsNotFound(written.status())) return kube::Done{};
+  if (written.ok()) return written->metadata().resource_version();
+  if (kube::IsNotFound(written.status())) return std::string();
   return written.status();
 }
 
@@ -48,8 +49,9 @@ class ReplicaSetKind final : public ReplicaKind {
       kube::Client& client, const google::protobuf::Message& object) const override {
     return StillThere(client, static_cast<const ReplicaSet&>(object));
   }
-  kube::Outcome WriteStatus(kube::Client& client, const google::protobuf::Message& object,
-                            const ReplicaSetStatus& status) const override {
+  kube::Result<std::string> WriteStatus(kube::Client& client,
+                                        const google::protobuf::Message& object,
+                                        const ReplicaSetStatus& status) const override {
     return WriteStatusOf(client, static_cast<const ReplicaSet&>(object),
                          [&](ReplicaSet& set) { *set.mutable_status() = status; });
   }
@@ -97,8 +99,9 @@ class ReplicationControllerKind final : public ReplicaKind {
       kube::Client& client, const google::protobuf::Message& object) const override {
     return StillThere(client, static_cast<const ReplicationController&>(object));
   }
-  kube::Outcome WriteStatus(kube::Client& client, const google::protobuf::Message& object,
-                            const ReplicaSetStatus& status) const override {
+  kube::Result<std::string> WriteStatus(kube::Client& client,
+                                        const google::protobuf::Message& object,
+                                        const ReplicaSetStatus& status) const override {
     return WriteStatusOf(client, static_cast<const ReplicationController&>(object),
                          [&](ReplicationController& controller) {
                            CopyStatus(status, controller.mutable_status());

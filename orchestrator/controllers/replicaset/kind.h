@@ -31,9 +31,10 @@ class ReplicaKind {
   virtual std::function<kube::Result<bool>()> MayAdopt(
       kube::Client& client, const google::protobuf::Message& object) const = 0;
   // Writes the status with the object's resourceVersion; when somebody was faster, once more on
-  // what is there by then. Gone is success.
-  virtual kube::Outcome WriteStatus(kube::Client& client, const google::protobuf::Message& object,
-                                    const kube::apps::v1::ReplicaSetStatus& status) const = 0;
+  // what is there by then. Its resourceVersion afterwards; empty when it is gone.
+  virtual kube::Result<std::string> WriteStatus(
+      kube::Client& client, const google::protobuf::Message& object,
+      const kube::apps::v1::ReplicaSetStatus& status) const = 0;
 };
 
 std::unique_ptr<ReplicaKind> ReplicaSets();

@@ -45,7 +45,8 @@ class ReplicaController final : public Running {
         recorder_(context.recorder(kind_->component())),
         sets_(context.informers.Of(kind_->prototype())),
         pods_(context.informers.Of<Pod>()),
-        expectations_(context.executor.clock()) {
+        expectations_(context.executor.clock()),
+        of_sets_(context.executor.clock()) {
     sets_.AddIndex(kByController, ByController);
     pods_.AddIndex(kByController, ByController);
     pods_.AddIndex(kOrphans, OrphansByNamespace);
@@ -65,6 +66,10 @@ class ReplicaController final : public Running {
   void OnPod(const kube::Change& change);
   void EnqueueController(const kube::MessagePtr& pod);
   void EnqueueAdopters(const google::protobuf::Message& pod);
+  void Forget(const kube::NamespacedName& key) {
+    expectations_.Drop(key);
+    of_sets_.Drop(key);
+  }
 
   kube::ReconcileResult Reconcile(const kube::NamespacedName& key);
   kube::Result<std::vector<PodPtr>> ClaimPods(const Owner& owner);
@@ -78,7 +83,8 @@ class ReplicaController final : public Running {
   kube::EventRecorder& recorder_;
   kube::Informer& sets_;
   kube::Informer& pods_;
-  Expectations expectations_;
+  Expectations expectations_;  // of pods
+  Expectations of_sets_;       // of the status that was written
   // Last: it is gone first, and with it everything under way.
   std::unique_ptr<kube::Controller> queue_;
 };
@@ -86,7 +92,7 @@ class ReplicaController final : public Running {
 void ReplicaController::OnSet(const kube::Change& change) {
   const kube::MessagePtr& object = change.after == nullptr ? change.before : change.after;
   const kube::NamespacedName key = kube::NameOf(*object);
-  if (change.after == nullptr) expectations_.Drop(key);
+  if (change.after == nullptr) Forget(key);
   queue_->Add(key);
 }
 
@@ -131,7 +137,7 @@ kube::ReconcileResult ReplicaController::Reconcile(const kube::NamespacedName& k
   owner.key = key;
   owner.object = sets_.GetMessage(key.ns, key.name);
   if (owner.object == nullptr) {
-    expectations_.Drop(key);
+    Forget(key);
     return kube::Finished();
   }
   owner.set = kind_->View(owner.object);
@@ -142,7 +148,7 @@ kube::ReconcileResult ReplicaController::Reconcile(const kube::NamespacedName& k
   if (!settled.ok()) return settled.status();
   // Not even the status is written from pods that are known to be out of date: others, Deployments
   // above all, count on it.
-  if (!expectations_.Met(key, pods_)) return Expectations::Wait();
+  if (!expectations_.Met(key, pods_) || !of_sets_.Met(key, sets_)) return Expectations::Wait();
 
   const kube::Result<std::vector<PodPtr>> pods = ClaimPods(owner);
   if (!pods.ok()) return pods.status();
@@ -161,8 +167,10 @@ kube::ReconcileResult ReplicaController::Reconcile(const kube::NamespacedName& k
   const kube::apps::v1::ReplicaSetStatus status =
       ReplicaStatus(*owner.set, *pods, message, context_.WallNow(), &recheck);
   if (!SameStatus(status, owner.set->status())) {
-    const kube::Outcome written = kind_->WriteStatus(context_.client, *owner.object, status);
+    const kube::Result<std::string> written =
+        kind_->WriteStatus(context_.client, *owner.object, status);
     if (!written.ok()) return written.status();
+    of_sets_.ExpectRevision(key, *written);
   }
   if (failure.has_value()) return *std::move(failure);
   return kube::Requeue{recheck};
