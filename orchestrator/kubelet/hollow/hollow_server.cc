@@ -16,9 +16,10 @@ using apiserver::Body;
 using apiserver::Reply;
 using apiserver::Request;
 
+// No colon before a blank: kubectl would read a mapping of YAML, and show nothing of it.
 constexpr char kNoProcesses[] =
-    "this is a hollow node: containers have no processes here, so there is nothing to run commands "
-    "in, to attach to or to forward ports to\n";
+    "this is a hollow node, whose containers have no processes to run commands in, to attach to or "
+    "to forward ports to\n";
 
 Body Text(int code, std::string text) {
   return {.code = code, .content_type = "text/plain; charset=utf-8", .bytes = std::move(text)};
