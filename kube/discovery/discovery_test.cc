@@ -40,7 +40,8 @@ TEST(Discovery, ReadsTheAggregatedForm) {
         {"resource":"pods","responseKind":{"group":"","version":"v1","kind":"Pod"},
          "scope":"Namespaced","verbs":["list","delete"],
          "subresources":[{"subresource":"status","verbs":["get"]}]},
-        {"resource":"nodes","responseKind":{"kind":"Node"},"scope":"Cluster","verbs":["get"]}]}]}]})";
+        {"resource":"nodes","responseKind":{"kind":"Node"},"scope":"Cluster","verbs":["get"]}
+        ]}]}]})";
   server.by_path["/apis"] = R"({"kind":"APIGroupDiscoveryList","items":[
       {"metadata":{"name":"autoscaling"},"versions":[
         {"version":"v2","resources":[{"resource":"hpas","responseKind":{"kind":"Hpa"},
