@@ -14,6 +14,17 @@ constexpr int kPercentageMin = 5;
 
 PluginSet SetOf(size_t plugin) { return PluginSet{1} << plugin; }
 
+// Asking a node is quick, getting it from memory is not: so those that come next are fetched while
+// this one is asked, first the node, then its facts.
+void FetchAhead(const std::vector<NodeInfo*>& nodes, size_t at) {
+  constexpr size_t kNodeAhead = 8, kFactsAhead = 4;
+  if (at + kNodeAhead >= nodes.size()) return;
+  const char* const node = reinterpret_cast<const char*>(nodes[at + kNodeAhead]);
+  __builtin_prefetch(node);
+  __builtin_prefetch(node + 64);
+  __builtin_prefetch(nodes[at + kFactsAhead]->facts.get());
+}
+
 }  // namespace
 
 size_t NodesToFind(size_t nodes, int percentage) {
@@ -81,6 +92,7 @@ void Cycle::Find(const Filters& filters, const std::vector<NodeInfo*>& nodes,
   size_t looked_at = 0;
   for (; looked_at < nodes.size() && feasible_.size() < wanted; ++looked_at) {
     const NodeInfo* node = nodes[at];
+    FetchAhead(nodes, at);
     if (++at == nodes.size()) at = 0;
     const Refusal refusal = filters.Ask(*node);
     if (refusal.verdict.ok()) {
