@@ -10,10 +10,10 @@ INSTANTIATE_TEST_SUITE_P(Kubectl, ReadTest, ::testing::Values(0u, 1u), ProgramNa
 TEST_P(ReadTest, GetInAllForms) {
   ASSERT_EQ(Run("kubectl apply -f -", kWeb).exit_status, 0);
   EXPECT_THAT(Out("kubectl get deployment web"),
-              MatchesRegex("NAME +READY +UP-TO-DATE +AVAILABLE +AGE\nweb +0/3 +0 +0 +[0-9]+s"));
+              MatchesRegex("NAME +READY +UP-TO-DATE +AVAILABLE +AGE\nweb +0/3 +[0-3] +0 +[0-9]+s"));
   EXPECT_THAT(Out("kubectl get deployment web -o wide"),
               MatchesRegex("NAME +READY +UP-TO-DATE +AVAILABLE +AGE +CONTAINERS +IMAGES +SELECTOR\n"
-                           "web +0/3 +0 +0 +[0-9]+s +web +nginx:1.25 +app=web"));
+                           "web +0/3 +[0-3] +0 +[0-9]+s +web +nginx:1.25 +app=web"));
   EXPECT_THAT(Out("kubectl get service web"),
               MatchesRegex("NAME +TYPE +CLUSTER-IP +EXTERNAL-IP +PORT\\(S\\) +AGE\n"
                            "web +ClusterIP +10\\.[0-9.]+ +<none> +80/TCP +[0-9]+s"));

@@ -13,11 +13,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "kube/cron/cron.h"
 #include "kube/object/object.h"
 #include "kube/selector/selector.h"
 #include "orchestrator/apiserver/kinds/age.h"
 #include "orchestrator/apiserver/kinds/columns.h"
-#include "orchestrator/apiserver/kinds/cron_schedule.h"
 #include "orchestrator/apiserver/kinds/groups.h"
 #include "orchestrator/apiserver/kinds/job.h"
 #include "orchestrator/apiserver/kinds/names.h"
@@ -301,7 +301,7 @@ void ValidateTimeZone(const json::Value& spec, const FieldPath& path, FieldError
                                         "timeZone must be an explicit time zone as defined in "
                                         "https://www.iana.org/time-zones"));
   }
-  const std::string wrong = CheckTimeZone(zone);
+  const std::string wrong = kube::CheckTimeZone(zone);
   if (!wrong.empty()) errors.push_back(kube::InvalidField(path, zone, wrong));
 }
 
@@ -313,8 +313,8 @@ void ValidateSchedule(const json::Value* old_spec, const json::Value& spec, cons
     errors.push_back(kube::Required(path));
     return;
   }
-  const std::string wrong = CheckCronSchedule(schedule);
-  if (!wrong.empty()) errors.push_back(kube::InvalidField(path, schedule, wrong));
+  const absl::Status read = kube::CronSchedule::Parse(schedule).status();
+  if (!read.ok()) errors.push_back(kube::InvalidField(path, schedule, read.message()));
   if (!absl::StrContains(schedule, "TZ")) return;
   const bool had = old_spec != nullptr && absl::StrContains(Text(*old_spec, "schedule"), "TZ");
   if (!had) {

@@ -1,6 +1,5 @@
 // Jobs and CronJobs.
 #include "absl/strings/str_cat.h"
-#include "orchestrator/apiserver/kinds/cron_schedule.h"
 #include "orchestrator/apiserver/kinds/kind_test.h"
 #include "orchestrator/apiserver/kinds/tree.h"
 
@@ -241,29 +240,6 @@ TEST_F(CronJobs, WhatIsWrongIsToldInKubernetesWords) {
   EXPECT_THAT(CreateErrors(CronJob("  schedule: '@daily'\n", name)),
               ElementsAre(absl::StrCat("metadata.name: Invalid value: \"", name,
                                        "\": must be no more than 52 characters")));
-}
-
-TEST(CronSchedule, IsCheckedAsTheControllersParserDoes) {
-  for (const char* good : {"* * * * *", "*/5 8-18 * * mon-fri", "0 0 1,15 jan ?", "@hourly",
-                           "@every 1h30m", "TZ=UTC 0 3 * * *", "5/15 * * * *"}) {
-    EXPECT_EQ(CheckCronSchedule(good), "") << good;
-  }
-  const std::pair<const char*, const char*> bad[] = {
-      {"", "empty spec string"},
-      {"60 * * * *", "end of range (60) above maximum (59): 60"},
-      {"* * 0 * *", "beginning of range (0) below minimum (1): 0"},
-      {"5-1 * * * *", "beginning of range (5) beyond end of range (1): 5-1"},
-      {"*/0 * * * *", "step of range should be a positive number: */0"},
-      {"1-2-3 * * * *", "too many hyphens: 1-2-3"},
-      {"1/2/3 * * * *", "too many slashes: 1/2/3"},
-      {"x * * * *", R"(failed to parse int from x: strconv.Atoi: parsing "x": invalid syntax)"},
-      {"@sometimes", "unrecognized descriptor: @sometimes"},
-      {"@every 5", R"(failed to parse duration @every 5: time: missing unit in duration "5")"},
-      {"TZ=Mars 0 0 * * *", "provided bad location Mars: unknown time zone Mars"},
-  };
-  for (const auto& [schedule, expected] : bad) {
-    EXPECT_EQ(CheckCronSchedule(schedule), expected);
-  }
 }
 
 }  // namespace
