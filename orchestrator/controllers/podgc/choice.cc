@@ -38,6 +38,10 @@ bool IsOutOfService(const Node& node) {
 
 }  // namespace
 
+bool HasEnded(const Pod& pod) {
+  return IsTerminated(pod) || pod.metadata().has_deletion_timestamp();
+}
+
 Choice Choose(const std::vector<PodPtr>& pods, const std::map<std::string, NodePtr>& nodes,
               int terminated_pods_max) {
   Choice out;

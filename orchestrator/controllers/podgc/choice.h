@@ -23,6 +23,9 @@ struct Choice {
   std::map<std::string, std::vector<PodPtr>> orphaned;  // by the node that is not known
 };
 
+// Whether Choose may choose the pod although its node is there: the others need not be shown to it.
+bool HasEnded(const kube::core::v1::Pod& pod);
+
 // `terminated_pods_max` 0 or less: all are kept.
 Choice Choose(const std::vector<PodPtr>& pods, const std::map<std::string, NodePtr>& nodes,
               int terminated_pods_max);
