@@ -171,7 +171,7 @@ bool AffinityTerm::Matches(const core::Pod& other, const kube::StringPairs& othe
   return selector.Matches(other_labels);
 }
 
-PodInfoPtr MakePodInfo(PodPtr pod) {
+PodInfoPtr MakePodInfo(PodPtr pod, PodPtr kept) {
   auto info = std::make_shared<PodInfo>();
   const core::PodSpec& spec = pod->spec();
   info->key = {pod->metadata().namespace_(), pod->metadata().name()};
@@ -189,7 +189,7 @@ PodInfoPtr MakePodInfo(PodPtr pod) {
     ReadTerms(spec.affinity().pod_anti_affinity(), *pod, &info->required_anti_affinity,
               &info->preferred_anti_affinity);
   }
-  info->pod = std::move(pod);
+  info->pod = kept != nullptr ? std::move(kept) : std::move(pod);
   return info;
 }
 

@@ -88,6 +88,7 @@ struct PodInfo {
 };
 using PodInfoPtr = std::shared_ptr<const PodInfo>;
 
-PodInfoPtr MakePodInfo(PodPtr pod);
+// `kept`: becomes its `pod`, where a part of the pod is all that will be asked for; null: the pod.
+PodInfoPtr MakePodInfo(PodPtr pod, PodPtr kept = nullptr);
 
 }  // namespace meltemi::scheduler

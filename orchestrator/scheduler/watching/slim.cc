@@ -68,6 +68,27 @@ void Keep(core::PodStatus& from, core::PodStatus& to) {
 
 }  // namespace
 
+std::shared_ptr<const core::Pod> PlacedPod(const core::Pod& pod) {
+  auto placed = std::make_shared<core::Pod>();
+  ObjectMeta& meta = *placed->mutable_metadata();
+  meta.set_name(pod.metadata().name());
+  meta.set_namespace_(pod.metadata().namespace_());
+  meta.set_uid(pod.metadata().uid());
+  meta.set_resource_version(pod.metadata().resource_version());
+  if (pod.metadata().has_deletion_timestamp()) {
+    *meta.mutable_deletion_timestamp() = pod.metadata().deletion_timestamp();
+  }
+  placed->mutable_spec()->set_node_name(pod.spec().node_name());
+  if (pod.status().has_start_time()) {
+    *placed->mutable_status()->mutable_start_time() = pod.status().start_time();
+  }
+  for (const core::PodCondition& condition : pod.status().conditions()) {
+    if (condition.type() == "DisruptionTarget")
+      *placed->mutable_status()->add_conditions() = condition;
+  }
+  return placed;
+}
+
 void SlimPod(google::protobuf::Message& message) {
   auto& pod = static_cast<core::Pod&>(message);
   core::Pod slim;

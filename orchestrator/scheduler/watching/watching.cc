@@ -104,7 +104,9 @@ void Watching::OnPod(const kube::Change& change) {
 }
 
 void Watching::OnAssigned(PodPtr pod) {
-  const PodInfoPtr info = MakePodInfo(std::move(pod));
+  // The informer packs what nobody holds.
+  PodPtr placed = PlacedPod(*pod);
+  const PodInfoPtr info = MakePodInfo(std::move(pod), std::move(placed));
   // The cache first: a cycle that begins now sees it, and one under way hears of it.
   ClusterEvent event;
   event.pod_before = parts_.cache.SetPod(info);
