@@ -164,8 +164,9 @@ Answer Cluster::Shell(const std::string& line, absl::string_view input) const {
   machine::ProcessOptions options;
   const std::string stdin_file = folder_ + "/stdin";
   machine::WriteFile(stdin_file, input);
-  options.argv = {"bash", "-c",
-                  absl::StrCat("set -o pipefail; cd ", folder_, "; ", line, " < ", stdin_file)};
+  options.argv = {
+      "bash", "-c",
+      absl::StrCat("set -o pipefail; cd ", folder_, "; { ", line, "\n} < ", stdin_file)};
   options.env = {absl::StrCat("KUBECONFIG=", folder_, "/data/admin.kubeconfig"),
                  absl::StrCat("HOME=", folder_), absl::StrCat("KUBECACHEDIR=", folder_, "/cache")};
   machine::Finished done = machine::RunToEnd(options, kShellMax);

@@ -29,8 +29,8 @@ class Documents : public testing::Test {
         ClusterOptions{.nodes = 3,
                        .kubelet_args = {"--stop-delay=20ms", "--run-for=200ms"},
                        .controller_manager_args = {"--load-balancer-pool=192.0.2.10-192.0.2.20",
-                                                   "--node-monitor-period=500ms",
-                                                   "--node-monitor-grace-period=4s"}});
+                                                   "--node-monitor-period=1s",
+                                                   "--node-monitor-grace-period=20s"}});
   }
   static void TearDownTestSuite() { cluster().reset(); }
   static std::unique_ptr<Cluster>& cluster() {
@@ -97,7 +97,7 @@ spec:
     spec: {containers: [{name: web, image: frontend:v5}]}
 )");
   Becomes("kubectl get rs frontend -o jsonpath={.status.readyReplicas}", "3");
-  Does("kubectl delete pod --wait=false $(kubectl get pods -o name | head -1)");
+  Does("kubectl delete --wait=false $(kubectl get pods -o name | head -1)");
   Becomes("kubectl get pods --field-selector=status.phase=Running -o name | wc -l", "3");
   // Isolated by a change of its label, and replaced.
   Does("kubectl label --overwrite $(kubectl get pods -o name | head -1) tier=debug");
@@ -148,7 +148,8 @@ spec:
   EXPECT_NE(Out("kubectl get pod web-1 -o jsonpath={.metadata.uid}"), before);
   Does("kubectl set image statefulset/web nginx=nginx:0.9");
   Does("kubectl rollout status statefulset/web --timeout=60s");
-  Becomes("kubectl get pods -o jsonpath={..image}", "nginx:0.9 nginx:0.9 nginx:0.9");
+  Becomes("kubectl get pods -o jsonpath={.items[*].spec.containers[0].image}",
+          "nginx:0.9 nginx:0.9 nginx:0.9");
   Does("kubectl scale statefulset web --replicas=1");
   Becomes("kubectl get pods -o name", "pod/web-0");
 }
@@ -168,7 +169,8 @@ spec:
             "hollow-0\nhollow-1\nhollow-2");
   Does("kubectl set image daemonset/fluentd fluentd=fluentd:v3");
   Does("kubectl rollout status daemonset/fluentd --timeout=60s");
-  Becomes("kubectl get pods -o jsonpath={..image}", "fluentd:v3 fluentd:v3 fluentd:v3");
+  Becomes("kubectl get pods -o jsonpath={.items[*].spec.containers[0].image}",
+          "fluentd:v3 fluentd:v3 fluentd:v3");
 }
 
 TEST_F(Documents, JobsRunToCompletion) {
