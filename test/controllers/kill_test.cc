@@ -163,7 +163,12 @@ class KilledCluster : public testing::Test {
         kConvergeMax))
         << what;
   }
+  void Create(Killer& killer);
+  void Round(Killer& killer, uint64_t round);
+  void WaitForRollouts(Killer& killer, uint64_t round);
   void ExpectEndState(uint64_t rounds);
+  void ExpectInvariants(const std::vector<PodEvent>& events, int64_t from, int64_t to);
+  void PrintLogs();
   int64_t Revision() {
     const auto pods = kube::List<Pod>(cluster_.client(), {.ns = "default"});
     int64_t revision = 0;
@@ -201,48 +206,71 @@ void KilledCluster::ExpectEndState(uint64_t rounds) {
   EXPECT_EQ(running.size(), static_cast<size_t>(kDeployments + 1));
 }
 
-TEST_F(KilledCluster, RollsOutWithinItsBounds) {
-  PodLog log(cluster_.address());
-  Killer killer(cluster_, run_options->seed);
+void KilledCluster::Create(Killer& killer) {
   for (int i = 0; i < kDeployments; ++i) {
     Insist(killer,
            [&] { return Post("/apis/apps/v1/namespaces/default/deployments", DeploymentYaml(i)); });
   }
   Insist(killer,
          [&] { return Post("/apis/apps/v1/namespaces/default/statefulsets", kStatefulSet); });
-  for (int i = 0; i < kDeployments; ++i) {
-    Until(killer, "the first pods",
-          [&] { return RolledOut<Deployment>(absl::StrCat("web-", i), "web:0", kReplicas); });
-  }
-  Until(killer, "db", [&] { return RolledOut<StatefulSet>("db", "db:0", 3); });
-  const int64_t from = Revision();
+  WaitForRollouts(killer, 0);
+}
 
+void KilledCluster::WaitForRollouts(Killer& killer, uint64_t round) {
+  for (int i = 0; i < kDeployments; ++i) {
+    const std::string name = absl::StrCat("web-", i);
+    Until(killer, absl::StrCat(name, " of round ", round),
+          [&] { return RolledOut<Deployment>(name, absl::StrCat("web:", round), kReplicas); });
+  }
+  Until(killer, absl::StrCat("db of round ", round),
+        [&] { return RolledOut<StatefulSet>("db", absl::StrCat("db:", round), 3); });
+}
+
+void KilledCluster::Round(Killer& killer, uint64_t round) {
+  for (int i = 0; i < kDeployments; ++i) {
+    Insist(killer, [&] {
+      return SetImage(absl::StrCat("/apis/apps/v1/namespaces/default/deployments/web-", i),
+                      absl::StrCat("web:", round));
+    });
+  }
+  Insist(killer, [&] {
+    return SetImage("/apis/apps/v1/namespaces/default/statefulsets/db", absl::StrCat("db:", round));
+  });
+  Insist(killer, [&] { return Post("/apis/batch/v1/namespaces/default/jobs", JobYaml(round)); });
+  WaitForRollouts(killer, round);
+  Until(killer, absl::StrCat("job-", round),
+        [&] { return JobIsComplete(absl::StrCat("job-", round)); });
+}
+
+void KilledCluster::ExpectInvariants(const std::vector<PodEvent>& events, int64_t from,
+                                     int64_t to) {
+  for (int i = 0; i < kDeployments; ++i) {
+    EXPECT_THAT(CheckBounds(events, absl::StrCat("default/web-", i), from, to,
+                            {kReplicas + 1, kReplicas - 1}),
+                IsEmpty());
+  }
+  EXPECT_THAT(CheckBounds(events, "default/db", from, to, {3, 2}), IsEmpty());
+  EXPECT_THAT(CheckNames(events), IsEmpty());
+  EXPECT_THAT(CheckCompletions(events), IsEmpty());
+}
+
+void KilledCluster::PrintLogs() {
+  constexpr size_t kBytesMax = 6000;
+  for (const std::string& part : cluster_.parts()) {
+    const std::string text = cluster_.LogOf(part);
+    const size_t from = text.size() > kBytesMax ? text.size() - kBytesMax : 0;
+    std::printf("%s\n", text.substr(from).c_str());
+  }
+}
+
+TEST_F(KilledCluster, RollsOutWithinItsBounds) {
+  PodLog log(cluster_.address());
+  Killer killer(cluster_, run_options->seed);
+  Create(killer);
+  const int64_t from = Revision();
   killer.Start();
   const uint64_t rounds = std::max<uint64_t>(1, run_options->rollouts / kDeployments);
-  for (uint64_t round = 1; round <= rounds; ++round) {
-    for (int i = 0; i < kDeployments; ++i) {
-      Insist(killer, [&] {
-        return SetImage(absl::StrCat("/apis/apps/v1/namespaces/default/deployments/web-", i),
-                        absl::StrCat("web:", round));
-      });
-    }
-    Insist(killer, [&] {
-      return SetImage("/apis/apps/v1/namespaces/default/statefulsets/db",
-                      absl::StrCat("db:", round));
-    });
-    Insist(killer, [&] { return Post("/apis/batch/v1/namespaces/default/jobs", JobYaml(round)); });
-    for (int i = 0; i < kDeployments; ++i) {
-      Until(killer, absl::StrCat("web-", i, " of round ", round), [&] {
-        return RolledOut<Deployment>(absl::StrCat("web-", i), absl::StrCat("web:", round),
-                                     kReplicas);
-      });
-    }
-    Until(killer, absl::StrCat("db of round ", round),
-          [&] { return RolledOut<StatefulSet>("db", absl::StrCat("db:", round), 3); });
-    Until(killer, absl::StrCat("job-", round),
-          [&] { return JobIsComplete(absl::StrCat("job-", round)); });
-    if (HasFailure()) break;
-  }
+  for (uint64_t round = 1; round <= rounds && !HasFailure(); ++round) Round(killer, round);
   killer.Stop();
   Until(killer, "stopped pods are gone", [&] {
     const auto pods = kube::List<Pod>(cluster_.client(), {.ns = "default"});
@@ -255,21 +283,9 @@ TEST_F(KilledCluster, RollsOutWithinItsBounds) {
   EXPECT_TRUE(log.WaitFor(to));
   const std::vector<PodEvent> events = log.events();
   std::printf("killed: %s; %zu events of pods\n", killer.Kills().c_str(), events.size());
-  for (int i = 0; i < kDeployments; ++i) {
-    EXPECT_THAT(CheckBounds(events, absl::StrCat("default/web-", i), from, to,
-                            {kReplicas + 1, kReplicas - 1}),
-                IsEmpty());
-  }
-  EXPECT_THAT(CheckBounds(events, "default/db", from, to, {3, 2}), IsEmpty());
-  EXPECT_THAT(CheckNames(events), IsEmpty());
-  EXPECT_THAT(CheckCompletions(events), IsEmpty());
+  ExpectInvariants(events, from, to);
   EXPECT_THAT(log.surprises(), IsEmpty());
-  if (HasFailure()) {
-    for (const std::string& part : cluster_.parts()) {
-      const std::string text = cluster_.LogOf(part);
-      std::printf("%s\n", text.substr(text.size() > 6000 ? text.size() - 6000 : 0).c_str());
-    }
-  }
+  if (HasFailure()) PrintLogs();
 }
 
 }  // namespace
