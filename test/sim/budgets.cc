@@ -27,19 +27,29 @@ class BudgetInvariant final : public Invariant {
   void OnChange(const Truth& truth, const Change& change, const Circumstances& circumstances,
                 Findings& findings) override {
     if (change.resource() == "poddisruptionbudgets.policy" && !change.gone()) {
-      const auto& budget = *change.After<PodDisruptionBudget>();
-      // The controller has caught up with what is.
-      if (!disturbances_[budget.metadata().uid()].IsNews(circumstances) &&
-          budget.status().current_healthy() == Healthy(truth, budget) &&
-          budget.status().observed_generation() == budget.metadata().generation()) {
-        calm_.insert(budget.metadata().uid());
-      }
+      OnBudget(truth, *change.After<PodDisruptionBudget>(), circumstances);
     }
-    if (change.resource() == "pods" && !change.created())
+    if (change.resource() == "pods" && !change.created()) {
       OnPod(truth, change, circumstances, findings);
+    }
   }
 
  private:
+  void OnBudget(const Truth& truth, const PodDisruptionBudget& budget,
+                const Circumstances& circumstances) {
+    const std::string& uid = budget.metadata().uid();
+    const int counted = budget.status().current_healthy(), healthy = Healthy(truth, budget);
+    const bool news = disturbances_[uid].IsNews(circumstances);
+    // The controller has caught up with what is; or it takes for healthy what it does not know to
+    // be gone.
+    if (counted == healthy && !news &&
+        budget.status().observed_generation() == budget.metadata().generation()) {
+      calm_.insert(uid);
+    } else if (counted > healthy && news) {
+      calm_.erase(uid);
+    }
+  }
+
   void OnPod(const Truth& truth, const Change& change, const Circumstances& circumstances,
              Findings& findings) {
     const Pod& before = *change.Before<Pod>();
@@ -49,9 +59,9 @@ class BudgetInvariant final : public Invariant {
     for (const auto& [name, message] : truth.Of("poddisruptionbudgets.policy")) {
       const auto& budget = static_cast<const PodDisruptionBudget&>(*message);
       if (!Covers(budget, before)) continue;
+      disturbances_[budget.metadata().uid()].Note(change.entry.revision, circumstances.now);
       if (!ends || change.by() != kDrainer) {
         calm_.erase(budget.metadata().uid());
-        disturbances_[budget.metadata().uid()].Note(change.entry.revision, circumstances.now);
         continue;
       }
       const int healthy = Healthy(truth, budget);

@@ -22,10 +22,11 @@ namespace {
 using apiserver::Fate;
 
 constexpr int kNodes = 4;
-constexpr Duration kDisturbed = minutes(2);
+constexpr Duration kDisturbedMin = seconds(40);
+constexpr Duration kDisturbedMax = seconds(100);
 // Longer than back-offs, tolerations, grace periods and the leases of nodes and leaders together.
-constexpr Duration kCalm = minutes(6);
-constexpr Duration kQuiet = seconds(90);
+constexpr Duration kCalm = seconds(270);
+constexpr Duration kQuiet = seconds(60);
 // Between a decision of the scheduler and the call that binds.
 constexpr Duration kBindingDelay = seconds(15);
 constexpr size_t kQuietWritesMax = 4;
@@ -103,8 +104,9 @@ class Simulation {
 
 SimulationResult Simulation::Run() {
   Begin();
-  const MonotonicTime start = machine_.executor.clock().Now();
-  RunUntil(start + kDisturbed);
+  const MonotonicTime calm =
+      machine_.executor.clock().Now() + Between(kDisturbedMin, kDisturbedMax);
+  RunUntil(calm);
   Tell("--- nothing disturbs any more");
   disturbed_ = false;
   pace_ = {.run = 1, .deliver = 1, .time = 0};
@@ -112,7 +114,7 @@ SimulationResult Simulation::Run() {
   next_trouble_.reset();
   Freeze(false);
   users_->Tidy();
-  RunUntil(start + kDisturbed + kCalm);
+  RunUntil(calm + kCalm);
   if (findings_.texts().empty()) {
     for (const auto& invariant : invariants_) invariant->AtEnd(truth_, findings_);
   }
@@ -126,7 +128,7 @@ SimulationResult Simulation::Run() {
 }
 
 void Simulation::Begin() {
-  const bool events = random_.Below(4) == 0;
+  const bool events = random_.Below(6) == 0;
   const auto add = [this](std::string name, MakeProgram make) {
     slots_.push_back(std::make_unique<Slot>());
     slots_.back()->name = std::move(name);
