@@ -321,8 +321,14 @@ spec:
     metadata: {labels: {app: web}}
     spec:
       tolerations:
-      - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 1}
-      - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 1}
+      - key: node.kubernetes.io/unreachable
+        operator: Exists
+        effect: NoExecute
+        tolerationSeconds: 1
+      - key: node.kubernetes.io/not-ready
+        operator: Exists
+        effect: NoExecute
+        tolerationSeconds: 1
       containers: [{name: web, image: nginx}]
 )");
   Does("kubectl rollout status deployment/web --timeout=60s");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <fstream>
 #include <functional>
@@ -67,6 +68,25 @@ absl::string_view TextAfter(absl::string_view json, absl::string_view from,
   return json.substr(0, json.find('"'));
 }
 
+// Comes once, and is waited for.
+class Moment {
+ public:
+  void Come() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    came_ = true;
+    changed_.notify_all();
+  }
+  bool Wait(Duration most) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return changed_.wait_for(lock, most, [this] { return came_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool came_ = false;
+};
+
 // Sees pods PREFIX-0, PREFIX-1, … get nodes.
 class BindingsSeen final : public kube::WatchSink {
  public:
@@ -82,19 +102,21 @@ class BindingsSeen final : public kube::WatchSink {
       return;
     }
     bound_[number] = clock_.Now();
-    seen_.fetch_add(1);
+    if (++seen_ == bound_.size()) all_.Come();
   }
   void OnEnd(const kube::Status& why) override {
     Die(absl::StrCat("the watch has ended: ", why.message));
   }
-  size_t seen() const { return seen_.load(); }
+  Moment& all() { return all_; }
+  // Once all have been seen.
   const std::vector<MonotonicTime>& bound() const { return bound_; }
 
  private:
   const Clock& clock_;
   const std::string prefix_;
   std::vector<MonotonicTime> bound_;
-  std::atomic<size_t> seen_{0};
+  size_t seen_ = 0;
+  Moment all_;
 };
 
 // Sees a Deployment's pods get ready.
@@ -102,16 +124,16 @@ class ReadySeen final : public kube::WatchSink {
  public:
   explicit ReadySeen(uint32_t wanted) : wanted_(absl::StrCat("\"readyReplicas\":", wanted)) {}
   void OnEvent(absl::string_view, absl::string_view object) override {
-    if (absl::StrContains(object, wanted_)) ready_.store(true);
+    if (absl::StrContains(object, wanted_)) ready_.Come();
   }
   void OnEnd(const kube::Status& why) override {
     Die(absl::StrCat("the watch has ended: ", why.message));
   }
-  bool ready() const { return ready_.load(); }
+  Moment& ready() { return ready_; }
 
  private:
   const std::string wanted_;
-  std::atomic<bool> ready_{false};
+  Moment ready_;
 };
 
 class Bench {
@@ -157,7 +179,7 @@ class Bench {
       created[i] = clock_.Now();
     });
     const MonotonicTime all_created = clock_.Now();
-    Wait([&] { return seen.seen() == options_.pods; });
+    Wait(seen.all());
     MonotonicTime last;
     std::vector<double> latencies_ms;
     for (uint32_t i = 0; i < options_.pods; ++i) {
@@ -182,7 +204,7 @@ class Bench {
           seen);
       const MonotonicTime began = clock_.Now();
       Post(path, absl::StrReplaceAll(ReadFile(options_.deployment_file), {{"@NAME@", name}}));
-      Wait([&] { return seen.ready(); });
+      Wait(seen.ready());
       ready_ms.push_back(1000 * Seconds(clock_.Now() - began));
     }
     const double worst = *std::max_element(ready_ms.begin(), ready_ms.end());
@@ -210,12 +232,8 @@ class Bench {
     }
     for (std::thread& thread : threads) thread.join();
   }
-  void Wait(const std::function<bool()>& done) {
-    const MonotonicTime end = clock_.Now() + seconds(options_.seconds_max);
-    while (!done()) {
-      if (clock_.Now() > end) Die("what was waited for has not come");
-      std::this_thread::sleep_for(milliseconds(1));
-    }
+  void Wait(Moment& moment) {
+    if (!moment.Wait(seconds(options_.seconds_max))) Die("what was waited for has not come");
   }
   static void Print(const std::vector<std::pair<std::string, double>>& figures) {
     std::string out;
