@@ -29,7 +29,7 @@ using kube::core::v1::PodTemplateSpec;
 constexpr size_t kRevisionHistoryBytesMax = 2000;
 
 // The annotations that a ReplicaSet does not get from its Deployment.
-constexpr absl::string_view kOwnAnnotations[] = {
+constexpr const char* kOwnAnnotations[] = {
     "kubectl.kubernetes.io/last-applied-configuration",
     kRevision,
     kRevisionHistory,
