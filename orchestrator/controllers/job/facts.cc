@@ -22,6 +22,13 @@ int AllFailuresOf(const core::Pod& pod) {
   return FailureCountOf(pod, kIndexFailures) + FailureCountOf(pod, kIndexIgnoredFailures);
 }
 
+// What has been written down as failed (it was being deleted) stays so, even if it has succeeded
+// since: it has been replaced.
+bool HasSucceeded(const core::Pod& pod, const Facts& facts) {
+  return pod.status().phase() == "Succeeded" &&
+         facts.uncounted_failed.count(pod.metadata().uid()) == 0;
+}
+
 void CountPods(const batch::Job& job, Facts& facts) {
   for (const PodPtr& pod : facts.pods) {
     const std::string& uid = pod->metadata().uid();
@@ -31,7 +38,7 @@ void CountPods(const batch::Job& job, Facts& facts) {
     }
     if (IsEnding(*pod)) ++facts.ending;
     if (!IsTracked(*pod) || (IsIndexed(job) && !HasValidIndex(job, *pod))) continue;
-    if (pod->status().phase() == "Succeeded" && facts.uncounted_succeeded.count(uid) == 0) {
+    if (HasSucceeded(*pod, facts) && facts.uncounted_succeeded.count(uid) == 0) {
       facts.new_succeeded.push_back(pod);
     }
     if (HasFailed(*pod, job) && facts.uncounted_failed.count(uid) == 0) {
@@ -52,7 +59,7 @@ void CountSucceededIndexes(const batch::Job& job, Facts& facts) {
       IndexSet::Parse(job.status().completed_indexes(), job.spec().completions());
   IndexSet fresh;  // pods are sorted by index: each lands at the end
   for (const PodPtr& pod : facts.pods) {
-    if (pod->status().phase() == "Succeeded" && IsTracked(*pod) && HasValidIndex(job, *pod)) {
+    if (HasSucceeded(*pod, facts) && IsTracked(*pod) && HasValidIndex(job, *pod)) {
       fresh.Add(IndexOf(*pod));
     }
   }

@@ -254,6 +254,19 @@ TEST(Track, ACrashBetweenTheStepsCountsNothingTwice) {
   }
 }
 
+// It was being deleted, so it was written down as failed; then the controller was killed.
+TEST(Track, WhatHasBeenWrittenDownAsFailedDoesNotSucceedToo) {
+  for (batch::Job job : {MakeJob(1, 1), MakeIndexedJob(1, 1)}) {
+    job.mutable_status()->mutable_uncounted_terminated_pods()->add_failed("a");
+    const std::vector<PodPtr> pods = {
+        MakePod("a", {.phase = "Succeeded", .index = 0, .deleted = true})};
+    EXPECT_EQ(Gather(job, pods).succeeded, 0);
+    EXPECT_EQ(Gather(job, pods).failed, 1);
+    EXPECT_EQ(Reason(job, pods), "");
+    EXPECT_EQ(Track(job, job.status(), Gather(job, pods), std::nullopt, Now()).release.size(), 1u);
+  }
+}
+
 TEST(Track, IndexesAreCountedByTheirNumber) {
   batch::Job job = MakeIndexedJob(3, 5);
   job.mutable_status()->set_completed_indexes("0");
