@@ -29,6 +29,7 @@ constexpr Duration kCalm = seconds(270);
 constexpr Duration kQuiet = seconds(60);
 // Between a decision of the scheduler and the call that binds.
 constexpr Duration kBindingDelay = seconds(15);
+constexpr size_t kBindingSteps = 800;
 constexpr size_t kQuietWritesMax = 4;
 constexpr size_t kStepsMax = 3'000'000;
 
@@ -56,6 +57,13 @@ class Simulation {
   struct Pace {
     double run = 1, deliver = 1, time = 0.02;
     int favour = 0;  // watches: 0 none, 1 the older ones, 2 the newer ones
+  };
+
+  // Up to where somebody had seen something, and when.
+  struct Seen {
+    MonotonicTime at;
+    size_t step = 0;
+    int64_t revision = 0;
   };
 
   void Begin();
@@ -91,7 +99,7 @@ class Simulation {
   std::set<size_t> lost_;  // entries whose writers do not know of them
   uint64_t hash_ = 0xcbf29ce484222325;
   size_t steps_ = 0;
-  std::deque<std::pair<MonotonicTime, int64_t>> nodes_revisions_;  // of the scheduler
+  std::deque<Seen> nodes_revisions_;  // of the scheduler
   Pace pace_;
   bool disturbed_ = true;
   std::unique_ptr<Users> users_;
@@ -206,12 +214,13 @@ void Simulation::ObserveScheduler() {
   const MonotonicTime now = machine_.executor.clock().Now();
   if (scheduler_->process != nullptr && scheduler_->process->program() != nullptr) {
     const int64_t revision = NodesRevisionOf(*scheduler_->process->program());
-    if (nodes_revisions_.empty() || nodes_revisions_.back().second != revision) {
-      nodes_revisions_.emplace_back(now, revision);
+    if (nodes_revisions_.empty() || nodes_revisions_.back().revision != revision) {
+      nodes_revisions_.push_back({now, steps_, revision});
     }
   }
-  while (!nodes_revisions_.empty() && now - nodes_revisions_.front().first > kBindingDelay) {
-    circumstances_.scheduler_nodes_revision = nodes_revisions_.front().second;
+  while (!nodes_revisions_.empty() && now - nodes_revisions_.front().at > kBindingDelay &&
+         steps_ - nodes_revisions_.front().step > kBindingSteps) {
+    circumstances_.scheduler_nodes_revision = nodes_revisions_.front().revision;
     nodes_revisions_.pop_front();
   }
 }
