@@ -66,7 +66,8 @@ TEST_P(ReadTest, ResourcesAndVersions) {
 TEST_P(ReadTest, WatchSeesChangesInOrder) {
   ASSERT_EQ(Run("kubectl create configmap a --from-literal=k=0").exit_status, 0);
   const std::string seen =
-      Out("(kubectl get configmap a --watch -o jsonpath='{.data.k}{\"\\n\"}' > seen 2>/dev/null &"
+      Out(": > seen; (kubectl get configmap a --watch -o jsonpath='{.data.k}{\"\\n\"}' > seen "
+          "2>/dev/null &"
           " until grep -q 0 seen; do sleep 0.02; done;"
           " for i in 1 2 3; do"
           "   kubectl patch configmap a -p '{\"data\":{\"k\":\"'$i'\"}}' >/dev/null; done;"
