@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/log/log.h"
@@ -29,11 +30,6 @@ namespace {
 constexpr Duration kDrainMax = seconds(2);
 constexpr unsigned kStopMaxSeconds = 5;
 constexpr int64_t kDaySeconds = 24 * 3600;
-
-std::string HostName() {
-  std::array<char, HOST_NAME_MAX + 1> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
-}
 
 class Component {
  public:
@@ -83,7 +79,7 @@ class Component {
     client_.reset();
   }
 
-  bool lost() const { return lost_; }
+  bool begins_anew() const { return begins_anew_; }
   std::string failure() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return failure_;
@@ -163,10 +159,13 @@ class Component {
     election.retry_period = options_.retry_period;
     election_ = kube::StartLeaderElection(
         *client_, *executor_, election, [this] { Lead(); },
-        [this] {
-          lost_ = true;
-          loop_.Exit();
-        });
+        [this] { EndForAnew("it has lost its lease"); });
+  }
+
+  void EndForAnew(absl::string_view why) {
+    LOG(kWarn, "main", spec_.name, " begins anew: ", why);
+    begins_anew_ = true;
+    loop_.Exit();
   }
 
   void Lead() {
@@ -185,6 +184,7 @@ class Component {
                              .serving = tls_,
                              .access_reviews = *access_,
                              .host_name = host_name_,
+                             .begin_anew = [this](absl::string_view why) { EndForAnew(why); },
                              .recorders = {}});
       absl::StatusOr<std::unique_ptr<Work>> work = spec_.make_work(*parts_);
       if (!work.ok()) {
@@ -220,7 +220,7 @@ class Component {
   apiserver::NoWatches no_watches_;
   tls::ServerOptions tls_;
   std::string url_;
-  std::atomic<bool> standing_by_{false}, lost_{false};
+  std::atomic<bool> standing_by_{false}, begins_anew_{false};
 
   // In the order in which they are made.
   std::unique_ptr<kube::Client> client_;
@@ -248,6 +248,12 @@ class Component {
 
 }  // namespace
 
+std::string HostName() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  return absl::AsciiStrToLower(name.data());
+}
+
 kube::EventRecorder& Parts::RecorderOf(absl::string_view component) {
   recorders.push_back(kube::NewEventRecorder(
       client, executor, {.component = std::string(component), .host = host_name}));
@@ -265,10 +271,7 @@ int RunComponent(const ComponentSpec& spec, const std::vector<std::string>& argv
   Component component(spec, clock, *loop);
   const absl::Status status = component.Start();
   if (status.ok()) loop->Run();
-  if (component.lost()) {
-    LOG(kWarn, "main", spec.name, " has lost its lease: it begins anew");
-    BeginAnew(argv);
-  }
+  if (component.begins_anew()) BeginAnew(argv);
   // Calls to an API server that does not answer would hold it up; nothing is lost without them.
   std::signal(SIGALRM, [](int) { _exit(0); });
   alarm(kStopMaxSeconds);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
 #include "base/metrics/metrics.h"
 #include "base/random/random.h"
@@ -43,6 +44,8 @@ struct Parts {
   const tls::ServerOptions& serving;
   DelegatedAccess& access_reviews;
   std::string host_name;
+  // Ends the work and executes the program again, `why` in the log: with a new identity, say.
+  std::function<void(absl::string_view why)> begin_anew;
 
   kube::EventRecorder& RecorderOf(absl::string_view component);
   // Made by RecorderOf.
@@ -64,6 +67,9 @@ struct ComponentSpec {
   // Called when it is this replica's turn. Error: the component ends with it.
   std::function<absl::StatusOr<std::unique_ptr<Work>>(Parts& parts)> make_work;
 };
+
+// The machine's name, as nodes are called: in lower case.
+std::string HostName();
 
 // The process's exit code. `argv`: what the program was called with, to begin anew.
 int RunComponent(const ComponentSpec& spec, const std::vector<std::string>& argv);
