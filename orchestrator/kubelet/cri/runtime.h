@@ -3,7 +3,7 @@
 //
 // What a runtime does at once blocks; what may last (pulling, stopping, running a command) tells
 // its end. Threads: thread-safe; ends are told on a thread of the runtime's (in memory: the
-// executor's), exactly once, also when the object is destroyed before (code kCancelled).
+// executor's), exactly once; when the destructor returns all have been told (code kCancelled).
 // Errors: absl::Status with the runtime's code and message; kUnavailable when it can't be reached,
 // kDeadlineExceeded when it hangs. Source: cri-api/pkg/apis/runtime/v1/api.proto.
 #pragma once
