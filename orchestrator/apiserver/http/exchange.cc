@@ -14,6 +14,7 @@
 #include "orchestrator/apiserver/http/proxied_answer.h"
 #include "orchestrator/apiserver/http/query.h"
 #include "orchestrator/apiserver/http/response_head.h"
+#include "orchestrator/apiserver/http/streamed_answer.h"
 #include "orchestrator/apiserver/http/watch_answer.h"
 
 namespace meltemi::apiserver {
@@ -216,6 +217,9 @@ void Exchange::OnReply(Reply reply, Request request) {
     return Refuse(kube::TooManyRequests("Too many requests, please try again later.", 1));
   }
   if (auto* const watch = std::get_if<WatchAnswer>(&reply)) return AnswerWatch(request, *watch);
+  if (auto* const stream = std::get_if<StreamAnswer>(&reply)) {
+    return AnswerStream(request, std::move(*stream));
+  }
   AnswerProxy(request, std::get<ProxyAnswer>(reply));
 }
 
@@ -272,6 +276,18 @@ void Exchange::AnswerWatch(Request& request, const WatchAnswer& watch) {
   if (context_.draining) answer->Drain();
   answer_ = std::move(answer);
   deadline_timer_.reset();
+}
+
+void Exchange::AnswerStream(const Request& request, StreamAnswer stream) {
+  const http::HeaderMapPtr head = NewResponseHead(context_, 200, stream.content_type, request);
+  stream_.SendHeaders(*head, head_only_);
+  if (head_only_) return;
+  auto answer = std::make_unique<StreamedAnswer>(context_, stream_, std::move(stream.source));
+  StreamedAnswer* const raw = answer.get();
+  answer_ = std::move(answer);
+  if (context_.draining) return raw->Drain();
+  if (write_blocked_) raw->OnClientBlocked(true);
+  raw->Start();
 }
 
 void Exchange::AnswerProxy(Request& request, const ProxyAnswer& proxy) {

@@ -47,6 +47,7 @@ class Exchange final : public http::StreamReceiver {
   void OnReply(Reply reply, Request request);
   void AnswerBody(const Request& request, Body body);
   void AnswerWatch(Request& request, const WatchAnswer& watch);
+  void AnswerStream(const Request& request, StreamAnswer stream);
   void AnswerProxy(Request& request, const ProxyAnswer& proxy);
   void OnProxyFailed(const kube::Status& status);
   void Refuse(const kube::Status& status);

@@ -3,11 +3,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/net/listener.h"
 #include "gmock/gmock.h"
 #include "orchestrator/apiserver/http/server_fixture.h"
+#include "orchestrator/apiserver/http/translator.h"
 
 namespace meltemi::apiserver {
 namespace {
@@ -171,6 +173,31 @@ TEST_P(ProxyTest, ALongLogIsHeldBackByItsReader) {
   EXPECT_EQ(call->body_bytes, size);
 }
 
+TEST_P(ProxyTest, WhatAKubeletSaysAgainstALogBecomesAStatus) {
+  StartWithKubelet(/*over_tls=*/false);
+  answer_.status_of = "pods/log web";
+  const auto ask = [&](absl::string_view code, absl::string_view text) {
+    const size_t before = kubelet_->connections();
+    auto call = client_->Start("GET", "/x");
+    EXPECT_TRUE(
+        Until([&] { return kubelet_->connections() > before && kubelet_->Got("\r\n\r\n"); }));
+    kubelet_->peer().Say(absl::StrCat("HTTP/1.1 ", code, " Nope\r\ncontent-type: text/plain\r\n",
+                                      "content-length: ", text.size(), "\r\n\r\n", text));
+    EXPECT_TRUE(Until([&] { return call->over(); }));
+    EXPECT_EQ(call->Field("content-type"), "application/json");
+    return absl::StrCat(call->status, " ", call->body);
+  };
+  const std::string waits =
+      ask("400", "container \"c\" in pod \"web\" is waiting to start: ContainerCreating");
+  EXPECT_THAT(waits, HasSubstr("400 {\"kind\":\"Status\""));
+  EXPECT_THAT(waits, HasSubstr("\"message\":\"container \\\"c\\\" in pod \\\"web\\\" is waiting to "
+                               "start: ContainerCreating\",\"reason\":\"BadRequest\""));
+  EXPECT_THAT(ask("404", "pod \"web\" does not exist"),
+              HasSubstr("the server could not find the requested resource ( pods/log web)"));
+  EXPECT_THAT(ask("500", "it broke"), HasSubstr("Internal error occurred: it broke"));
+  EXPECT_THAT(ask("503", ""), HasSubstr("503 {"));
+}
+
 TEST_P(ProxyTest, AKubeletThatIsNotThereIsAnError) {
   StartWithKubelet();
   const std::string host = kubelet_->host();
@@ -271,6 +298,82 @@ TEST_P(TunnelTest, AnUpgradeBecomesATunnel) {
   ASSERT_TRUE(Until([&] { return call->over(); }));
   EXPECT_TRUE(call->ended);
   EXPECT_EQ(call->body.substr(call->body.size() - 3), "bye");
+}
+
+// Capitals to the peer, doubled to the client; each side hears when the other has gone.
+class FakeTranslator final : public Translator {
+ public:
+  std::string PeerMethod() const override { return "POST"; }
+  Fields PeerFields() const override {
+    return {{"upgrade", "SPDY/3.1"}, {"x-stream-protocol-version", "v4"}};
+  }
+  kube::Result<Fields> OnUpgraded(const Fields& peer, Out& out) override {
+    if (refuses) return kube::InternalError("no protocol in common");
+    out.to_peer.Append("HELLO");
+    return Fields{{"upgrade", "websocket"}, {"sec-websocket-accept", "x"}};
+  }
+  void FromClient(Buffer& data, bool end, Out& out) override {
+    out.to_peer.Append(absl::AsciiStrToUpper(data.ToString()));
+    out.end_peer = end;
+  }
+  void FromPeer(Buffer& data, bool end, Out& out) override {
+    out.to_client.Append(absl::StrCat(data.ToString(), data.ToString()));
+    if (end) out.to_client.Append("[over]");
+    out.end_client = end;
+  }
+  bool refuses = false;
+};
+
+TEST_P(TunnelTest, BothSidesMaySpeakProtocolsOfTheirOwn) {
+  StartWithKubelet();
+  answer_.translator = std::make_shared<FakeTranslator>();
+  auto call = client_->Start(
+      "GET", "/x", {{"upgrade", "websocket"}, {"sec-websocket-key", "k"}, {"a", "b"}}, "", false);
+  ASSERT_TRUE(Until([&] { return kubelet_->Got("\r\n\r\n"); }));
+  EXPECT_THAT(kubelet_->peer().received, HasSubstr("POST /containerLogs/"));
+  EXPECT_THAT(kubelet_->peer().received, HasSubstr("upgrade: SPDY/3.1\r\n"));
+  EXPECT_THAT(kubelet_->peer().received, HasSubstr("x-stream-protocol-version: v4\r\n"));
+  EXPECT_THAT(kubelet_->peer().received, HasSubstr("a: b\r\n"));
+  EXPECT_THAT(kubelet_->peer().received, Not(HasSubstr("websocket")));
+  kubelet_->peer().Say(
+      "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\nab");
+  ASSERT_TRUE(Until([&] { return call->body == "abab" && kubelet_->Got("HELLO"); }));
+  EXPECT_EQ(call->Field("upgrade"), "websocket");
+  EXPECT_EQ(call->Field("sec-websocket-accept"), "x");
+  Buffer data("up");
+  call->stream->SendData(data, false);
+  ASSERT_TRUE(Until([&] { return kubelet_->Got("HELLOUP"); }));
+  // A peer that is lost is the end of what it says.
+  kubelet_->peer().connection->Abort();
+  ASSERT_TRUE(Until([&] { return call->body == "abab[over]" && call->ended; }));
+}
+
+TEST_P(TunnelTest, ATranslatorMayRefuseWhatThePeerAgreedTo) {
+  StartWithKubelet();
+  auto translator = std::make_shared<FakeTranslator>();
+  translator->refuses = true;
+  answer_.translator = translator;
+  auto call = client_->Start("GET", "/x", {{"upgrade", "websocket"}}, "", false);
+  ASSERT_TRUE(Until([&] { return kubelet_->Got("\r\n\r\n"); }));
+  kubelet_->peer().Say(
+      "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\nab");
+  ASSERT_TRUE(Until([&] { return call->over(); }));
+  EXPECT_EQ(call->status, 500);
+  EXPECT_THAT(call->body, HasSubstr("no protocol in common"));
+}
+
+TEST_P(TunnelTest, VersionsAreFieldsOfTheirOwn) {
+  StartWithKubelet();
+  client_->Start("POST", "/x",
+                 {{"upgrade", "SPDY/3.1"},
+                  {"x-stream-protocol-version", "v4.channel.k8s.io"},
+                  {"x-stream-protocol-version", "v3.channel.k8s.io"}},
+                 "", false);
+  ASSERT_TRUE(Until([&] { return kubelet_->Got("\r\n\r\n"); }));
+  EXPECT_THAT(kubelet_->peer().received,
+              HasSubstr("x-stream-protocol-version: v4.channel.k8s.io\r\n"
+                        "x-stream-protocol-version: v3.channel.k8s.io\r\n"));
+  client_->Abort();
 }
 
 TEST_P(TunnelTest, ARefusedUpgradeIsAnOrdinaryAnswer) {

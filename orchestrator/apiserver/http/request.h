@@ -22,6 +22,9 @@
 
 namespace meltemi::apiserver {
 
+class BodySource;
+class Translator;
+
 // What a path and a method mean (k8s.io/apiserver/pkg/endpoints/request RequestInfo).
 struct RequestInfo {
   bool is_resource = false;  // else a path such as /healthz
@@ -87,15 +90,25 @@ struct WatchAnswer {
   Duration timeout;
 };
 
+// A body that is made while it is sent; each piece once the client has room for it.
+struct StreamAnswer {
+  std::string content_type;
+  std::shared_ptr<BodySource> source;
+};
+
 // Bytes to and from a kubelet or an aggregated server: the connection becomes a tunnel once the
 // peer has answered; without an upgrade the peer's answer is streamed through.
 struct ProxyAnswer {
   std::string scheme, host;  // "https", "10.0.0.5:10250"
   std::string target;        // path and query for the peer
   std::string server_name;   // "": not verified
+  // What stands in the tunnel; null: bytes pass as they are.
+  std::shared_ptr<Translator> translator = nullptr;
+  // Not "": whatever the peer answers but success becomes a Status about this, "pods/log NAME".
+  std::string status_of = "";
 };
 
-using Reply = std::variant<Body, WatchAnswer, ProxyAnswer>;
+using Reply = std::variant<Body, WatchAnswer, StreamAnswer, ProxyAnswer>;
 
 // Answers for a family of paths. Thread-safe.
 class Handler {

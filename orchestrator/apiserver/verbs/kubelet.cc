@@ -340,8 +340,11 @@ Reply ResourceHandler::PodStream(Call& call) {
   }
   const kube::Result<std::string> host = KubeletHost(call, node);
   if (!host.ok()) return StatusReply(host.status());
-  return ProxyAnswer{
-      .scheme = "https", .host = *host, .target = absl::StrCat(path, *query), .server_name = ""};
+  return ProxyAnswer{.scheme = "https",
+                     .host = *host,
+                     .target = absl::StrCat(path, *query),
+                     .server_name = "",
+                     .status_of = log ? absl::StrCat("pods/log ", call.name) : ""};
 }
 
 Reply ResourceHandler::NodeProxy(Call& call) {

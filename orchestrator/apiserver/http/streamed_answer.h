@@ -1,0 +1,47 @@
+// An answer whose body is read piece by piece from its source, on threads of the pool.
+//
+// Loop-owned; what is being read meanwhile belongs to a thread of the pool and is dropped when the
+// answer is over. At most one piece waits for the client, and no thread waits for it or for the
+// source. There is no time-out for a client that takes nothing (`kubectl logs -f | less`): what it
+// costs is bounded, and TCP's keepalive finds those that are gone.
+#pragma once
+
+#include <memory>
+
+#include "base/http/stream.h"
+#include "orchestrator/apiserver/http/answer.h"
+#include "orchestrator/apiserver/http/body_source.h"
+#include "orchestrator/apiserver/http/server_context.h"
+
+namespace meltemi::apiserver {
+
+class StreamedAnswer final : public Answer {
+ public:
+  StreamedAnswer(LoopContext& context, http::Stream& stream, std::shared_ptr<BodySource> source);
+  ~StreamedAnswer() override;
+
+  // The head has been sent.
+  void Start();
+  void OnClientBlocked(bool blocked) override;
+  void Drain() override { BreakOff(); }
+
+ private:
+  struct Shared;
+
+  void ReadOn();
+  void OnPiece(BodySource::Next next, std::string piece);
+  void OnWake();
+  void BreakOff();
+
+  LoopContext& context_;
+  http::Stream& stream_;
+  const std::shared_ptr<Shared> shared_;
+  const std::unique_ptr<Timer> timer_;
+  bool blocked_ = false;
+  bool reading_ = false;
+  bool waiting_ = false;  // for the source
+  bool woken_ = false;    // while it was read
+  bool over_ = false;
+};
+
+}  // namespace meltemi::apiserver
