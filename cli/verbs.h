@@ -28,6 +28,7 @@ Verb StatusVerb();
 Verb AnalyzeVerb();
 Verb ProxyStatusVerb();
 Verb ProxyConfigVerb();
+Verb ImagesVerb();
 
 inline constexpr char kDefaultPilot[] = "127.0.0.1:15014";
 
