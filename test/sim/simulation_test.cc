@@ -8,7 +8,12 @@
 namespace meltemi::sim {
 namespace {
 
+// Under a sanitizer a seed takes many times as long.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t kSeeds = 20;
+#else
 constexpr uint64_t kSeeds = 300;
+#endif
 // A case of so many seeds, so that a listing stays readable and shards are of one size.
 constexpr uint64_t kSeedsPerCase = 10;
 
