@@ -4,8 +4,10 @@
 // What a runtime does at once blocks; what may last (pulling, stopping, running a command) tells
 // its end. Threads: thread-safe; ends are told on a thread of the runtime's (in memory: the
 // executor's), exactly once; when the destructor returns all have been told (code kCancelled).
+// Whoever is told must not block, nor destroy the runtime.
 // Errors: absl::Status with the runtime's code and message; kUnavailable when it can't be reached,
-// kDeadlineExceeded when it hangs. Source: cri-api/pkg/apis/runtime/v1/api.proto.
+// kDeadlineExceeded when it hangs. RuntimeErrorText says them as Kubernetes shows them. Source:
+// cri-api/pkg/apis/runtime/v1/api.proto.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock/clock.h"
 
@@ -102,5 +105,8 @@ class Runtime {
   virtual absl::Status RemoveImage(const std::string& image) = 0;
   virtual absl::StatusOr<std::vector<cri::FilesystemUsage>> ImageFsInfo() = 0;
 };
+
+// "rpc error: code = NotFound desc = …": an error as events and conditions of Kubernetes have it.
+std::string RuntimeErrorText(const absl::Status& status);
 
 }  // namespace meltemi::kubelet

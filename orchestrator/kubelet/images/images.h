@@ -1,9 +1,13 @@
 // Images of containers: whether they are there, pulled when the policy says so, with back-off; and
 // unused ones removed when the disk fills.
 //
-// Level-triggered: Want says how it stands and sees to it that it goes on. Threads: thread-safe;
-// `on_change` is called on an executor's thread. Source: pkg/kubelet/images; the messages of
-// ErrImagePull, ImagePullBackOff, ErrImageNeverPull, InvalidImageName, ImageInspectError.
+// Level-triggered: Want says how it stands and sees to it that it goes on. A failure is shown as
+// ErrImagePull at first, then as ImagePullBackOff until the image has come, also while it is pulled
+// once more.
+//
+// Threads: thread-safe; Want may block on quick calls of the runtime; `on_change` is called on an
+// executor's thread. Source: pkg/kubelet/images; the messages of ErrImagePull, ImagePullBackOff,
+// ErrImageNeverPull, InvalidImageName, ImageInspectError.
 #pragma once
 
 #include <functional>
@@ -32,9 +36,19 @@ struct ImageState {
 
 struct ImagesOptions {
   Duration backoff_min = seconds(10), backoff_max = minutes(5);
+  // What is wrong without a pull (the name, an image that is to be there) is looked at again.
+  Duration recheck = seconds(10);
   int parallel_pulls_max = 4;
   int gc_high_percent = 85, gc_low_percent = 80;  // of the images' file system
-  Duration gc_age_min = minutes(2);
+  Duration gc_age_min = minutes(2), gc_period = minutes(5);
+  // Never removed: the sandboxes' image, which the runtime does not list as used.
+  std::vector<std::string> keep;
+  // Of the file system at a path; empty: asks the kernel. `capacity` 0: not known, nothing is
+  // removed.
+  struct Space {
+    uint64_t capacity_bytes = 0, available_bytes = 0;
+  };
+  std::function<Space(const std::string& path)> space;
 };
 
 class Images {
@@ -48,7 +62,8 @@ class Images {
                           const cri::PodSandboxConfig& sandbox) = 0;
   // Nobody asks for the pod's images any more.
   virtual void Forget(const std::string& pod_uid) = 0;
-  // The pod (its UID) whose image has come, or failed, or may be tried again.
+  // The pod (its UID) whose image has come, or failed, or may be tried again. Before the first
+  // Want.
   virtual void OnChange(std::function<void(const std::string& pod_uid)> on_change) = 0;
 };
 
