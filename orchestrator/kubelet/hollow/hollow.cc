@@ -131,7 +131,7 @@ class Hollow final : public HollowNodes {
   SharedRandom random_;
   std::unique_ptr<kube::EventRecorder> recorder_;
   std::unique_ptr<kube::Informers> informers_;
-  NodeKeeper nodes_;
+  HollowNodeKeeper nodes_;
   PodKeeper pods_;
 };
 

@@ -10,6 +10,7 @@
 #include "kube/client/typed.h"
 #include "kube/codec/codec.h"
 #include "orchestrator/kubelet/hollow/pod_run.h"
+#include "orchestrator/kubelet/node/node_parts.h"
 
 namespace meltemi::kubelet {
 namespace {
@@ -18,12 +19,7 @@ using kube::coordination::v1::Lease;
 using kube::core::v1::Node;
 using kube::core::v1::NodeCondition;
 
-const NodeCondition* ReadyOf(const Node& node) {
-  for (const NodeCondition& condition : node.status().conditions()) {
-    if (condition.type() == "Ready") return &condition;
-  }
-  return nullptr;
-}
+const NodeCondition* ReadyOf(const Node& node) { return FindCondition(node.status(), kReady.type); }
 
 std::string LabelsPatch(const Node& node) {
   std::string out;
@@ -47,8 +43,9 @@ kube::ControllerOptions QueueOptions(const HollowOptions& options) {
 
 }  // namespace
 
-NodeKeeper::NodeKeeper(const HollowOptions& options, kube::Client& client, kube::Executor& executor,
-                       kube::Informer& nodes, SharedRandom& random, metrics::Registry* metrics)
+HollowNodeKeeper::HollowNodeKeeper(const HollowOptions& options, kube::Client& client,
+                                   kube::Executor& executor, kube::Informer& nodes,
+                                   SharedRandom& random, metrics::Registry* metrics)
     : options_(options),
       client_(client),
       executor_(executor),
@@ -60,12 +57,12 @@ NodeKeeper::NodeKeeper(const HollowOptions& options, kube::Client& client, kube:
   nodes.AddHandler([this](const kube::Change& change) { OnNode(change); });
 }
 
-void NodeKeeper::Start() {
+void HollowNodeKeeper::Start() {
   for (int i = 0; i < options_.nodes; ++i) controller_->Add({"", NodeName(options_, i)});
   controller_->Start();
 }
 
-void NodeKeeper::SetFrozen(int node, bool frozen) {
+void HollowNodeKeeper::SetFrozen(int node, bool frozen) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     Entry& entry = entries_[static_cast<size_t>(node)];
@@ -75,19 +72,19 @@ void NodeKeeper::SetFrozen(int node, bool frozen) {
   if (!frozen) controller_->Add({"", NodeName(options_, node)});
 }
 
-bool NodeKeeper::frozen(int node) const {
+bool HollowNodeKeeper::frozen(int node) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return entries_[static_cast<size_t>(node)].frozen;
 }
 
-size_t NodeKeeper::registered() const {
+size_t HollowNodeKeeper::registered() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return static_cast<size_t>(
       std::count_if(entries_.begin(), entries_.end(),
                     [](const Entry& entry) { return entry.stage == Stage::kRegistered; }));
 }
 
-void NodeKeeper::OnNode(const kube::Change& change) {
+void HollowNodeKeeper::OnNode(const kube::Change& change) {
   const Node& node = static_cast<const Node&>(*(change.after ? change.after : change.before));
   const int number = NodeOfAddress(options_, node.metadata().name());
   if (number < 0) return;
@@ -107,14 +104,14 @@ void NodeKeeper::OnNode(const kube::Change& change) {
   controller_->Add({"", node.metadata().name()});
 }
 
-bool NodeKeeper::MarkGone(int node) {
+bool HollowNodeKeeper::MarkGone(int node) {
   const std::lock_guard<std::mutex> lock(mutex_);
   entries_[static_cast<size_t>(node)].stage = Stage::kGone;
   LOG(kInfo, "hollow", "node ", NodeName(options_, node), " was deleted: it stays so");
   return true;
 }
 
-kube::ReconcileResult NodeKeeper::Reconcile(const kube::NamespacedName& key) {
+kube::ReconcileResult HollowNodeKeeper::Reconcile(const kube::NamespacedName& key) {
   const int node = NodeOfAddress(options_, key.name);
   Stage stage;
   bool status_due;
@@ -145,7 +142,7 @@ kube::ReconcileResult NodeKeeper::Reconcile(const kube::NamespacedName& key) {
   return kube::Again(next);
 }
 
-kube::Outcome NodeKeeper::Register(int node) {
+kube::Outcome HollowNodeKeeper::Register(int node) {
   const WallTime now = executor_.clock().WallNow();
   const Node wanted = MakeNode(options_, node, now);
   int64_t ready_since_s = UnixSeconds(now);
@@ -176,7 +173,7 @@ kube::Outcome NodeKeeper::Register(int node) {
   return kube::Done{};
 }
 
-kube::Outcome NodeKeeper::WriteStatus(int node, int64_t ready_since_s) {
+kube::Outcome HollowNodeKeeper::WriteStatus(int node, int64_t ready_since_s) {
   const WallTime now = executor_.clock().WallNow();
   std::string patch = "{\"status\":";
   kube::AppendJson(MakeNodeStatus(options_, node, ready_since_s, now), &patch);
@@ -190,7 +187,7 @@ kube::Outcome NodeKeeper::WriteStatus(int node, int64_t ready_since_s) {
   return kube::Done{};
 }
 
-kube::Outcome NodeKeeper::RenewLease(int node) {
+kube::Outcome HollowNodeKeeper::RenewLease(int node) {
   std::unique_ptr<Lease> lease;
   std::string uid;
   {
@@ -199,23 +196,14 @@ kube::Outcome NodeKeeper::RenewLease(int node) {
     lease = std::move(entries_[static_cast<size_t>(node)].lease);
     uid = entries_[static_cast<size_t>(node)].uid;
   }
-  if (lease == nullptr) lease = std::make_unique<Lease>(MakeLease(options_, node, uid));
-  Renew(executor_.clock().WallNow(), lease.get());
-  kube::Result<Lease> written = lease->metadata().resource_version().empty()
-                                    ? kube::Create(client_, *lease)
-                                    : kube::Update(client_, *lease);
-  if (!written.ok() && kube::IsAlreadyExists(written.status())) {
-    // Of an earlier process, or of an earlier node of this name.
-    kube::Result<Lease> held =
-        kube::Get<Lease>(client_, lease->metadata().namespace_(), lease->metadata().name());
-    if (!held.ok()) return held.status();
-    lease->mutable_metadata()->set_resource_version(held->metadata().resource_version());
-    written = kube::Update(client_, *lease);
+  if (lease == nullptr) {
+    lease =
+        std::make_unique<Lease>(MakeLease(NodeName(options_, node), uid, options_.lease_duration));
   }
-  if (!written.ok()) {
-    // It is gone, or somebody else's write is newer: made or read anew the next time.
-    return written.status();
-  }
+  kube::Result<Lease> written =
+      kubelet::RenewLease(client_, executor_.clock().WallNow(), *std::move(lease));
+  // It is gone, or somebody else's write is newer: made or read anew the next time.
+  if (!written.ok()) return written.status();
   lease = std::make_unique<Lease>(*std::move(written));
   const std::lock_guard<std::mutex> lock(mutex_);
   entries_[static_cast<size_t>(node)].lease = std::move(lease);

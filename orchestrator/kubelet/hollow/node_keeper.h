@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "kube/client/client.h"
+#include "kube/coordination/v1/coordination.pb.h"
 #include "kube/core/v1/node.pb.h"
 #include "kube/executor/executor.h"
 #include "kube/informer/informer.h"
@@ -20,11 +21,11 @@
 
 namespace meltemi::kubelet {
 
-class NodeKeeper {
+class HollowNodeKeeper {
  public:
   // All outlive it; `metrics` may be null. Adds a handler to `nodes`.
-  NodeKeeper(const HollowOptions& options, kube::Client& client, kube::Executor& executor,
-             kube::Informer& nodes, SharedRandom& random, metrics::Registry* metrics);
+  HollowNodeKeeper(const HollowOptions& options, kube::Client& client, kube::Executor& executor,
+                   kube::Informer& nodes, SharedRandom& random, metrics::Registry* metrics);
 
   void Start();
   void SetFrozen(int node, bool frozen);

@@ -2,15 +2,12 @@
 
 #include <arpa/inet.h>
 
-#include <utility>
-#include <vector>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "orchestrator/kubelet/hollow/pod_run.h"
+#include "orchestrator/kubelet/node/node_parts.h"
 
 namespace meltemi::kubelet {
 namespace {
@@ -18,7 +15,6 @@ namespace {
 using kube::core::v1::Node;
 using kube::core::v1::NodeCondition;
 using kube::core::v1::NodeStatus;
-using kube::core::v1::Taint;
 
 constexpr uint32_t kNodesBegin = 0x7f010000;  // 127.1.0.0
 constexpr uint32_t kPodsBegin = 0x0a800000;   // 10.128.0.0
@@ -31,28 +27,15 @@ int BitsFor(int pods_max) {
   return bits;
 }
 
-// "key=value:Effect" or "key:Effect".
-void AddTaint(absl::string_view text, Node* node) {
-  const size_t colon = text.rfind(':');
-  const absl::string_view head = text.substr(0, colon);
-  const std::pair<absl::string_view, absl::string_view> pair =
-      absl::StrSplit(head, absl::MaxSplits('=', 1));
-  Taint* taint = node->mutable_spec()->add_taints();
-  taint->set_key(std::string(pair.first));
-  taint->set_value(std::string(pair.second));
-  taint->set_effect(colon == absl::string_view::npos ? "NoSchedule"
-                                                     : std::string(text.substr(colon + 1)));
-}
-
-void AddCondition(absl::string_view type, bool value, absl::string_view reason,
-                  absl::string_view message, int64_t since_s, int64_t now_s, NodeStatus* out) {
+void AddCondition(const ConditionWords& words, bool value, int64_t since_s, int64_t now_s,
+                  NodeStatus* out) {
   NodeCondition* condition = out->add_conditions();
-  condition->set_type(std::string(type));
+  condition->set_type(words.type);
   condition->set_status(value ? "True" : "False");
   condition->mutable_last_heartbeat_time()->set_seconds(now_s);
   condition->mutable_last_transition_time()->set_seconds(since_s);
-  condition->set_reason(std::string(reason));
-  condition->set_message(std::string(message));
+  condition->set_reason(words.reason);
+  condition->set_message(words.message);
 }
 
 // The same digits whenever they are asked for.
@@ -142,14 +125,10 @@ NodeStatus MakeNodeStatus(const HollowOptions& options, int node, int64_t ready_
       (*amounts)[resource].set_string(amount);
     }
   }
-  AddCondition("MemoryPressure", false, "KubeletHasSufficientMemory",
-               "kubelet has sufficient memory available", ready_since_s, now_s, &out);
-  AddCondition("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure",
-               ready_since_s, now_s, &out);
-  AddCondition("PIDPressure", false, "KubeletHasSufficientPID",
-               "kubelet has sufficient PID available", ready_since_s, now_s, &out);
-  AddCondition("Ready", true, "KubeletReady", "kubelet is posting ready status", ready_since_s,
-               now_s, &out);
+  for (const ConditionWords& words : {kEnoughMemory, kEnoughDisk, kEnoughPids}) {
+    AddCondition(words, false, ready_since_s, now_s, &out);
+  }
+  AddCondition(kReady, true, ready_since_s, now_s, &out);
   kube::core::v1::NodeAddress* address = out.add_addresses();
   address->set_type("InternalIP");
   address->set_address(NodeAddress(options, node));
@@ -167,44 +146,17 @@ Node MakeNode(const HollowOptions& options, int node, WallTime now) {
   const int number = options.first_node + node;
   out.mutable_metadata()->set_name(name);
   auto& labels = *out.mutable_metadata()->mutable_labels();
-  labels["kubernetes.io/hostname"] = name;
-  labels["kubernetes.io/os"] = "linux";
-  labels["kubernetes.io/arch"] = "amd64";
-  labels["beta.kubernetes.io/os"] = "linux";
-  labels["beta.kubernetes.io/arch"] = "amd64";
+  for (const auto& [key, value] : WellKnownLabels(name, "amd64")) labels[key] = value;
   if (options.zones > 0) {
     labels["topology.kubernetes.io/zone"] = absl::StrCat("zone-", number % options.zones);
   }
   for (const auto& [key, value] : options.labels) {
     labels[key] = absl::StrReplaceAll(value, {{"%d", absl::StrCat(number)}});
   }
-  for (const std::string& taint : options.taints) AddTaint(taint, &out);
+  for (const std::string& taint : options.taints)
+    *out.mutable_spec()->add_taints() = ParseTaint(taint);
   *out.mutable_status() = MakeNodeStatus(options, node, UnixSeconds(now), now);
   return out;
-}
-
-kube::coordination::v1::Lease MakeLease(const HollowOptions& options, int node,
-                                        absl::string_view node_uid) {
-  kube::coordination::v1::Lease out;
-  const std::string name = NodeName(options, node);
-  out.mutable_metadata()->set_name(name);
-  out.mutable_metadata()->set_namespace_("kube-node-lease");
-  kube::meta::v1::OwnerReference* owner = out.mutable_metadata()->add_owner_references();
-  owner->set_api_version("v1");
-  owner->set_kind("Node");
-  owner->set_name(name);
-  owner->set_uid(std::string(node_uid));
-  out.mutable_spec()->set_holder_identity(name);
-  out.mutable_spec()->set_lease_duration_seconds(static_cast<int32_t>(
-      std::chrono::duration_cast<std::chrono::seconds>(options.lease_duration).count()));
-  return out;
-}
-
-void Renew(WallTime now, kube::coordination::v1::Lease* lease) {
-  const int64_t nanos = now.time_since_epoch().count();
-  kube::meta::v1::MicroTime* time = lease->mutable_spec()->mutable_renew_time();
-  time->set_seconds(nanos / 1'000'000'000);
-  time->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000 / 1000 * 1000));
 }
 
 }  // namespace meltemi::kubelet

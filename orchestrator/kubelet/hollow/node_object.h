@@ -1,4 +1,4 @@
-// The Node that a hollow node registers, its lease, and where its addresses lie.
+// The Node that a hollow node registers, and where its addresses lie.
 //
 // Threads: functions without state.
 #pragma once
@@ -8,7 +8,6 @@
 
 #include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
-#include "kube/coordination/v1/coordination.pb.h"
 #include "kube/core/v1/node.pb.h"
 #include "orchestrator/kubelet/hollow/hollow.h"
 
@@ -43,9 +42,5 @@ kube::core::v1::Node MakeNode(const HollowOptions& options, int node, WallTime n
 // The status alone, as it is written again and again; `ready_since_s`: Unix time.
 kube::core::v1::NodeStatus MakeNodeStatus(const HollowOptions& options, int node,
                                           int64_t ready_since_s, WallTime now);
-
-kube::coordination::v1::Lease MakeLease(const HollowOptions& options, int node,
-                                        absl::string_view node_uid);
-void Renew(WallTime now, kube::coordination::v1::Lease* lease);
 
 }  // namespace meltemi::kubelet

@@ -32,6 +32,15 @@ struct NodeOptions {
   std::string version;                                                // kubeletVersion
   Duration lease_renew_interval = seconds(10), lease_duration = seconds(40);
   Duration status_interval = seconds(10), status_report_interval = minutes(5);
+
+  // Below these the node is under pressure; they are not allocatable. Of a file system whichever is
+  // less: a large disk that is nearly full still has room for pods.
+  int64_t memory_available_min_bytes = int64_t{100} << 20;
+  int64_t disk_available_min_bytes = int64_t{1} << 30;
+  int disk_available_min_percent = 5;
+  Duration pressure_transition_period = minutes(5);  // how long it has to be over
+
+  std::string machine_root;  // before /proc, /sys and /etc: for tests
 };
 
 class NodeKeeper {
@@ -39,17 +48,23 @@ class NodeKeeper {
   virtual ~NodeKeeper() = default;
   // Registers and goes on; retries until it is there.
   virtual void Start() = 0;
-  // The node's pod CIDRs as soon as they are known, and whenever they change.
+  // The node's pod CIDRs ("10.244.1.0/24", of two families separated by a comma) as soon as they
+  // are known, and whenever they change; one call at a time, on the executor. Before Start.
   virtual void OnPodCidr(std::function<void(const std::string& cidr)> told) = 0;
+  // The last status that was written said Ready.
   virtual bool ready() const = 0;
 };
 
 // `healthy`: "" or why not ("PLEG is not healthy: …", "container runtime is down"), beside what the
-// runtime says of itself (RuntimeReady, NetworkReady).
+// runtime says of itself (RuntimeReady, NetworkReady); it must not block. Adds to the informer of
+// the node itself (NodeSelector), so it is made before the informers start. All outlive it.
 std::unique_ptr<NodeKeeper> NewNodeKeeper(const NodeOptions& options, kube::Client& client,
                                           kube::Informers& informers, kube::Executor& executor,
                                           kube::EventRecorder& recorder, Runtime& runtime,
                                           std::function<std::string()> healthy);
+
+// The field selector of the informer that has this node alone: whoever else needs it shares it.
+std::string NodeSelector(const std::string& node_name);
 
 // The address that the default route's interface has in this network namespace; "": none.
 std::string DefaultNodeIp();
