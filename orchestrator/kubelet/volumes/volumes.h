@@ -5,6 +5,7 @@
 // pkg/kubelet/volumemanager, pkg/volume; the atomic writer's layout (..data), fsGroup, subPath.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,20 +22,30 @@ class Pod;
 
 namespace meltemi::kubelet {
 
+class Mounter;
+
 // Where the volumes of a pod lie on the node, by the volume's name.
 struct PodMount {
   std::string host_path;
-  bool read_only = false;
-  bool is_file = false;  // a hostPath of a file, socket or device
+  bool read_only = false;  // whatever the container's volumeMount says
+  bool is_file = false;    // a hostPath of a file, socket or device
 };
 using PodMounts = std::map<std::string, PodMount>;
 
 struct VolumesOptions {
   std::string node_name;
   std::string root;           // pods/UID/volumes/PLUGIN/NAME
-  std::string local_volumes;  // where dynamically provisioned volumes lie
+  std::string local_volumes;  // where dynamically provisioned volumes lie; "": nowhere
   Duration refresh_period = seconds(60);
+  // Orphaned folders are looked for so often.
+  Duration sweep_period = minutes(1);
+  // Whether the runtime still has anything of a pod whose object is gone: its folders stay until
+  // then. Empty: folders of pods that nobody has removed stay for ever.
+  std::function<bool(const std::string& pod_uid)> in_use;
 };
+
+// The annotation of a node that tells the provisioner where its volumes go.
+inline constexpr char kLocalVolumesAnnotation[] = "meltemi.dev/local-volumes";
 
 class Volumes {
  public:
@@ -43,7 +54,8 @@ class Volumes {
   // pods and volumes that are gone are removed.
   virtual void Start() = 0;
   // Twice does no harm. Error: in the words of the FailedMount event (`MountVolume.SetUp failed for
-  // volume "x" : secret "y" not found`); it is tried again by who calls.
+  // volume "x" : secret "y" not found`); it is tried again by who calls. Volumes that no container
+  // mounts are left out.
   virtual absl::StatusOr<PodMounts> Prepare(
       const std::shared_ptr<const kube::core::v1::Pod>& pod) = 0;
   // The path of a volumeMount's subPath (expanded) inside its volume, made if need be; never
@@ -59,7 +71,12 @@ class Volumes {
   virtual std::map<std::string, Size> Sizes(const std::string& pod_uid) = 0;
 };
 
+// Pods are read from `informers` with the field selector "spec.nodeName=NODE".
 std::unique_ptr<Volumes> NewVolumes(const VolumesOptions& options, kube::Client& client,
                                     kube::Informers& informers, kube::Executor& executor);
+// The same with another way to mount (mounter_fake.h).
+std::unique_ptr<Volumes> NewVolumes(const VolumesOptions& options, kube::Client& client,
+                                    kube::Informers& informers, kube::Executor& executor,
+                                    std::unique_ptr<Mounter> mounter);
 
 }  // namespace meltemi::kubelet
