@@ -26,6 +26,9 @@ constexpr absl::string_view kPlugins[] = {
     "DefaultTolerationSeconds",
     "DefaultStorageClass",
     "StorageObjectInUseProtection",
+    "CertificateApproval",
+    "CertificateSigning",
+    "CertificateSubjectRestriction",
     "DefaultIngressClass",
     kMutatingWebhooks,
     kValidatingWebhooks,
@@ -96,6 +99,9 @@ std::unique_ptr<AdmissionPlugin> NewPlugin(absl::string_view name, const Admissi
   if (name == "DefaultStorageClass") return NewDefaultStorageClass(deps.cache);
   if (name == "DefaultIngressClass") return NewDefaultIngressClass(deps.cache);
   if (name == "StorageObjectInUseProtection") return NewStorageObjectInUseProtection();
+  if (name == "CertificateApproval") return NewCertificateApproval(deps.authorizer);
+  if (name == "CertificateSigning") return NewCertificateSigning(deps.authorizer);
+  if (name == "CertificateSubjectRestriction") return NewCertificateSubjectRestriction();
   return nullptr;
 }
 

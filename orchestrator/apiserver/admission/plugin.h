@@ -43,6 +43,9 @@ std::unique_ptr<AdmissionPlugin> NewDefaultTolerationSeconds(int64_t not_ready_s
 std::unique_ptr<AdmissionPlugin> NewDefaultStorageClass(WatchCache& cache);
 std::unique_ptr<AdmissionPlugin> NewDefaultIngressClass(WatchCache& cache);
 std::unique_ptr<AdmissionPlugin> NewStorageObjectInUseProtection();
+std::unique_ptr<AdmissionPlugin> NewCertificateApproval(Authorizer& authorizer);
+std::unique_ptr<AdmissionPlugin> NewCertificateSigning(Authorizer& authorizer);
+std::unique_ptr<AdmissionPlugin> NewCertificateSubjectRestriction();
 
 // No plugin that can be turned off: who grants rights has to have them.
 kube::Outcome CheckEscalation(const AdmissionRequest& request, Authorizer& authorizer,

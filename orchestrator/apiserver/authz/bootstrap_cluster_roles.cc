@@ -11,6 +11,10 @@ cluster-admin
   * * *
   * - *
 edit from=edit to=admin
+meltemi:node-network
+  list,watch core nodes services namespaces
+  list,watch discovery.k8s.io endpointslices
+  create,patch,update core,events.k8s.io events
 system:aggregate-to-admin to=admin
   create authorization.k8s.io localsubjectaccessreviews
   create,delete,deletecollection,get,list,patch,update,watch rbac.authorization.k8s.io

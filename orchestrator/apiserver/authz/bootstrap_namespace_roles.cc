@@ -4,7 +4,9 @@ namespace meltemi::apiserver {
 
 // Roles in kube-system and kube-public.
 absl::string_view BootstrapNamespaceRoleTable() {
-  return R"(kube-public/system:controller:bootstrap-signer
+  return R"(kube-public/meltemi:cluster-info
+  get core configmaps name=cluster-info
+kube-public/system:controller:bootstrap-signer
   read core configmaps
   update core configmaps name=cluster-info
   create,patch,update core,events.k8s.io events
@@ -33,6 +35,14 @@ kube-system/system:controller:token-cleaner
 // Who gets them; a controller's role goes to the service account of its name besides.
 absl::string_view BootstrapBindingTable() {
   return R"(cluster-admin group:system:masters
+meltemi:bootstrap-nodes role=system:node-bootstrapper group:system:bootstrappers
+meltemi:approve-new-nodes
+      role=system:certificates.k8s.io:certificatesigningrequests:nodeclient
+      group:system:bootstrappers
+meltemi:approve-renewing-nodes
+      role=system:certificates.k8s.io:certificatesigningrequests:selfnodeclient
+      group:system:nodes
+meltemi:node-network group:system:nodes
 system:basic-user group:system:authenticated
 system:discovery group:system:authenticated
 system:kube-controller-manager user:system:kube-controller-manager
@@ -44,6 +54,7 @@ system:node-proxier user:system:kube-proxy
 system:public-info-viewer group:system:authenticated group:system:unauthenticated
 system:service-account-issuer-discovery group:system:serviceaccounts
 system:volume-scheduler user:system:kube-scheduler
+kube-public/meltemi:cluster-info group:system:unauthenticated group:system:authenticated
 kube-public/system:controller:bootstrap-signer account:kube-system/bootstrap-signer
 kube-system/system::extension-apiserver-authentication-reader
       role=extension-apiserver-authentication-reader user:system:kube-controller-manager

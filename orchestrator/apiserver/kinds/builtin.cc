@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "orchestrator/apiserver/kinds/certificates.h"
 #include "orchestrator/apiserver/kinds/groups.h"
 #include "orchestrator/apiserver/kinds/kind_table.h"
 #include "orchestrator/apiserver/kinds/strategy.h"
@@ -30,6 +31,7 @@ void AddGroups(KindTable& table) {
   AddDiscovery(table);
   AddPolicy(table);
   AddStorage(table);
+  AddCertificates(table);
   AddRbac(table);
   AddCoordination(table);
   AddScheduling(table);

@@ -61,6 +61,26 @@ void DedupOwners(bool after_admission, WriteContext& context, Value& object) {
       absl::StrJoin(duplicates, ", ")));
 }
 
+// Requests for certificates say who made them: whatever the client or a webhook has put there.
+void SetRequester(const Resource& resource, const UserInfo& user, Value& object) {
+  if (resource.group != "certificates.k8s.io" || resource.plural != "certificatesigningrequests") {
+    return;
+  }
+  Value& spec = object.MutableObject("spec");
+  for (const char* member : {"username", "uid", "groups", "extra"}) spec.Remove(member);
+  const auto list = [](const std::vector<std::string>& texts) {
+    Value out = Value::Array();
+    for (const std::string& text : texts) out.Append(Value::String(text));
+    return out;
+  };
+  if (!user.name.empty()) spec.Set("username", Value::String(user.name));
+  if (!user.uid.empty()) spec.Set("uid", Value::String(user.uid));
+  if (!user.groups.empty()) spec.Set("groups", list(user.groups));
+  if (user.extra.empty()) return;
+  Value& extra = spec.Set("extra", Value::Object());
+  for (const auto& [key, values] : user.extra) extra.Add(key, list(values));
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> EventLeases::Get() {
@@ -267,6 +287,7 @@ kube::Result<Written> StoredObjects::CreateOnce(const Target& asked, Value objec
   }
   // Name and uid are there now: some kinds put them into labels and selectors.
   resource.strategy->PrepareForCreate(resource, object);
+  SetRequester(resource, context.user, object);
   const std::string name(kube::Name(object));
   const kube::GroupVersionKind kind = resource.gvk();
   kube::FieldErrors errors = ValidateMetadata(resource, object);

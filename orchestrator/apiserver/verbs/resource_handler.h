@@ -68,6 +68,7 @@ class ResourceHandler final : public Handler {
   Reply Evict(Call& call);
   Reply EphemeralContainers(Call& call);
   Reply Finalize(Call& call);
+  Reply Approve(Call& call);
   kube::Outcome TakeDisruption(Call& call, const json::Value& pod, bool dry_run,
                                bool* only_this_version);
 

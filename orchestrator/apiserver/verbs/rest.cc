@@ -148,6 +148,7 @@ Reply ResourceHandler::HandleSubresource(Call& call) {
   if (std::find(others.begin(), others.end(), subresource) == others.end()) return NoSuchPath();
   const bool creates = call.request.method == "POST";
   if (subresource == "finalize") return Finalize(call);
+  if (subresource == "approval") return Approve(call);
   if (subresource == "ephemeralcontainers") return EphemeralContainers(call);
   if (subresource == "binding") {
     return creates ? Bind(call, resource, call.name) : NoSuchMethod();
