@@ -45,9 +45,10 @@ class IdentityRequest {
   using Done = std::function<void(absl::StatusOr<tls::KeyPair>)>;
   virtual ~IdentityRequest() = default;
 };
-std::unique_ptr<IdentityRequest> RequestIdentity(
-    const BootstrapOptions& options, kube::Client& client, kube::Executor& executor,
-    std::function<void(const absl::Status&)> trouble, IdentityRequest::Done done);
+std::unique_ptr<IdentityRequest> RequestIdentity(const BootstrapOptions& options,
+                                                 kube::Client& client, kube::Executor& executor,
+                                                 std::function<void(const absl::Status&)> trouble,
+                                                 IdentityRequest::Done done);
 
 // Renews the client certificate when 70 to 90 % of its life is over, and tells when there is a new
 // one on disk: who uses the kubeconfig then begins anew.
