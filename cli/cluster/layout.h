@@ -1,0 +1,60 @@
+// Where everything of a cluster lies on this machine.
+//
+//   DATA_DIR/                 pki/, state.db, *.kubeconfig, run/ (the control plane's processes)
+//   DATA_DIR/nodes/NAME/      kubelet/ containerd/ cni/net.d/ pods/ (logs) volumes/ run/
+//   (processes) RUN_DIR/NAME/             containerd.sock, containerd/ (state), ipam/
+//
+// A node that is a network namespace has it as /run/netns/meltemi-NAME.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace meltemi::cli {
+
+inline constexpr char kDataDir[] = "/var/lib/meltemi";
+inline constexpr char kRunDir[] = "/run/meltemi";
+
+struct ClusterFolders {
+  std::string data_dir = kDataDir;
+  std::string run_dir = kRunDir;
+
+  std::string pki(const std::string& file) const { return data_dir + "/pki/" + file; }
+  std::string kubeconfig(const std::string& user) const {
+    return data_dir + "/" + user + ".kubeconfig";
+  }
+  std::string processes() const { return data_dir + "/run"; }
+  std::string pause_archive() const { return data_dir + "/pause.tar"; }
+};
+
+struct NodeFolders {
+  std::string name, data, run;
+
+  static NodeFolders Of(const ClusterFolders& cluster, const std::string& name) {
+    return {name, cluster.data_dir + "/nodes/" + name, cluster.run_dir + "/" + name};
+  }
+  std::string kubelet() const { return data + "/kubelet"; }
+  std::string certificates() const { return kubelet() + "/pki"; }
+  std::string kubeconfig() const { return kubelet() + "/kubeconfig"; }
+  std::string bootstrap_kubeconfig() const { return kubelet() + "/bootstrap.kubeconfig"; }
+  std::string containerd_root() const { return data + "/containerd"; }
+  std::string containerd_config() const { return data + "/containerd.toml"; }
+  std::string registry_hosts() const { return data + "/registry"; }
+  std::string cni_conf_dir() const { return data + "/cni/net.d"; }
+  std::string pod_logs() const { return data + "/pods"; }
+  std::string volumes() const { return data + "/volumes"; }
+  std::string processes() const { return data + "/run"; }
+  std::string containerd_state() const { return run + "/containerd"; }
+  std::string containerd_socket() const { return run + "/containerd.sock"; }
+  std::string ipam_dir() const { return run + "/ipam"; }
+  std::string cgroup_root() const { return "/meltemi/" + name; }
+};
+
+// Nodes that have ever been set up here, and those that have left something in RUN_DIR. Sorted.
+std::vector<std::string> KnownNodes(const ClusterFolders& cluster);
+
+// The namespace of a node, as `ip netns` calls it.
+inline std::string NetnsName(const std::string& node) { return "meltemi-" + node; }
+inline std::string NetnsPath(const std::string& node) { return "/run/netns/" + NetnsName(node); }
+
+}  // namespace meltemi::cli
