@@ -27,6 +27,11 @@ void AddFlags(ControllerManagerOptions* o, Flags& flags) {
        "that run; '*': all (default); -NAME: not that one");
   flags.Text("root-ca-file", {}, &o->root_ca_file, "FILE",
              "PEM for every namespace's kube-root-ca.crt; default: the kubeconfig's");
+  flags.Text("cluster-signing-cert-file", {}, &o->cluster_signing_cert_file, "FILE",
+             "PEM: the authority that signs kubelets' certificates; default: none");
+  flags.Text("cluster-signing-key-file", {}, &o->cluster_signing_key_file, "FILE", "PEM: its key");
+  flags.Time("cluster-signing-duration", {}, &o->cluster_signing_duration,
+             "how long signed certificates are valid at most");
   flags.Switch("use-service-account-credentials", {}, &o->service_account_credentials,
                "each controller acts as a service account of its own (default: true)");
   List(flags, "load-balancer-pool", &o->load_balancer_pool, "IP|CIDR|FIRST-LAST,…",
@@ -64,6 +69,12 @@ absl::StatusOr<ControllerManagerOptions> ParseControllerManagerOptions(
   AddFlags(&options, flags);
   absl::Status status = flags.Parse(args);
   if (status.ok()) status = CheckComponentOptions(options.component);
+  if (status.ok() &&
+      options.cluster_signing_cert_file.empty() != options.cluster_signing_key_file.empty()) {
+    status = absl::InvalidArgumentError(
+        "--cluster-signing-cert-file and --cluster-signing-key-file belong together: give both or "
+        "neither");
+  }
   if (!status.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat(status.message(), "; see meltemi-orchestrator controller-manager --help"));

@@ -18,6 +18,9 @@ struct ControllerManagerOptions {
   // "*": all; "-NAME": not that one; names: only those.
   std::vector<std::string> controllers = {"*"};
   std::string root_ca_file;  // for kube-root-ca.crt; "": the CA of the kubeconfig
+  // Who signs the certificates of kubelets; "": nobody.
+  std::string cluster_signing_cert_file, cluster_signing_key_file;
+  Duration cluster_signing_duration = minutes(365 * 24 * 60);
   bool service_account_credentials = true;
   std::vector<std::string> load_balancer_pool;
   std::vector<std::string> cluster_cidrs;  // of pods; empty: nodes get no ranges

@@ -6,7 +6,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "orchestrator/component/files.h"
 #include "orchestrator/controllers/autoscaler/autoscaler.h"
+#include "orchestrator/controllers/certificates/certificates.h"
 #include "orchestrator/controllers/cronjob/cronjob.h"
 #include "orchestrator/controllers/daemonset/daemonset.h"
 #include "orchestrator/controllers/deployment/deployment.h"
@@ -68,6 +70,21 @@ Made NodeIpam(Context& context, const Options& options, const std::string&) {
                 .node_mask_ipv4 = static_cast<int>(options.node_cidr_mask_size)});
 }
 
+Made CertificateSigner(Context& context, const Options& options, const std::string&) {
+  if (options.cluster_signing_cert_file.empty()) return nullptr;
+  absl::StatusOr<std::string> certificate = ReadWholeFile(options.cluster_signing_cert_file);
+  if (!certificate.ok()) return certificate.status();
+  absl::StatusOr<std::string> key = ReadWholeFile(options.cluster_signing_key_file);
+  if (!key.ok()) return key.status();
+  Made made =
+      controllers::NewCertificateSigner(context, {.ca_cert_pem = *std::move(certificate),
+                                                  .ca_key_pem = *std::move(key),
+                                                  .duration = options.cluster_signing_duration});
+  if (made.ok()) return made;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--cluster-signing-cert-file: ", made.status().message()));
+}
+
 Made LoadBalancer(Context& context, const Options& options, const std::string&) {
   const absl::Status pool = controllers::CheckLoadBalancerPool(options.load_balancer_pool);
   if (!pool.ok()) {
@@ -117,6 +134,14 @@ const std::vector<ControllerEntry>& AllControllers() {
        &Plain<NewTaintEvictionController>},
       {"disruption-controller", "disruption-controller", "controllermanager",
        &Plain<NewDisruptionController>},
+      {"certificatesigningrequest-approving-controller", "certificate-controller",
+       "certificate-controller", &Plain<NewCertificateApprover>},
+      {"certificatesigningrequest-signing-controller", "certificate-controller",
+       "certificate-controller", &CertificateSigner},
+      {"certificatesigningrequest-cleaner-controller", "certificate-controller",
+       "certificate-controller", &Plain<NewCertificateCleaner>},
+      {"token-cleaner-controller", "token-cleaner", "token-cleaner",
+       &Plain<NewBootstrapTokenCleaner>},
       {"horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler",
        "horizontal-pod-autoscaler", &Autoscaler},
   };
