@@ -75,7 +75,7 @@ class Call final : public Deferrable,
     headers->set_path(options_.path);
     headers->Add(http::HeaderId::kContentType, "application/grpc");
     headers->Add(http::HeaderId::kTe, "trailers");
-    headers->Add(http::HeaderId::kUserAgent, "meltemi");
+    headers->Add(http::HeaderId::kUserAgent, options_.user_agent);
     for (const auto& [name, value] : options_.metadata) headers->Add(name, value);
     stream_->SendHeaders(*headers, false);
   }

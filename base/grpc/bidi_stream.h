@@ -19,6 +19,7 @@ namespace meltemi::http::grpc {
 struct BidiOptions {
   std::string path;       // "/package.Service/Method"
   std::string authority;  // "": the address
+  std::string user_agent = "meltemi";
   // Names in lower case.
   std::vector<std::pair<std::string, std::string>> metadata;
   Duration connect_timeout = seconds(10);
