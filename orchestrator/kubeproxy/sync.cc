@@ -1,0 +1,284 @@
+#include "orchestrator/kubeproxy/sync.h"
+
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/log/log.h"
+#include "kube/core/v1/node.pb.h"
+#include "kube/core/v1/service.pb.h"
+#include "kube/discovery/v1/discovery.pb.h"
+#include "kube/queue/controller.h"
+#include "orchestrator/kubeproxy/model/facts.h"
+#include "orchestrator/kubeproxy/model/tracker.h"
+#include "orchestrator/kubeproxy/sync_metrics.h"
+
+namespace meltemi::kubeproxy {
+namespace {
+
+using kube::core::v1::Node;
+using kube::core::v1::Service;
+using kube::discovery::v1::EndpointSlice;
+
+constexpr char kComponent[] = "kube-proxy";
+constexpr char kPrimary[] = "primary";
+
+absl::Status ReadRanges(absl::string_view option, absl::string_view text,
+                        std::vector<SourceRange>& out) {
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    part = absl::StripAsciiWhitespace(part);
+    if (absl::StrContains(part, ':')) continue;  // the other family's
+    const std::optional<SourceRange> range = ParseRange(part);
+    if (!range) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(option, ": ", part, " is not a range of addresses such as 10.244.0.0/16"));
+    }
+    out.push_back(*range);
+  }
+  return absl::OkStatus();
+}
+
+// The address under which the cluster knows the node.
+Ipv4 NodeIpOf(const Node& node) {
+  for (const auto& address : node.status().addresses()) {
+    if (address.type() != "InternalIP") continue;
+    if (const std::optional<Ipv4> ip = ParseIp(address.address())) return *ip;
+  }
+  return 0;
+}
+
+class Sync final : public KubeProxy {
+ public:
+  Sync(const KubeProxyOptions& options, RulesOptions rules, bool primary_only, SyncParts parts,
+       kube::Informers& informers, kube::Executor& executor, metrics::Registry* metrics)
+      : options_(options),
+        primary_only_(primary_only),
+        clock_(executor.clock()),
+        started_at_(clock_.WallNow()),
+        parts_(std::move(parts)),
+        metrics_(metrics),
+        wanted_rules_(std::move(rules)),
+        tracker_(options.node_name) {
+    if (parts_.new_health) health_ = parts_.new_health([this] { return healthy(); });
+    kube::ControllerOptions queue;
+    queue.name = kComponent;
+    queue.workers = 1;
+    queue.backoff_min = seconds(1);
+    queue.backoff_max = std::max<Duration>(options.sync_full, seconds(1));
+    queue_ = kube::NewController(queue, executor, metrics,
+                                 [this](const kube::NamespacedName&) { return Run(); });
+    Follow<Service>(informers, "", TrimService);
+    Follow<EndpointSlice>(informers, "", TrimSlice);
+    Follow<Node>(informers, absl::StrCat("metadata.name=", options.node_name), [](Node& node) {
+      node.clear_spec();
+      node.mutable_status()->clear_images();
+      node.mutable_status()->clear_conditions();
+      node.mutable_metadata()->clear_managed_fields();
+    });
+  }
+
+  void Start() override {
+    queue_->Start();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    started_ = true;
+    state_.due_since = clock_.Now();
+    queue_->Add(kKey);
+  }
+
+  bool healthy() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!state_.succeeded) return false;
+    return !state_.due_since || clock_.Now() - *state_.due_since <= 2 * options_.sync_full;
+  }
+
+ private:
+  // What there is of work, and how it went.
+  struct State {
+    bool succeeded = false;  // the last time
+    // Since when something has been waiting to be written.
+    std::optional<MonotonicTime> due_since;
+  };
+  static inline const kube::NamespacedName kKey{"", "rules"};
+
+  template <typename T>
+  void Follow(kube::Informers& informers, const std::string& selector, void (*trim)(T&)) {
+    kube::Informer& informer = informers.Of<T>(selector);
+    informer.SetTransform(
+        [trim](google::protobuf::Message& message) { trim(static_cast<T&>(message)); });
+    informer.AddHandler([this](const kube::Change& change) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      pending_.push_back({change.before, change.after});
+      if (!started_) return;
+      if (!state_.due_since) state_.due_since = clock_.Now();
+      queue_->Add(kKey);
+    });
+  }
+
+  kube::ReconcileResult Run() {
+    const MonotonicTime begin = clock_.Now();
+    if (last_run_ && begin - *last_run_ < options_.sync_min) {
+      return kube::Again(options_.sync_min - (begin - *last_run_));
+    }
+    last_run_ = begin;
+    TakeChanges();
+    const bool full = NeedsReplace();
+    absl::Status status = Write(full);
+    Finish(status, begin, full);
+    if (!status.ok()) {
+      return kube::Status{.code = 0, .reason = "", .message = std::string(status.message())};
+    }
+    AfterSuccess();
+    return kube::Again(options_.sync_full);
+  }
+
+  void TakeChanges() {
+    std::vector<std::pair<kube::MessagePtr, kube::MessagePtr>> pending;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      pending.swap(pending_);
+      // What comes from now on is due anew; what is taken stays due if it fails.
+      state_.due_since.reset();
+    }
+    for (const auto& [before, after] : pending) Take(before.get(), after.get());
+    std::vector<ServiceChange> changes = tracker_.Take();
+    changes_.insert(changes_.end(), std::make_move_iterator(changes.begin()),
+                    std::make_move_iterator(changes.end()));
+  }
+
+  void Take(const google::protobuf::Message* before, const google::protobuf::Message* after) {
+    const google::protobuf::Message& any = after != nullptr ? *after : *before;
+    if (any.GetDescriptor() == Service::descriptor()) {
+      const auto& metadata = static_cast<const Service&>(any).metadata();
+      tracker_.SetService({metadata.namespace_(), metadata.name()},
+                          static_cast<const Service*>(after));
+      metrics_.CountServiceChange();
+    } else if (any.GetDescriptor() == EndpointSlice::descriptor()) {
+      const auto* slice = static_cast<const EndpointSlice*>(after);
+      tracker_.SetSlice(static_cast<const EndpointSlice*>(before), slice);
+      metrics_.CountEndpointChange();
+      if (slice != nullptr) metrics_.NoteTrigger(*slice, started_at_);
+    } else if (after != nullptr) {
+      wanted_rules_.node_ip = NodeIpOf(static_cast<const Node&>(any));
+      if (primary_only_) wanted_rules_.node_port_addresses = {{wanted_rules_.node_ip, 32}};
+    }
+  }
+
+  bool NeedsReplace() {
+    if (!written_ || wanted_rules_ != *written_) return true;
+    if (last_look_ && clock_.Now() - *last_look_ < options_.sync_full) return false;
+    last_look_ = clock_.Now();
+    const absl::StatusOr<bool> intact = parts_.writer->Intact();
+    if (!intact.ok()) {
+      LOG(kWarn, "kube-proxy", "cannot see the rules: ", intact.status().message());
+    } else if (!*intact) {
+      LOG(kWarn, "kube-proxy", "the rules were removed by somebody else: all are written anew");
+    }
+    return !intact.ok() || !*intact;
+  }
+
+  absl::Status Write(bool full) {
+    if (!full) {
+      if (changes_.empty()) return absl::OkStatus();
+      absl::Status status = parts_.writer->Apply(changes_);
+      if (status.ok()) return status;
+      metrics_.CountFailure();
+      LOG(kWarn, "kube-proxy",
+          "a change could not be written, so all is written anew: ", status.message());
+    }
+    written_.reset();
+    absl::Status status = parts_.writer->Replace(wanted_rules_, tracker_.All());
+    if (status.ok()) {
+      written_ = wanted_rules_;
+      last_look_ = clock_.Now();
+    } else {
+      metrics_.CountFailure();
+    }
+    return status;
+  }
+
+  void Finish(const absl::Status& status, MonotonicTime begin, bool full) {
+    const MonotonicTime end = clock_.Now();
+    metrics_.RecordSync(end - begin, full, status.ok(), clock_.WallNow());
+    const std::lock_guard<std::mutex> lock(mutex_);
+    state_.succeeded = status.ok();
+    if (!status.ok() && !state_.due_since) state_.due_since = begin;
+  }
+
+  void AfterSuccess() {
+    if (const absl::Status status = parts_.flows->Forget(changes_); !status.ok()) {
+      LOG(kWarn, "kube-proxy", "flows to endpoints that are gone may last: ", status.message());
+    }
+    ServeHealth();
+    changes_.clear();
+    if (parts_.remove_other_mode) std::exchange(parts_.remove_other_mode, nullptr)();
+  }
+
+  void ServeHealth() {
+    if (health_ == nullptr) return;
+    for (const ServiceChange& change : changes_) {
+      const kube::NamespacedName& key = (change.after ? change.after : change.before)->key;
+      if (change.after != nullptr && change.after->health_check_port != 0) {
+        health_states_[key] = {key, change.after->health_check_port, change.after->local_ready};
+      } else {
+        health_states_.erase(key);
+      }
+    }
+    std::vector<ServiceHealthState> states;
+    for (const auto& [key, state] : health_states_) states.push_back(state);
+    health_->Serve(states);
+  }
+
+  // Constant after construction.
+  const KubeProxyOptions options_;
+  const bool primary_only_;  // node ports are offered at the node's own address alone
+  const Clock& clock_;
+  const WallTime started_at_;
+
+  // Of the run that is under way.
+  SyncParts parts_;
+  SyncMetrics metrics_;
+  RulesOptions wanted_rules_;
+  std::optional<RulesOptions> written_;  // nullopt: nothing is known to be written
+  Tracker tracker_;
+  std::vector<ServiceChange> changes_;  // not yet written, or not yet followed up
+  std::optional<MonotonicTime> last_run_, last_look_;
+  std::map<kube::NamespacedName, ServiceHealthState> health_states_;
+
+  mutable std::mutex mutex_;
+  std::vector<std::pair<kube::MessagePtr, kube::MessagePtr>> pending_ ABSL_GUARDED_BY(mutex_);
+  bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  State state_ ABSL_GUARDED_BY(mutex_);
+
+  std::unique_ptr<ServiceHealth> health_;
+  std::unique_ptr<kube::Controller> queue_;  // the last: it waits for what is under way
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<KubeProxy>> NewSync(const KubeProxyOptions& options, SyncParts parts,
+                                                   kube::Informers& informers,
+                                                   kube::Executor& executor,
+                                                   metrics::Registry* metrics) {
+  RulesOptions rules;
+  bool primary_only = false;
+  rules.masquerade_all = options.masquerade_all;
+  absl::Status status = ReadRanges("cluster_cidr", options.cluster_cidr, rules.pods);
+  for (const std::string& text : options.node_port_addresses) {
+    if (text == kPrimary) {
+      primary_only = true;
+    } else {
+      status.Update(ReadRanges("node_port_addresses", text, rules.node_port_addresses));
+    }
+  }
+  if (!status.ok()) return status;
+  // Until the node's address is known, no address has node ports.
+  if (primary_only) rules.node_port_addresses = {{0, 32}};
+  return std::make_unique<Sync>(options, std::move(rules), primary_only, std::move(parts),
+                                informers, executor, metrics);
+}
+
+}  // namespace meltemi::kubeproxy
