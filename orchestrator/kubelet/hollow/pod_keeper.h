@@ -22,7 +22,7 @@
 #include "kube/executor/executor.h"
 #include "kube/informer/informer.h"
 #include "kube/queue/controller.h"
-#include "orchestrator/kubelet/hollow/admission.h"
+#include "orchestrator/kubelet/admission/admission.h"
 #include "orchestrator/kubelet/hollow/hollow.h"
 #include "orchestrator/kubelet/hollow/node_object.h"
 #include "orchestrator/kubelet/hollow/pod_run.h"

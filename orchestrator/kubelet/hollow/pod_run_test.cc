@@ -11,7 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kube/codec/codec.h"
-#include "orchestrator/kubelet/hollow/admission.h"
+#include "orchestrator/kubelet/admission/admission.h"
 #include "orchestrator/kubelet/hollow/pod_status.h"
 
 namespace meltemi::kubelet {

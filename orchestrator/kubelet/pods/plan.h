@@ -52,6 +52,9 @@ struct KillMemory {
   int failures = 0;
   MonotonicTime retry_at{};
   std::string message;
+  bool told = false;         // the event
+  bool hook_failed = false;  // to be told
+  std::string error;         // of the runtime; to be told
 };
 
 // Why the node did not take the pod.
@@ -151,6 +154,9 @@ struct KillStep {
   std::optional<MonotonicTime> until;  // of kWait; none: until something happens
 };
 KillStep NextKillStep(const KillMemory& kill, bool has_hook, bool turn, MonotonicTime now);
+
+// Why a container whose postStart handler has failed is killed.
+inline constexpr char kPostStartFailed[] = "FailedPostStartHook";
 
 // Seconds that a container is given to end at least.
 inline constexpr Duration kGraceMin = seconds(2);

@@ -1,4 +1,4 @@
-#include "orchestrator/kubelet/hollow/admission.h"
+#include "orchestrator/kubelet/admission/admission.h"
 
 #include <algorithm>
 
