@@ -326,11 +326,15 @@ PodWorker::Done PodWorker::CleanUp() {
   shared_.parts.images.Forget(uid_);
   absl::Status removed = shared_.parts.volumes.Remove(uid_);
   if (removed.ok()) removed = shared_.parts.cgroups.Remove(uid_);
-  const Done done = Check(removed, "giving back volumes and groups");
+  if (!removed.ok() && removed.code() != absl::StatusCode::kUnavailable) {
+    LOG(kWarn, "kubelet", "giving back volumes and groups of ", uid_, ": ", removed.message());
+  }
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (done == Done::kFailed) {
-    memory_.clean_retry_at = Now() + RetryDelay(failures_, kRetryMax);
-    return done;
+  if (!removed.ok()) {
+    // Mostly something is just about to end.
+    const Duration delay = milliseconds(100) * (1 << std::min(clean_failures_++, 7));
+    memory_.clean_retry_at = Now() + std::min(delay, kRetryMax);
+    return Done::kShow;
   }
   memory_.cleaned = true;
   memory_.volumes_ready = false;

@@ -131,7 +131,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::set<std::string> told_;                   // events of the last plan
   std::string volumes_told_;
   MonotonicTime volumes_told_at_{};
-  int volume_failures_ = 0, sandbox_failures_ = 0, failures_ = 0;
+  int volume_failures_ = 0, sandbox_failures_ = 0, clean_failures_ = 0, failures_ = 0;
   bool forgotten_ = false;
 
   std::mutex mutex_;

@@ -101,6 +101,7 @@ class CgroupsFake final : public PodCgroups {
   }
   absl::StatusOr<Usage> UsageOf(const std::string&) override { return Usage(); }
   absl::StatusOr<Usage> NodeUsage() override { return Usage(); }
+  std::vector<int32_t> Processes(const std::string&) override { return {}; }
 
  private:
   PartsFake& fake_;
