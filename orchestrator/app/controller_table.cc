@@ -24,6 +24,7 @@
 #include "orchestrator/controllers/serviceaccounts/serviceaccounts.h"
 #include "orchestrator/controllers/services/services.h"
 #include "orchestrator/controllers/statefulset/statefulset.h"
+#include "orchestrator/controllers/volumes/volumes.h"
 
 namespace meltemi::orchestrator {
 namespace {
@@ -144,6 +145,14 @@ const std::vector<ControllerEntry>& AllControllers() {
        &Plain<NewBootstrapTokenCleaner>},
       {"horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler",
        "horizontal-pod-autoscaler", &Autoscaler},
+      {"persistentvolume-binder-controller", "persistent-volume-binder",
+       "persistentvolume-controller", &Plain<NewVolumeBinder>},
+      {"persistentvolumeclaim-protection-controller", "pvc-protection-controller",
+       "pvc-protection-controller", &Plain<NewClaimProtection>},
+      {"persistentvolume-protection-controller", "pv-protection-controller",
+       "pv-protection-controller", &Plain<NewVolumeProtection>},
+      {"ephemeral-volume-controller", "ephemeral-volume-controller", "ephemeral_volume",
+       &Plain<NewEphemeralVolumes>},
   };
   return table;
 }

@@ -19,6 +19,10 @@ class Running;
 inline constexpr char kLocalPathProvisioner[] = "meltemi.dev/local-path";
 
 std::unique_ptr<Running> NewVolumeBinder(Context& context);
+// Finalizers of claims that pods use, and of volumes that are bound.
+std::unique_ptr<Running> NewClaimProtection(Context& context);
 std::unique_ptr<Running> NewVolumeProtection(Context& context);
+// Claims of generic ephemeral volumes.
+std::unique_ptr<Running> NewEphemeralVolumes(Context& context);
 
 }  // namespace meltemi::controllers
