@@ -18,7 +18,7 @@ namespace meltemi::kubelet {
 namespace {
 
 std::string FirstLine(const std::string& path) {
-  const std::string text = ReadSmallFile(path, 4096);
+  const std::string text = ReadMachineFile(path, 4096);
   return std::string(absl::StripAsciiWhitespace(text.substr(0, text.find('\n'))));
 }
 
@@ -35,7 +35,7 @@ int64_t MemoryLine(absl::string_view text, absl::string_view name) {
 
 int CountCpus(const std::string& root) {
   int cpus = 0;
-  const std::string text = ReadSmallFile(absl::StrCat(root, "/proc/cpuinfo"), 4 << 20);
+  const std::string text = ReadMachineFile(absl::StrCat(root, "/proc/cpuinfo"), 4 << 20);
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     cpus += line.substr(0, 9) == "processor" ? 1 : 0;
   }
@@ -64,7 +64,7 @@ std::map<int64_t, int64_t> ReadHugepages(const std::string& root) {
 
 std::string OsImage(const std::string& root) {
   for (const char* path : {"/etc/os-release", "/usr/lib/os-release"}) {
-    for (absl::string_view line : absl::StrSplit(ReadSmallFile(absl::StrCat(root, path)), '\n')) {
+    for (absl::string_view line : absl::StrSplit(ReadMachineFile(absl::StrCat(root, path)), '\n')) {
       if (!absl::ConsumePrefix(&line, "PRETTY_NAME=")) continue;
       (void)absl::ConsumePrefix(&line, "\"");
       (void)absl::ConsumeSuffix(&line, "\"");
@@ -84,7 +84,7 @@ std::string Architecture(absl::string_view machine) {
 }
 
 int64_t BootTime(const std::string& root) {
-  const std::string text = ReadSmallFile(absl::StrCat(root, "/proc/stat"), 4 << 20);
+  const std::string text = ReadMachineFile(absl::StrCat(root, "/proc/stat"), 4 << 20);
   int64_t time_s = 0;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     if (absl::ConsumePrefix(&line, "btime ")) (void)absl::SimpleAtoi(line, &time_s);
@@ -94,7 +94,7 @@ int64_t BootTime(const std::string& root) {
 
 }  // namespace
 
-std::string ReadSmallFile(const std::string& path, size_t bytes_max) {
+std::string ReadMachineFile(const std::string& path, size_t bytes_max) {
   std::string out;
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return out;
@@ -122,7 +122,7 @@ FileSystemSpace ReadFileSystem(const std::string& path) {
 Machine ReadMachine(const std::string& root) {
   Machine out;
   out.cpus = CountCpus(root);
-  const std::string memory = ReadSmallFile(absl::StrCat(root, "/proc/meminfo"));
+  const std::string memory = ReadMachineFile(absl::StrCat(root, "/proc/meminfo"));
   out.memory_bytes = MemoryLine(memory, "MemTotal:");
   out.memory_available_bytes = MemoryLine(memory, "MemAvailable:");
   out.hugepages = ReadHugepages(root);

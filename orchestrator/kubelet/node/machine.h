@@ -29,6 +29,6 @@ struct Machine {
 Machine ReadMachine(const std::string& root);
 
 // The first `bytes_max` bytes; "" when there is no such file.
-std::string ReadSmallFile(const std::string& path, size_t bytes_max = 1 << 20);
+std::string ReadMachineFile(const std::string& path, size_t bytes_max = 1 << 20);
 
 }  // namespace meltemi::kubelet

@@ -497,7 +497,7 @@ std::string NodeSelector(const std::string& node_name) {
 std::string DefaultNodeIp() {
   std::string interface;
   bool first = true;
-  for (const absl::string_view line : absl::StrSplit(ReadSmallFile("/proc/net/route"), '\n')) {
+  for (const absl::string_view line : absl::StrSplit(ReadMachineFile("/proc/net/route"), '\n')) {
     // Iface Destination Gateway Flags …
     const std::vector<absl::string_view> words = absl::StrSplit(line, '\t');
     if (!std::exchange(first, false) && words.size() > 7 && words[1] == "00000000" &&

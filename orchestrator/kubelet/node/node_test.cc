@@ -308,7 +308,7 @@ TEST(MachineTest, ReadsThisMachine) {
   EXPECT_FALSE(machine.boot_id.empty());
   EXPECT_GT(ReadFileSystem("/").capacity_bytes, 0);
   EXPECT_EQ(ReadFileSystem("/no/such/place").capacity_bytes, 0);
-  EXPECT_EQ(ReadSmallFile("/no/such/file"), "");
+  EXPECT_EQ(ReadMachineFile("/no/such/file"), "");
 }
 
 }  // namespace

@@ -54,12 +54,12 @@ class GrpcAttempt final : public Attempt, private http::grpc::BidiEvents {
   ProbeVerdict NotConnected() const {
     return {Kind::kFailure, absl::StrCat("timeout: failed to connect service \"",
                                          HostPort(probe_.host, probe_.port), "\" within ",
-                                         GoSeconds(timeout()), ": context deadline exceeded")};
+                                         SecondsInGo(timeout()), ": context deadline exceeded")};
   }
   ProbeVerdict TimedOut() override {
     if (!connected_) return NotConnected();
     return {Kind::kFailure,
-            absl::StrCat("timeout: health rpc did not complete within ", GoSeconds(timeout()))};
+            absl::StrCat("timeout: health rpc did not complete within ", SecondsInGo(timeout()))};
   }
   ProbeVerdict NotFound(const std::string&) override { return NotConnected(); }
 

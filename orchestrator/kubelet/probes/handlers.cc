@@ -51,7 +51,7 @@ std::string Output(const ExecResult& result) {
 
 std::string TimedOut(const std::vector<std::string>& command, Duration timeout) {
   return absl::StrCat("command timed out: \"", absl::StrJoin(command, " "), "\" timed out after ",
-                      GoSeconds(timeout));
+                      SecondsInGo(timeout));
 }
 
 std::string LogicalError(const absl::Status& status) {
@@ -160,11 +160,11 @@ absl::Status ExecStatus(const std::vector<std::string>& command, Duration timeou
   return absl::UnknownError(absl::StrCat(why, ", message: \"", output, "\""));
 }
 
-bool IsSidecar(const Container& init_container) {
+bool RunsAsSidecar(const Container& init_container) {
   return init_container.restart_policy() == "Always";
 }
 
-const Container* FindContainer(const Pod& pod, absl::string_view name, std::string* field_path) {
+const Container* ContainerNamed(const Pod& pod, absl::string_view name, std::string* field_path) {
   for (const Container& container : pod.spec().containers()) {
     if (container.name() != name) continue;
     if (field_path != nullptr) *field_path = absl::StrCat("spec.containers{", name, "}");
@@ -178,7 +178,7 @@ const Container* FindContainer(const Pod& pod, absl::string_view name, std::stri
   return nullptr;
 }
 
-std::string PodText(const Pod& pod) {
+std::string PodForLog(const Pod& pod) {
   return absl::StrCat(pod.metadata().name(), "_", pod.metadata().namespace_(), "(",
                       pod.metadata().uid(), ")");
 }

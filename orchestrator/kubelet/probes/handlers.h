@@ -42,11 +42,11 @@ absl::Status ExecStatus(const std::vector<std::string>& command, Duration timeou
                         const absl::StatusOr<ExecResult>& result);
 
 // Null: the pod has no such container. `*field_path` gets "spec.containers{x}".
-const kube::core::v1::Container* FindContainer(const kube::core::v1::Pod& pod,
-                                               absl::string_view name, std::string* field_path);
-bool IsSidecar(const kube::core::v1::Container& init_container);
+const kube::core::v1::Container* ContainerNamed(const kube::core::v1::Pod& pod,
+                                                absl::string_view name, std::string* field_path);
+bool RunsAsSidecar(const kube::core::v1::Container& init_container);
 
 // "web_default(0123-…)".
-std::string PodText(const kube::core::v1::Pod& pod);
+std::string PodForLog(const kube::core::v1::Pod& pod);
 
 }  // namespace meltemi::kubelet

@@ -75,7 +75,8 @@ class Pending {
 absl::Status Failed(absl::string_view what, const Container& container, const Pod& pod,
                     absl::string_view why) {
   return absl::UnknownError(absl::StrCat(what, " for Container \"", container.name(),
-                                         "\" in Pod \"", PodText(pod), "\" failed - error: ", why));
+                                         "\" in Pod \"", PodForLog(pod),
+                                         "\" failed - error: ", why));
 }
 
 class LifecycleHooks final : public Hooks {

@@ -97,7 +97,7 @@ std::optional<HttpProbe> Redirected(const HttpProbe& from, absl::string_view loc
   return out;
 }
 
-std::string GoSeconds(Duration duration) {
+std::string SecondsInGo(Duration duration) {
   const int64_t total = std::chrono::duration_cast<seconds>(duration).count();
   std::string out;
   if (total >= 3600) absl::StrAppend(&out, total / 3600, "h");

@@ -19,7 +19,7 @@ std::string UrlOf(const HttpProbe& probe);
 // percent-encoded.
 std::string EncodePath(absl::string_view path);
 // Go's form of whole seconds: "1s", "1m30s".
-std::string GoSeconds(Duration duration);
+std::string SecondsInGo(Duration duration);
 
 // The request to where `location` leads from `from`. nullopt: it is no http(s) URL.
 std::optional<HttpProbe> Redirected(const HttpProbe& from, absl::string_view location);

@@ -77,7 +77,7 @@ struct Target {
 };
 
 bool NeedsAddress(const Target& target, ProbeType type) {
-  const Container* const container = FindContainer(*target.pod, target.name, nullptr);
+  const Container* const container = ContainerNamed(*target.pod, target.name, nullptr);
   const Probe* const spec = container == nullptr ? nullptr : SpecOf(*container, type);
   return spec != nullptr && !spec->handler().has_exec();
 }
@@ -203,7 +203,7 @@ void PodProbes::Sync(const std::shared_ptr<const Pod>& pod, const PodState& stat
     };
     for (const Container& container : pod->spec().containers()) look(container);
     for (const Container& container : pod->spec().init_containers()) {
-      if (IsSidecar(container)) look(container);
+      if (RunsAsSidecar(container)) look(container);
     }
     for (const std::string& id : known) {
       if (running.count(id) == 0) targets_.erase(id);
@@ -272,7 +272,7 @@ ProbeResult PodProbes::Get(const Container& container, const ContainerState& sta
 
 std::string PodProbes::WhyUnhealthy(const Target& target, ProbeType type) const {
   std::string field_path;
-  FindContainer(*target.pod, target.name, &field_path);
+  ContainerNamed(*target.pod, target.name, &field_path);
   const bool init = absl::StartsWith(field_path, "spec.init");
   const char* const what =
       type == ProbeType::kLiveness ? " failed liveness probe" : " failed startup probe";
@@ -366,7 +366,7 @@ ProbeDone PodProbes::TellInbox(const kube::NamespacedName& key, uint64_t number)
 
 void PodProbes::Ask(const kube::NamespacedName& key, const Target& target, uint64_t number) {
   ProbeDone done = TellInbox(key, number);
-  const Container* const container = FindContainer(*target.pod, target.name, nullptr);
+  const Container* const container = ContainerNamed(*target.pod, target.name, nullptr);
   const Probe* const spec = container == nullptr ? nullptr : SpecOf(*container, TypeOf(key));
   if (spec == nullptr) return done({Kind::kError, "the probe is gone"});
   const Duration timeout = seconds(std::max(1, spec->timeout_seconds()));
@@ -389,7 +389,7 @@ void PodProbes::Ask(const kube::NamespacedName& key, const Target& target, uint6
     network_.Grpc(MakeGrpcProbe(handler.grpc(), target.ip, timeout), done);
   } else {
     done({Kind::kError,
-          absl::StrCat("missing probe handler for ", PodText(*target.pod), ":", target.name)});
+          absl::StrCat("missing probe handler for ", PodForLog(*target.pod), ":", target.name)});
   }
 }
 
@@ -397,7 +397,7 @@ void PodProbes::TellEvent(const Target& target, ProbeType type, const ProbeVerdi
   if (verdict.kind == Kind::kSuccess) return;
   kube::core::v1::ObjectReference reference = kube::ReferenceTo(*target.pod);
   std::string field_path;
-  FindContainer(*target.pod, target.name, &field_path);
+  ContainerNamed(*target.pod, target.name, &field_path);
   reference.set_field_path(field_path);
   const char* const what = verdict.kind == Kind::kWarning ? " probe warning: "
                            : verdict.kind == Kind::kError ? " probe errored: "

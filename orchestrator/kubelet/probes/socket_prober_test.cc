@@ -365,8 +365,8 @@ TEST(ProbeUrlTest, Paths) {
   EXPECT_EQ(EncodePath("/a b/%20/%zz?x=\"1\"#frag"), "/a%20b/%20/%25zz?x=%221%22");
   EXPECT_EQ(EncodePath("/x\r\nHost: y"), "/x%0D%0AHost:%20y");
   EXPECT_EQ(HostPort("fd00::1", 80), "[fd00::1]:80");
-  EXPECT_EQ(GoSeconds(seconds(1)), "1s");
-  EXPECT_EQ(GoSeconds(seconds(90)), "1m30s");
+  EXPECT_EQ(SecondsInGo(seconds(1)), "1s");
+  EXPECT_EQ(SecondsInGo(seconds(90)), "1m30s");
 }
 
 TEST(ProbeUrlTest, RedirectTargets) {

@@ -1,6 +1,9 @@
 // What pods and the node use: the Summary API and Prometheus' text, from cgroups, the runtime, the
 // pods' network namespaces and the file systems.
 //
+// Samples are taken every 15 seconds, so that rates are those of the last half minute, and when
+// somebody asks; sizes of volumes, which are walked, at most once a minute.
+//
 // Threads: thread-safe; a call blocks on files and on the runtime; results are kept for a second.
 // Source: k8s.io/kubelet/pkg/apis/stats/v1alpha1; /metrics/resource, /metrics/cadvisor (subset).
 #pragma once
@@ -8,7 +11,7 @@
 #include <memory>
 #include <string>
 
-#include "base/clock/clock.h"
+#include "kube/executor/executor.h"
 #include "orchestrator/kubelet/cgroups/pod_cgroups.h"
 #include "orchestrator/kubelet/cri/runtime.h"
 #include "orchestrator/kubelet/pods/pods.h"
@@ -24,9 +27,16 @@ class Stats {
   virtual std::string ContainerMetrics() = 0;
 };
 
-// `root`: the file system that pods are kept on.
-std::unique_ptr<Stats> NewStats(const std::string& node_name, const std::string& root,
-                                const Clock& clock, const Pods& pods, Runtime& runtime,
-                                PodCgroups& cgroups, Volumes& volumes);
+struct StatsOptions {
+  std::string node_name;
+  std::string root;          // the file system that pods are kept on
+  std::string machine_root;  // before /proc: for tests
+  Duration sample_period = seconds(15);
+};
+
+// All outlive it.
+std::unique_ptr<Stats> NewStats(const StatsOptions& options, kube::Executor& executor,
+                                const Pods& pods, Runtime& runtime, PodCgroups& cgroups,
+                                Volumes& volumes);
 
 }  // namespace meltemi::kubelet
