@@ -30,11 +30,14 @@ struct ContainerConfigsOptions {
   std::string log_root;  // ".../pods": NS_NAME_UID/CONTAINER/ATTEMPT.log
   std::string cluster_domain = "cluster.local";
   std::vector<std::string> cluster_dns;
-  std::string resolv_conf = "/etc/resolv.conf";
+  std::string resolv_conf = "/etc/resolv.conf";  // not there: as if it were empty
+  std::vector<std::string> node_ips;             // for status.hostIP
+  std::string hosts = "/etc/hosts";              // of pods with the host's network
+  int64_t memory_bytes = 0;                      // of the machine; 0: asks the kernel
 };
 
 // Why a container can't be made, as its waiting reason says it: "CreateContainerConfigError" with
-// `secret "x" not found`, "InvalidImageName", "RunContainerError", …
+// `secret "x" not found`, `container has runAsNonRoot and image will run as root`, …
 struct ConfigError {
   std::string reason, message;
 };
@@ -66,10 +69,12 @@ class ContainerConfigs {
   virtual void Remove(const std::string& pod_uid) = 0;
 };
 
-// Services (of the pod's namespace and "kubernetes") are read from `informers` for the environment.
+// Services (of the pod's namespace and "kubernetes") are read from `informers` for the environment:
+// make this before they are started. All outlive it.
 std::unique_ptr<ContainerConfigs> NewContainerConfigs(const ContainerConfigsOptions& options,
                                                       kube::Client& client,
-                                                      kube::Informers& informers, Runtime& runtime);
+                                                      kube::Informers& informers, Runtime& runtime,
+                                                      Volumes& volumes, const Clock& clock);
 
 // Of the fields that make a running container another one.
 uint64_t SpecHash(const kube::core::v1::Container& container);
