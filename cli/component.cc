@@ -1,6 +1,7 @@
 #include "cli/component.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,9 +41,14 @@ bool IsAlive(pid_t pid) {
 }
 
 // Never returns. Only what may be called between fork and exec. `failed` closes with exec, or gets
-// the system's error number.
-[[noreturn]] void Become(char* const* argv, int log, int failed) {
+// the system's error number. `netns` -1: that of this process.
+[[noreturn]] void Become(char* const* argv, int log, int netns, int failed) {
   setsid();
+  if (netns >= 0 && setns(netns, CLONE_NEWNET) != 0) {
+    const int refused = errno;
+    (void)!write(failed, &refused, sizeof(refused));
+    _exit(127);
+  }
   const int null = open("/dev/null", O_RDONLY);
   dup2(null, STDIN_FILENO);
   dup2(log, STDOUT_FILENO);
@@ -56,7 +62,16 @@ bool IsAlive(pid_t pid) {
 }  // namespace
 
 Component::Component(std::string program, std::string run_folder, std::string name)
-    : program_(std::move(program)), run_folder_(std::move(run_folder)), name_(std::move(name)) {}
+    : program_(std::move(program)),
+      run_folder_(std::move(run_folder)),
+      name_(std::move(name)),
+      mark_(absl::StrCat("--address-file=", url_path())) {}
+
+Component Component::Other(std::string run_folder, std::string name, std::string mark) {
+  Component other("", std::move(run_folder), std::move(name));
+  other.mark_ = std::move(mark);
+  return other;
+}
 
 std::string Component::Path(absl::string_view suffix) const {
   return absl::StrCat(run_folder_, "/", name_, suffix);
@@ -65,15 +80,29 @@ std::string Component::Path(absl::string_view suffix) const {
 pid_t Component::Running() const {
   int pid = 0;
   if (!absl::SimpleAtoi(ReadAll(pid_path()), &pid) || pid <= 1 || !IsAlive(pid)) return 0;
-  // argv[0] NUL argv[1] …: the part's name comes second.
-  const std::vector<std::string> argv =
-      absl::StrSplit(ReadAll(absl::StrCat("/proc/", pid, "/cmdline")), '\0');
-  const bool ours =
-      argv.size() > 1 && absl::EndsWith(argv[0], "meltemi-orchestrator") && argv[1] == name_;
-  return ours ? pid : 0;
+  const std::vector<std::string> words = CommandLine(pid);
+  return std::find(words.begin(), words.end(), mark_) != words.end() ? pid : 0;
 }
 
-absl::Status Component::Start(const std::vector<std::string>& args) {
+std::vector<std::string> Component::CommandLine(pid_t pid) const {
+  return absl::StrSplit(ReadAll(absl::StrCat("/proc/", pid, "/cmdline")), '\0');
+}
+
+bool Component::HasArgument(const std::string& word) const {
+  const pid_t pid = Running();
+  if (pid == 0) return false;
+  const std::vector<std::string> words = CommandLine(pid);
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+absl::Status Component::Start(const std::vector<std::string>& args, const std::string& netns) {
+  std::vector<std::string> words = {program_, name_};
+  words.insert(words.end(), args.begin(), args.end());
+  words.push_back(mark_);
+  return StartProgram(std::move(words), netns);
+}
+
+absl::Status Component::StartProgram(std::vector<std::string> words, const std::string& netns) {
   std::error_code error;
   std::filesystem::create_directories(run_folder_, error);
   if (error) {
@@ -89,17 +118,20 @@ absl::Status Component::Start(const std::vector<std::string>& args) {
         absl::StrCat(log_path(), ": cannot be written: ", std::strerror(errno)));
   }
   log_began_ = static_cast<size_t>(lseek(log, 0, SEEK_END));
-  std::vector<std::string> words = {program_, name_};
-  words.insert(words.end(), args.begin(), args.end());
-  words.push_back(absl::StrCat("--address-file=", url_path()));
+  const int ns = netns.empty() ? -1 : open(netns.c_str(), O_RDONLY | O_CLOEXEC);
+  if (!netns.empty() && ns < 0) {
+    close(log);
+    return absl::NotFoundError(absl::StrCat(netns, ": ", std::strerror(errno)));
+  }
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   int failed[2];
   if (pipe2(failed, O_CLOEXEC) != 0) return absl::InternalError(std::strerror(errno));
   const pid_t pid = fork();
-  if (pid == 0) Become(argv.data(), log, failed[1]);
+  if (pid == 0) Become(argv.data(), log, ns, failed[1]);
   close(log);
+  if (ns >= 0) close(ns);
   close(failed[1]);
   // Until it has become the program it can't be told from this one.
   int failure = pid < 0 ? errno : 0;
@@ -107,7 +139,7 @@ absl::Status Component::Start(const std::vector<std::string>& args) {
   close(failed[0]);
   if (failure != 0) {
     return absl::InternalError(
-        absl::StrCat("cannot start ", program_, ": ", std::strerror(failure)));
+        absl::StrCat("cannot start ", words[0], ": ", std::strerror(failure)));
   }
   std::ofstream(pid_path()) << pid;
   return absl::OkStatus();
@@ -146,6 +178,12 @@ bool Component::Stop(std::chrono::milliseconds grace) {
   std::filesystem::remove(pid_path(), error);
   std::filesystem::remove(url_path(), error);
   return pid != 0;
+}
+
+std::string Component::LastLine() const {
+  const std::string log = ReadAll(log_path());
+  const std::vector<std::string> lines = absl::StrSplit(log, '\n', absl::SkipEmpty());
+  return lines.empty() ? "" : lines.back();
 }
 
 std::string Component::LogTail() const {

@@ -11,8 +11,8 @@
 namespace meltemi::cli {
 
 std::vector<Verb> AllVerbs() {
-  return {UpVerb(),      DownVerb(),        StatusVerb(),     ImagesVerb(),
-          AnalyzeVerb(), ProxyStatusVerb(), ProxyConfigVerb()};
+  return {UpVerb(),     DownVerb(),    StatusVerb(),      JoinVerb(),
+          ImagesVerb(), AnalyzeVerb(), ProxyStatusVerb(), ProxyConfigVerb()};
 }
 
 void PrintError(const std::string& text) { std::fprintf(stderr, "meltemi: %s\n", text.c_str()); }

@@ -25,6 +25,7 @@ std::vector<Verb> AllVerbs();
 Verb UpVerb();
 Verb DownVerb();
 Verb StatusVerb();
+Verb JoinVerb();
 Verb AnalyzeVerb();
 Verb ProxyStatusVerb();
 Verb ProxyConfigVerb();
