@@ -1,12 +1,13 @@
 #include "orchestrator/kubelet/probes/handlers.h"
 
-#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "orchestrator/kubelet/containers/expansion.h"
 #include "orchestrator/kubelet/probes/probe_url.h"
 
 namespace meltemi::kubelet {
@@ -18,29 +19,11 @@ using Kind = ProbeVerdict::Kind;
 
 constexpr size_t kOutputBytesMax = 10 * 1024;
 
-std::string Expand(absl::string_view text, const Container& container) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char next = i + 1 < text.size() ? text[i + 1] : '\0';
-    const size_t end = next == '(' ? text.find(')', i + 2) : absl::string_view::npos;
-    if (text[i] != '$' || (next != '$' && end == absl::string_view::npos)) {
-      out.push_back(text[i]);
-      continue;
-    }
-    if (next == '$') {
-      out.push_back('$');
-      ++i;
-      continue;
-    }
-    const absl::string_view name = text.substr(i + 2, end - i - 2);
-    // The last one of a name counts.
-    const kube::core::v1::EnvVar* found = nullptr;
-    for (const auto& variable : container.env()) {
-      if (variable.name() == name && !variable.has_value_from()) found = &variable;
-    }
-    absl::StrAppend(
-        &out, found == nullptr ? text.substr(i, end - i + 1) : absl::string_view(found->value()));
-    i = end;
+// The plain value of the container's own variable; the last one of a name counts.
+std::optional<std::string> ValueOf(const Container& container, const std::string& name) {
+  std::optional<std::string> out;
+  for (const auto& variable : container.env()) {
+    if (variable.name() == name && !variable.has_value_from()) out = variable.value();
   }
   return out;
 }
@@ -129,7 +112,9 @@ GrpcProbe MakeGrpcProbe(const kube::core::v1::GRPCAction& action, const std::str
 std::vector<std::string> ExpandCommand(const Container& container,
                                        const kube::core::v1::ExecAction& action) {
   std::vector<std::string> out;
-  for (const std::string& word : action.command()) out.push_back(Expand(word, container));
+  for (const std::string& word : action.command()) {
+    out.push_back(Expand(word, [&](const std::string& name) { return ValueOf(container, name); }));
+  }
   return out;
 }
 

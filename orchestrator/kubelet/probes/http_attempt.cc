@@ -1,21 +1,18 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "base/http/client/client_connection.h"
-#include "base/http/header_map.h"
 #include "base/net/connection.h"
 #include "orchestrator/kubelet/probes/attempts.h"
 #include "orchestrator/kubelet/probes/probe_url.h"
+#include "orchestrator/kubelet/probes/response_reader.h"
 
 namespace meltemi::kubelet {
 namespace {
 
 using Kind = ProbeVerdict::Kind;
 
-constexpr size_t kBodyBytesMax = 10 * 1024;
 constexpr int kRedirectsMax = 10;
 
 bool IsRedirect(int status) {
@@ -23,9 +20,7 @@ bool IsRedirect(int status) {
 }
 
 // Connecting and exchanging, once more for each redirect.
-class HttpAttempt final : public Attempt,
-                          private http::StreamReceiver,
-                          private http::ClientConnectionEvents {
+class HttpAttempt final : public Attempt, private net::ConnectionHandler {
  public:
   HttpAttempt(AttemptOwner& owner, const HttpProbe& probe, ProbeDone done)
       : Attempt(owner, probe.timeout, std::move(done)), probe_(probe), first_host_(probe.host) {}
@@ -38,53 +33,34 @@ class HttpAttempt final : public Attempt,
   void Connect(const net::Address& to) override {
     to_ = to;
     connected_ = false;
-    status_ = 0;
-    body_.clear();
-    http::ClientConnectionEvents& events = *this;
-    std::unique_ptr<net::Connection> connection;
+    reader_ = ResponseReader();
     if (probe_.https) {
       if (owner().context() == nullptr) return Fail("tls: no client context");
       const bool is_name = !net::Address::FromIp(probe_.host, 0).ok();
-      connection = tls::NewClientConnection(loop(), to, net::Address(), net::ConnectionLimits(),
-                                            owner().context(), is_name ? probe_.host : "");
+      connection_ = tls::NewClientConnection(loop(), to, net::Address(), net::ConnectionLimits(),
+                                             owner().context(), is_name ? probe_.host : "");
     } else {
-      connection = net::NewClientConnection(loop(), to, net::Address(), net::ConnectionLimits());
+      connection_ = net::NewClientConnection(loop(), to, net::Address(), net::ConnectionLimits());
     }
-    connection_ = std::make_unique<http::ClientConnection>(loop(), std::move(connection),
-                                                           http::Protocol::kHttp11, events);
-    Send();
+    connection_->SetHandler(this);
   }
-
-  void Send() {
-    http::HeaderMapPtr headers = http::HeaderMap::New();
-    headers->set_method("GET");
-    headers->set_scheme(probe_.https ? "https" : "http");
-    headers->set_authority(probe_.authority.empty() ? HostPort(probe_.host, probe_.port)
-                                                    : probe_.authority);
-    headers->set_path(probe_.path);
-    for (const auto& [name, value] : probe_.headers) {
-      headers->Add(absl::AsciiStrToLower(name), value);
-    }
-    connection_->NewStream(this).SendHeaders(*headers, true);
-  }
-
   void Release() override {
     if (connection_ == nullptr) return;
-    connection_->Abandon();
+    connection_->SetHandler(nullptr);
     loop().DeferDelete(std::move(connection_));
   }
 
   ProbeVerdict TimedOut() override {
-    if (status_ != 0)
+    if (reader_.status() != 0) {
       return {Kind::kError,
-              "context deadline exceeded (Client.Timeout or context "
-              "cancellation while reading body)"};
-    return {Kind::kFailure,
-            absl::StrCat("Get \"", UrlOf(probe_), "\": ",
-                         connected_ ? "context deadline exceeded"
-                                    : absl::StrCat("dial tcp ", HostPort(probe_.host, probe_.port),
-                                                   ": i/o timeout"),
-                         " (Client.Timeout exceeded while awaiting headers)")};
+              "context deadline exceeded (Client.Timeout or context cancellation "
+              "while reading body)"};
+    }
+    const std::string why =
+        connected_ ? "context deadline exceeded"
+                   : absl::StrCat("dial tcp ", HostPort(probe_.host, probe_.port), ": i/o timeout");
+    return {Kind::kFailure, absl::StrCat("Get \"", UrlOf(probe_), "\": ", why,
+                                         " (Client.Timeout exceeded while awaiting headers)")};
   }
   ProbeVerdict NotFound(const std::string& why) override {
     return {Kind::kFailure, absl::StrCat("Get \"", UrlOf(probe_), "\": dial tcp: ", why)};
@@ -93,91 +69,96 @@ class HttpAttempt final : public Attempt,
     Finish({Kind::kFailure, absl::StrCat("Get \"", UrlOf(probe_), "\": ", why)});
   }
 
-  // --- http::ClientConnectionEvents
-  void OnConnected() override { connected_ = true; }
-  void OnDisconnected(absl::string_view detail) override { Lost(detail); }
-
-  // --- http::StreamReceiver
-  void OnHeaders(http::HeaderMapPtr headers, bool end_stream) override {
-    status_ = headers->status();
-    if (IsRedirect(status_) && headers->Find(http::HeaderId::kLocation) != nullptr &&
-        Follow(headers->Get(http::HeaderId::kLocation))) {
-      return;
+  // --- net::ConnectionHandler
+  void OnConnected() override {
+    connected_ = true;
+    connection_->output().Append(RequestText());
+    connection_->FlushSoon();
+  }
+  void OnRead(Buffer& in, bool end_of_stream) override {
+    std::string piece;
+    in.ForEachRun([&piece](absl::string_view run) { piece.append(run.data(), run.size()); });
+    in.Clear();
+    reader_.Feed(piece, end_of_stream);
+    Look();
+  }
+  void OnClosed(net::CloseCause, absl::string_view detail) override {
+    if (absl::StrContains(detail, "wrong version number") ||
+        absl::StrContains(detail, "http request")) {
+      return Fail("http: server gave HTTP response to HTTPS client");
     }
-    if (end_stream) Complete();
+    const bool of_tls = absl::StrContains(detail, "TLS") || absl::StrContains(detail, "SSL");
+    if (of_tls) return Fail(absl::StrCat("tls: ", detail));
+    if (!connected_) return Fail(DialError(to_, detail));
+    if (absl::StrContains(detail, "reset by peer") && reader_.status() == 0) {
+      return Fail(absl::StrCat("read tcp ", to_.ToString(), ": read: connection reset by peer"));
+    }
+    reader_.Feed("", true);
+    Look();
   }
-  void OnData(Buffer& data, bool end_stream) override {
-    data.ForEachRun([this](absl::string_view run) {
-      const absl::string_view part = run.substr(0, kBodyBytesMax - body_.size());
-      body_.append(part.data(), part.size());
-    });
-    data.Clear();
-    if (end_stream || body_.size() >= kBodyBytesMax) Complete();
+
+  std::string RequestText() const {
+    const std::string& authority = probe_.authority;
+    std::string out =
+        absl::StrCat("GET ", probe_.path, " HTTP/1.1\r\nHost: ",
+                     authority.empty() ? HostPort(probe_.host, probe_.port) : authority, "\r\n");
+    for (const auto& [name, value] : probe_.headers) {
+      absl::StrAppend(&out, name, ": ", value, "\r\n");
+    }
+    return out + "Connection: close\r\n\r\n";
   }
-  void OnTrailers(http::HeaderMapPtr) override { Complete(); }
-  void OnReset(http::ResetCause cause, absl::string_view detail) override {
-    Lost(detail.empty() ? http::ResetCauseName(cause) : detail);
+
+  void Look() {
+    const ResponseReader::State state = reader_.state();
+    if (state == ResponseReader::State::kFailed) return Broken();
+    if (state == ResponseReader::State::kHead) return;
+    if (IsRedirect(reader_.status()) && !reader_.location().empty() && Follow()) return;
+    if (state == ResponseReader::State::kDone) Complete();
   }
-  void OnWriteBlocked(bool) override {}
 
   // True: it goes on elsewhere, or is over.
-  bool Follow(absl::string_view location) {
-    std::optional<HttpProbe> next = Redirected(probe_, location);
+  bool Follow() {
+    std::optional<HttpProbe> next = Redirected(probe_, reader_.location());
     if (!next.has_value()) {
-      Fail(absl::StrCat("failed to parse Location header \"", location, "\""));
+      Fail(absl::StrCat("failed to parse Location header \"", reader_.location(), "\""));
       return true;
     }
     if (!absl::EqualsIgnoreCase(next->host, first_host_)) return false;
+    probe_ = *std::move(next);
     if (++redirects_ >= kRedirectsMax) {
-      probe_ = *std::move(next);
       Fail("stopped after 10 redirects");
       return true;
     }
     Release();
-    probe_ = *std::move(next);
     FindAddress();
     return true;
   }
 
   void Complete() {
-    if (status_ >= 200 && status_ < 300) return Finish({Kind::kSuccess, body_, status_});
-    if (status_ >= 300 && status_ < 400) {
+    const int status = reader_.status();
+    if (status >= 200 && status < 300) return Finish({Kind::kSuccess, reader_.body(), status});
+    if (status >= 300 && status < 400) {
       return Finish({Kind::kWarning,
-                     absl::StrCat("Probe terminated redirects, Response body: ", body_), status_});
+                     absl::StrCat("Probe terminated redirects, Response body: ", reader_.body()),
+                     status});
     }
-    Finish({Kind::kFailure, absl::StrCat("HTTP probe failed with statuscode: ", status_), status_});
+    Finish({Kind::kFailure, absl::StrCat("HTTP probe failed with statuscode: ", status), status});
   }
 
-  void Lost(absl::string_view detail) {
-    if (ended()) return;
-    if (status_ != 0) return Finish({Kind::kError, "unexpected EOF", status_});
-    if (absl::StrContains(detail, "wrong version number") ||
-        absl::StrContains(detail, "http request")) {
-      return Fail("http: server gave HTTP response to HTTPS client");
-    }
-    if (!connected_) {
-      const bool of_tls = absl::StrContains(detail, "TLS") || absl::StrContains(detail, "SSL");
-      return Fail(of_tls ? absl::StrCat("tls: ", detail) : DialError(to_, detail));
-    }
-    if (absl::StrContains(detail, "the peer closed the connection") ||
-        absl::StrContains(detail, "closed before its response")) {
-      return Fail("EOF");
-    }
-    if (absl::StrContains(detail, "reset by peer")) {
-      return Fail(absl::StrCat("read tcp ", to_.ToString(), ": read: connection reset by peer"));
-    }
-    Fail(absl::StrCat("net/http: HTTP/1.x transport connection broken: malformed HTTP response: ",
-                      detail));
+  void Broken() {
+    // After the head it says nothing about the container.
+    if (reader_.status() != 0) return Finish({Kind::kError, reader_.error(), reader_.status()});
+    if (reader_.error() == "EOF") return Fail("EOF");
+    Fail(absl::StrCat("net/http: HTTP/1.x transport connection broken: ", reader_.error()));
   }
 
   HttpProbe probe_;  // where it is now
   const std::string first_host_;
   net::Address to_;
-  std::unique_ptr<http::ClientConnection> connection_;
+  std::unique_ptr<net::Connection> connection_;
   bool connected_ = false;
   int redirects_ = 0;
-  int status_ = 0;
-  std::string body_;
+  ResponseReader reader_;
 };
 
 }  // namespace

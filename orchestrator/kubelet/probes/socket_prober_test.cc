@@ -15,6 +15,7 @@
 #include "base/net/listener.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "orchestrator/apiserver/https_client/https_server_fake.h"
 #include "orchestrator/kubelet/probes/health.pb.h"
 #include "orchestrator/kubelet/probes/network_prober.h"
 #include "orchestrator/kubelet/probes/probe_url.h"
@@ -257,6 +258,45 @@ TEST_F(SocketProberTest, ServersThatAreNone) {
   EXPECT_THAT(raw("reset"), HasSubstr("read: connection reset by peer"));
   EXPECT_THAT(raw("SSH-2.0-OpenSSH\r\n\r\n"), HasSubstr("malformed HTTP response"));
   EXPECT_THAT(raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), HasSubstr("EOF"));
+}
+
+// What Go's client takes, a probe takes: people write servers with a shell and nc.
+TEST_F(SocketProberTest, SimpleServers) {
+  const auto raw = [this](const std::string& text) {
+    Server server([](const http::HeaderMap&) { return Server::Answer(); }, http::Protocol::kHttp11,
+                  text);
+    const ProbeVerdict verdict = Get(server.port(), "/");
+    return absl::StrCat(verdict.http_status, " ", verdict.output);
+  };
+  EXPECT_EQ(raw("HTTP/1.0 200 OK\r\n\r\nold"), "200 old");
+  EXPECT_EQ(raw("HTTP/1.1 200 OK\n\nbare"), "200 bare");
+  EXPECT_EQ(raw("HTTP/1.1 200\r\n\r\nno reason"), "200 no reason");
+  EXPECT_EQ(raw("HTTP/1.1 200 OK\r\nContent-Type: text/plain\nX: \xff\r\n\r\nmixed"), "200 mixed");
+  EXPECT_EQ(raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nshort and more"), "200 sh");
+  EXPECT_EQ(raw("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"), "204 ");
+  EXPECT_EQ(raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                "chunked\r\n\r\n3\r\nabc\r\n1;x=y\r\nd\r\n0\r\n\r\n"),
+            "200 abcd");
+  EXPECT_EQ(raw("HTTP/1.1 200 OK\r\n" + std::string(1000, 'a') + ": b\r\n\r\n"), "200 ");
+  EXPECT_THAT(raw("HTTP/1.1 OK\r\n\r\n"), HasSubstr("malformed HTTP"));
+  EXPECT_THAT(raw("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n"), StartsWith("0 Get \"http://127.0.0.1"));
+}
+
+TEST_F(SocketProberTest, Https) {
+  apiserver::HttpsServerFake server({"other.example"}, [](const std::string& path,
+                                                          const std::string&) {
+    return apiserver::HttpsServerFake::Answer{.code = path == "/ok" ? 200 : 500, .body = "secure"};
+  });
+  HttpProbe probe{
+      .https = true, .host = "127.0.0.1", .port = server.address().port(), .path = "/ok"};
+  probe.timeout = seconds(20);
+  // Whoever signed the certificate, and whatever name it has.
+  EXPECT_EQ(Http(probe).output, "secure");
+  probe.path = "/bad";
+  EXPECT_EQ(Http(probe).output, "HTTP probe failed with statuscode: 500");
+  probe.host = "localhost";
+  probe.path = "/ok";
+  EXPECT_EQ(Http(probe).kind, Kind::kSuccess);
 }
 
 TEST_F(SocketProberTest, HttpsThatIsHttp) {
