@@ -36,6 +36,8 @@ void AddFlags(ControllerManagerOptions* o, Flags& flags) {
                "each controller acts as a service account of its own (default: true)");
   List(flags, "load-balancer-pool", &o->load_balancer_pool, "IP|CIDR|FIRST-LAST,…",
        "addresses for Services of type LoadBalancer; default: they stay pending");
+  flags.Text("cluster-dns-ip", {}, &o->cluster_dns_ip, "IP",
+             "of the Service kube-system/kube-dns; empty: it is not made");
   List(flags, "cluster-cidr", &o->cluster_cidrs, "CIDR,…",
        "pod addresses, of which each node gets a part; default: none");
   flags.Number("node-cidr-mask-size", {}, &o->node_cidr_mask_size, 8, 30, "of a node's part");

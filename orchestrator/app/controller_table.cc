@@ -9,6 +9,7 @@
 #include "orchestrator/component/files.h"
 #include "orchestrator/controllers/autoscaler/autoscaler.h"
 #include "orchestrator/controllers/certificates/certificates.h"
+#include "orchestrator/controllers/clusterdns/cluster_dns.h"
 #include "orchestrator/controllers/cronjob/cronjob.h"
 #include "orchestrator/controllers/daemonset/daemonset.h"
 #include "orchestrator/controllers/deployment/deployment.h"
@@ -71,6 +72,11 @@ Made NodeIpam(Context& context, const Options& options, const std::string&) {
                 .node_mask_ipv4 = static_cast<int>(options.node_cidr_mask_size)});
 }
 
+Made ClusterDns(Context& context, const Options& options, const std::string&) {
+  if (options.cluster_dns_ip.empty()) return nullptr;
+  return controllers::NewClusterDnsController(context, {.cluster_ip = options.cluster_dns_ip});
+}
+
 Made CertificateSigner(Context& context, const Options& options, const std::string&) {
   if (options.cluster_signing_cert_file.empty()) return nullptr;
   absl::StatusOr<std::string> certificate = ReadWholeFile(options.cluster_signing_cert_file);
@@ -129,6 +135,7 @@ const std::vector<ControllerEntry>& AllControllers() {
       {"endpointslice-controller", "endpointslice-controller", "endpoint-slice-controller",
        &Plain<NewEndpointSliceController>},
       {"service-lb-controller", "service-controller", "service-controller", &LoadBalancer},
+      {"cluster-dns-controller", "cluster-dns-controller", "cluster-dns-controller", &ClusterDns},
       {"node-ipam-controller", "node-controller", "cidrAllocator", &NodeIpam},
       {"node-lifecycle-controller", "node-controller", "node-controller", &NodeLifecycle},
       {"taint-eviction-controller", "node-controller", "taint-eviction-controller",

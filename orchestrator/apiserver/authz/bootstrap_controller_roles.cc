@@ -25,6 +25,10 @@ system:controller:certificate-controller
       name=kubernetes.io/legacy-unknown
   create authorization.k8s.io subjectaccessreviews
   create,patch,update core,events.k8s.io events
+system:controller:cluster-dns-controller
+  read core nodes services
+  create core services
+  create,delete,get,list,update,watch discovery.k8s.io endpointslices
 system:controller:clusterrole-aggregation-controller
   escalate,get,list,patch,update,watch rbac.authorization.k8s.io clusterroles
 system:controller:cronjob-controller
