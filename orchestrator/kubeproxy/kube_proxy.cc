@@ -51,6 +51,9 @@ absl::StatusOr<std::unique_ptr<KubeProxy>> NewKubeProxy(const KubeProxyOptions& 
                                                         metrics::Registry* metrics) {
   SyncParts parts;
   parts.flows = NewFlows();
+  parts.new_health = [&](std::function<bool()> healthy) {
+    return NewServiceHealth(executor.clock(), options.node_name, recorder, std::move(healthy));
+  };
   const auto now = executor.clock().WallNow().time_since_epoch();
   const auto owner = static_cast<uint32_t>(std::chrono::duration_cast<microseconds>(now).count());
   absl::Status status;

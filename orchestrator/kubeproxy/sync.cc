@@ -274,6 +274,10 @@ absl::StatusOr<std::unique_ptr<KubeProxy>> NewSync(const KubeProxyOptions& optio
       status.Update(ReadRanges("node_port_addresses", text, rules.node_port_addresses));
     }
   }
+  if (rules.pods.size() > 1) {
+    status.Update(
+        absl::InvalidArgumentError("cluster_cidr: more than one range of IPv4 addresses"));
+  }
   if (!status.ok()) return status;
   // Until the node's address is known, no address has node ports.
   if (primary_only) rules.node_port_addresses = {{0, 32}};

@@ -1,7 +1,7 @@
 // The ports at which load balancers ask whether this node has an endpoint of a service: those of
 // services of type LoadBalancer with externalTrafficPolicy Local.
 //
-// Threads: see the interface. Source: pkg/proxy/healthcheck (path, answer, headers).
+// Threads: see the interface. Source: pkg/proxy/healthcheck (answer, headers, event).
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "base/clock/clock.h"
 #include "kube/names/names.h"
-#include "orchestrator/kubeproxy/model/rules.h"
+
+namespace meltemi::kube {
+class EventRecorder;
+}  // namespace meltemi::kube
 
 namespace meltemi::kubeproxy {
 
@@ -23,15 +27,22 @@ struct ServiceHealthState {
   bool operator==(const ServiceHealthState&) const = default;
 };
 
-// The body of the answer: 200 when `endpoints` > 0 and the proxy is healthy, else 503.
-std::string ServiceHealthAnswer(const kube::NamespacedName& service, int endpoints,
-                                bool proxy_healthy);
+// The body of the answer.
+std::string ServiceHealthAnswer(const ServiceHealthState& state, bool proxy_healthy);
 
 class ServiceHealth {
  public:
   virtual ~ServiceHealth() = default;
-  // Opens, closes and updates until these are served and no others. Calls come one at a time.
+  // Opens, closes and updates until these are served and no others; a port that is taken gets an
+  // event on its service and is tried again the next time. Calls come one at a time.
   virtual void Serve(const std::vector<ServiceHealthState>& services) = 0;
 };
+
+// Answers GET / and /healthz on all addresses: 200 while there is an endpoint and the proxy is
+// healthy, else 503. Has a thread of its own from the first service on. `clock` and `recorder`
+// outlive it; `proxy_healthy` is called on that thread.
+std::unique_ptr<ServiceHealth> NewServiceHealth(const Clock& clock, const std::string& node_name,
+                                                kube::EventRecorder& recorder,
+                                                std::function<bool()> proxy_healthy);
 
 }  // namespace meltemi::kubeproxy
