@@ -13,6 +13,8 @@ namespace meltemi::kubelet {
 namespace {
 
 constexpr Duration kFresh = seconds(1);
+// How old it may be where nothing better is to be had.
+constexpr Duration kUsable = minutes(1);
 
 kube::ControllerOptions QueueOptions() {
   kube::ControllerOptions out;
@@ -47,23 +49,46 @@ class SampledStats final : public Stats {
 
  private:
   std::shared_ptr<const NodeSample> Sample(bool with_disks) {
-    // Who asks at the same time waits for the one result.
+    if (auto fresh = Known(with_disks, kFresh)) return fresh;
+    // One at a time measures; who asks meanwhile waits for the result, but not for a runtime that
+    // hangs as long as there is something to tell.
+    std::unique_lock<std::mutex> measuring(measuring_, std::try_to_lock);
+    if (!measuring.owns_lock()) {
+      if (auto old = Known(with_disks, kUsable)) return old;
+      measuring.lock();
+    }
+    if (auto fresh = Known(with_disks, kFresh)) return fresh;
+    auto taken = std::make_shared<NodeSample>(sampler_.Take(with_disks));
     const std::lock_guard<std::mutex> lock(mutex_);
     const MonotonicTime now = clock_.Now();
-    const bool fresh = last_ != nullptr && now - taken_at_ < kFresh;
-    if (fresh && (has_disks_ || !with_disks)) return last_;
-    last_ = std::make_shared<const NodeSample>(sampler_.Take(with_disks));
-    taken_at_ = now;
+    if (taken->complete) {
+      complete_ = taken;
+      complete_at_ = now;
+    } else if (complete_ != nullptr && now - complete_at_ < kUsable) {
+      // containerd fails as a whole when a container goes away in the wrong moment.
+      taken->pods = complete_->pods;
+    }
+    last_ = taken;
+    last_at_ = now;
     has_disks_ = with_disks;
     return last_;
   }
 
+  // Null: nothing of that age.
+  std::shared_ptr<const NodeSample> Known(bool with_disks, Duration age_max) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const bool enough = last_ != nullptr && (has_disks_ || !with_disks);
+    return enough && clock_.Now() - last_at_ < age_max ? last_ : nullptr;
+  }
+
   const Clock& clock_;
-  std::mutex mutex_;
+  std::mutex measuring_;
+  Sampler sampler_;  // guarded by measuring_
+
+  mutable std::mutex mutex_;
   // Guarded by mutex_.
-  Sampler sampler_;
-  std::shared_ptr<const NodeSample> last_;
-  MonotonicTime taken_at_{};
+  std::shared_ptr<const NodeSample> last_, complete_;
+  MonotonicTime last_at_{}, complete_at_{};
   bool has_disks_ = false;
 
   bool first_ = true;  // the one key's

@@ -256,6 +256,8 @@ TEST_F(StatsTest, ARuntimeThatDoesNotAnswer) {
   machine_.on_call = [](absl::string_view) { return RuntimeFault::Unavailable(); };
   Pass(2);
   EXPECT_THAT(stats_->ResourceMetrics(), HasSubstr("\nresource_scrape_error 1\n"));
+  EXPECT_EQ(Summary(true).Find("pods")->items().size(), 1u);
+  Pass(70);
   EXPECT_EQ(Summary(true).Find("pods")->items().size(), 0u);
   EXPECT_TRUE(Summary(true).Find("node", "cpu") != nullptr);
 }
