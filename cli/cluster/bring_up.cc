@@ -58,15 +58,6 @@ absl::StatusOr<std::vector<RegistryMirror>> MirrorsOf(const NodeSettings& settin
   return out;
 }
 
-ClusterFolders FoldersOf(const std::string& data_dir) {
-  ClusterFolders folders;
-  std::error_code error;
-  folders.data_dir = fs::absolute(data_dir, error).lexically_normal().string();
-  while (folders.data_dir.size() > 1 && folders.data_dir.back() == '/') folders.data_dir.pop_back();
-  if (folders.data_dir != kDataDir) folders.run_dir = folders.data_dir + "/run";
-  return folders;
-}
-
 void Progress::Say(const std::string& text) const {
   std::printf("[%4.1f s] %s\n", seconds(), text.c_str());
   std::fflush(stdout);
@@ -80,7 +71,7 @@ absl::StatusOr<std::string> EnsurePauseArchive(const ClusterFolders& folders) {
   const std::string path = folders.pause_archive();
   if (fs::exists(path)) return path;
   const absl::StatusOr<std::string> program =
-      ProgramBeside({"meltemi-pause", "images/meltemi-pause"});
+      ProgramBeside({"meltemi-pause", "images/pause/meltemi-pause"});
   if (!program.ok()) {
     return absl::NotFoundError(absl::StrCat(program.status().message(),
                                             "; build it with ./meltemi build //cli/images/pause"));

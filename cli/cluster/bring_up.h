@@ -23,9 +23,6 @@ struct NodeSettings {
 void AddNodeFlags(NodeSettings* settings, Flags& flags);
 absl::StatusOr<std::vector<RegistryMirror>> MirrorsOf(const NodeSettings& settings);
 
-// DATA_DIR as an absolute path; RUN_DIR is beside the default one, or in it.
-ClusterFolders FoldersOf(const std::string& data_dir);
-
 // Says what happens, with the time since it began.
 class Progress {
  public:

@@ -50,6 +50,10 @@ struct NodeFolders {
   std::string cgroup_root() const { return "/meltemi/" + name; }
 };
 
+// `data_dir` as an absolute path. RUN_DIR of another one than the default has a short name of its
+// own: paths of sockets must be short.
+ClusterFolders FoldersOf(const std::string& data_dir);
+
 // Nodes that have ever been set up here, and those that have left something in RUN_DIR. Sorted.
 std::vector<std::string> KnownNodes(const ClusterFolders& cluster);
 

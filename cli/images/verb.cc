@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/cluster/layout.h"
 #include "cli/images/build.h"
 #include "cli/images/load.h"
 #include "cli/verbs.h"
@@ -20,7 +21,7 @@ constexpr double kMegabyte = 1e6;
 struct ImagesOptions {
   BuildRequest request;
   std::vector<std::string> nodes;
-  std::string run_folder = "/run/meltemi";
+  std::string data_dir = kDataDir;
 };
 
 int Fail(const absl::Status& status) {
@@ -47,7 +48,7 @@ int Build(const ImagesOptions& options, const std::vector<std::string>& rest) {
 int Load(const ImagesOptions& options, const std::vector<std::string>& rest) {
   if (rest.empty()) return WrongCall("load: name at least one archive");
   const absl::StatusOr<std::vector<ImageNode>> nodes =
-      FindImageNodes(options.run_folder, options.nodes);
+      FindImageNodes(FoldersOf(options.data_dir).run_dir, options.nodes);
   if (!nodes.ok()) return Fail(nodes.status());
   for (const std::string& file : rest) {
     size_t loaded = 0;
@@ -62,7 +63,7 @@ int Load(const ImagesOptions& options, const std::vector<std::string>& rest) {
 int List(const ImagesOptions& options, const std::vector<std::string>& rest) {
   if (!rest.empty()) return WrongCall(absl::StrCat("list: unexpected argument '", rest[0], "'"));
   const absl::StatusOr<std::vector<ImageNode>> nodes =
-      FindImageNodes(options.run_folder, options.nodes);
+      FindImageNodes(FoldersOf(options.data_dir).run_dir, options.nodes);
   if (!nodes.ok()) return Fail(nodes.status());
   std::printf("%-12s %-60s %s\n", "NODE", "IMAGE", "SIZE");
   for (const ImageNode& node : *nodes) {
@@ -125,8 +126,7 @@ Verb ImagesVerb() {
                          "build: with this machine's list of authorities");
             flags.Switch("gzip", {}, &settings.gzip, "build: the layer compressed");
             flags.Repeated("node", {}, &options->nodes, "NAME", "load, list: not all nodes");
-            flags.Text("run-dir", {}, &options->run_folder, "FOLDER",
-                       "load, list: where the nodes' sockets are");
+            flags.Text("data-dir", {}, &options->data_dir, "FOLDER", "load, list: that of `up`");
             return
                 [options](const std::vector<std::string>& rest) { return Images(*options, rest); };
           }};
