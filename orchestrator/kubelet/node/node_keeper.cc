@@ -33,7 +33,8 @@ using kube::core::v1::ContainerImage;
 using kube::core::v1::Node;
 using kube::core::v1::NodeStatus;
 
-constexpr Duration kQuick = milliseconds(200);  // until it is ready for the first time
+// Until it is ready for the first time, but not for ever.
+constexpr Duration kQuick = milliseconds(200), kQuickFor = minutes(2);
 constexpr Duration kRuntimeCheck = seconds(5), kRuntimeCheckBad = seconds(1);
 constexpr Duration kRuntimeDownAfter = seconds(30);
 constexpr Duration kImagesRefresh = seconds(30);
@@ -87,6 +88,7 @@ struct RuntimeSight {
   std::optional<MonotonicTime> last_ok;
   std::string runtime_error, network_error;
   std::string version;
+  bool version_due = true;  // it may be another one after it was away
   std::vector<ContainerImage> images;
   std::string images_path;
   MonotonicTime images_due{};
@@ -125,6 +127,7 @@ class ApiNodeKeeper final : public NodeKeeper {
         recorder_(recorder),
         runtime_(runtime),
         healthy_(std::move(healthy)),
+        began_(executor.clock().Now()),
         nodes_(informers.ListerOf<Node>(NodeSelector(options.name))),
         controller_(
             kube::NewController(QueueOptions(), executor, nullptr,
@@ -155,6 +158,7 @@ class ApiNodeKeeper final : public NodeKeeper {
     return kube::Finished();
   }
 
+  bool Hurries() const { return !was_ready_ && executor_.clock().Now() - began_ < kQuickFor; }
   void OnNode(const kube::Change& change);
   void NoteSchedulable(const Node& node);
   void Tell(const NodeEvent& event);
@@ -178,6 +182,7 @@ class ApiNodeKeeper final : public NodeKeeper {
   kube::EventRecorder& recorder_;
   Runtime& runtime_;
   const std::function<std::string()> healthy_;
+  const MonotonicTime began_;
   const kube::Lister<Node> nodes_;
   std::function<void(const std::string&)> told_;
   std::atomic<bool> ready_{false}, was_ready_{false};
@@ -256,7 +261,7 @@ kube::ReconcileResult ApiNodeKeeper::CheckRuntime() {
     } else {
       LOG(kInfo, "node",
           "the container runtime does not tell its status: ", status.status().message());
-      sight.version.clear();
+      sight.version_due = true;
     }
     if (before.network_error != sight.network_error ||
         before.runtime_error != sight.runtime_error ||
@@ -265,7 +270,7 @@ kube::ReconcileResult ApiNodeKeeper::CheckRuntime() {
     }
   }
   if (status.ok()) LookAtImages();
-  if (!was_ready_) return kube::Again(kQuick);
+  if (Hurries()) return kube::Again(kQuick);
   return kube::Again(fine ? kRuntimeCheck : kRuntimeCheckBad);
 }
 
@@ -274,7 +279,7 @@ void ApiNodeKeeper::LookAtImages() {
   bool version_due, images_due;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    version_due = runtime_sight_.version.empty();
+    version_due = runtime_sight_.version_due;
     images_due = runtime_sight_.images_due <= now;
   }
   if (version_due) {
@@ -283,6 +288,7 @@ void ApiNodeKeeper::LookAtImages() {
       if (number.substr(0, 1) == "v") number.remove_prefix(1);
       const std::lock_guard<std::mutex> lock(mutex_);
       runtime_sight_.version = absl::StrCat(version->runtime_name(), "://", number);
+      runtime_sight_.version_due = false;
     }
   }
   if (!images_due) return;
@@ -350,7 +356,7 @@ kube::ReconcileResult ApiNodeKeeper::CheckStatus() {
   }
   kube::Outcome done = registered ? Write() : Register();
   if (!done.ok()) return done.status();
-  return kube::Again(was_ready_ ? options_.status_interval : kQuick);
+  return kube::Again(Hurries() ? kQuick : options_.status_interval);
 }
 
 kube::Outcome ApiNodeKeeper::Register() {
