@@ -45,34 +45,11 @@ kube::Result<Runtime::StreamOptions> ReadStreams(const Request& request) {
   return kube::BadRequest("you must specify at least 1 of stdin, stdout, stderr");
 }
 
-// What a gRPC client in Go would say.
-absl::string_view CodeName(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kCancelled:
-      return "Canceled";
-    case absl::StatusCode::kInvalidArgument:
-      return "InvalidArgument";
-    case absl::StatusCode::kDeadlineExceeded:
-      return "DeadlineExceeded";
-    case absl::StatusCode::kNotFound:
-      return "NotFound";
-    case absl::StatusCode::kFailedPrecondition:
-      return "FailedPrecondition";
-    case absl::StatusCode::kResourceExhausted:
-      return "ResourceExhausted";
-    case absl::StatusCode::kUnavailable:
-      return "Unavailable";
-    default:
-      return "Unknown";
-  }
-}
-
 Reply RuntimeError(const absl::Status& status) {
   const int code = status.code() == absl::StatusCode::kNotFound            ? 404
                    : status.code() == absl::StatusCode::kResourceExhausted ? 429
                                                                            : 500;
-  Reply reply = TextReply(code, absl::StrCat("rpc error: code = ", CodeName(status.code()),
-                                             " desc = ", status.message()));
+  Reply reply = TextReply(code, RuntimeErrorText(status));
   if (code == 429) std::get<apiserver::Body>(reply).fields.emplace_back("Retry-After", "60");
   return reply;
 }
