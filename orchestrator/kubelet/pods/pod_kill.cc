@@ -39,6 +39,7 @@ PodWorker::Done PodWorker::Kill(const Action& action, const PodState& state) {
       kill.stopping_by = std::max(kill.deadline, Now() + step.time);
     }
   }
+  if (step.until.has_value()) wake_at_ = std::min(wake_at_.value_or(*step.until), *step.until);
   if (!told && action.message == kPostStartFailed) {
     Tell(kube::kWarning, "FailedPostStartHook", "PostStartHook failed", action.container);
   }

@@ -110,6 +110,11 @@ PodWorker::Result PodWorker::Work() {
     if (object.pod != nullptr) pod_ = object.pod;
     state = WithMessages(object, state);
     DropDone(*state);
+    if (shown_ == nullptr && pod_ != nullptr) {
+      // What an earlier kubelet wrote is what its probes had said: nothing becomes unready by a
+      // new kubelet.
+      shared_.parts.probes.Sync(pod_, *state, /*ending=*/false);
+    }
     const Plan plan = MakeOne(object, *state);
     TellEvents(plan);
     Show(state, plan);
@@ -126,8 +131,13 @@ PodWorker::Result PodWorker::Work() {
     if (!settled) {
       // Something better may follow at once.
       Write(object, plan, kStatusDelay);
+      wake_at_.reset();
       done = Execute(plan.actions, *state);
       if (forgotten_) break;
+      if (wake_at_.has_value()) {
+        const Duration wake = std::max(*wake_at_ - Now(), Duration(1));
+        result.again = std::min(result.again.value_or(wake), wake);
+      }
     }
     if (!failed && done != Done::kFailed) failures_ = 0;
     if (settled || done == Done::kNothing) {

@@ -133,6 +133,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   MonotonicTime volumes_told_at_{};
   int volume_failures_ = 0, sandbox_failures_ = 0, clean_failures_ = 0, failures_ = 0;
   bool forgotten_ = false;
+  std::optional<MonotonicTime> wake_at_;  // kills that wait for a moment
 
   std::mutex mutex_;
   // Guarded by mutex_.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/log/log.h"
 #include "kube/core/v1/node.pb.h"
 #include "orchestrator/controllers/runtime/pods.h"
 
@@ -167,9 +168,12 @@ struct PodsWorld::Parts {
   ProbesFake probes;
   CgroupsFake cgroups;
   ConfigsFake configs;
+  std::unique_ptr<Probes> real_probes;
 };
 
-PodsWorld::PodsWorld() : runtime(world.executor()) {
+PodsWorld::PodsWorld(std::optional<uint64_t> seed) : world(seed), runtime(world.executor()) {
+  // Failures are what most stories are about.
+  log::SetLevel("*", "error");
   options.node_name = kNode;
   options.node_ips = {"192.168.0.1"};
   world.AddNode(kNode);
@@ -183,6 +187,9 @@ void PodsWorld::Start() {
   informers_ = kube::NewInformers(process_->client(), world.executor());
   client_ = runtime.Connect();
   parts_ = std::make_unique<Parts>(fake, world.executor());
+  if (make_probes) parts_->real_probes = make_probes(*client_, recorder_);
+  Probes& probes =
+      parts_->real_probes != nullptr ? *parts_->real_probes : static_cast<Probes&>(parts_->probes);
   pods_ = NewPods(PodsParts{.client = process_->client(),
                             .informers = *informers_,
                             .executor = world.executor(),
@@ -191,7 +198,7 @@ void PodsWorld::Start() {
                             .runtime = *client_,
                             .images = parts_->images,
                             .volumes = parts_->volumes,
-                            .probes = parts_->probes,
+                            .probes = probes,
                             .cgroups = parts_->cgroups,
                             .configs = parts_->configs},
                   options);

@@ -15,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -55,7 +56,8 @@ struct PartsFake {
 
 class PodsWorld {
  public:
-  PodsWorld();
+  // `seed`: work runs in an order of its own; without, as it was given.
+  explicit PodsWorld(std::optional<uint64_t> seed = std::nullopt);
   ~PodsWorld();
 
   // The kubelet's process begins: informers, pods. Twice: the earlier one ends first; what runs
@@ -85,6 +87,9 @@ class PodsWorld {
   apiserver::MemoryApi::Process& process() { return *process_; }
   Pods& pods() { return *pods_; }
   PodsOptions options;
+  // Instead of the fake: for stories with real ones.
+  std::function<std::unique_ptr<Probes>(Runtime& runtime, kube::EventRecorder& recorder)>
+      make_probes;
 
  private:
   FastRandom random_{3};

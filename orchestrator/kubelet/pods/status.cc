@@ -101,12 +101,22 @@ void KeepPhase(const PlanInput& input, PodStatus* status) {
   const PodStatus& written = input.pod->status();
   if (IsFinalPhase(written)) {
     status->set_phase(written.phase());
-  } else if (IsFinalPhase(before)) {
+    status->set_reason(written.reason());
+    status->set_message(written.message());
+    return;
+  }
+  if (IsFinalPhase(before)) {
     status->set_phase(before.phase());
   }
   if (status->phase() != before.phase()) return;
   status->set_reason(before.reason().empty() ? written.reason() : before.reason());
   status->set_message(before.message().empty() ? written.message() : before.message());
+}
+
+// It does not come back to what it was: what it had is told to the end.
+bool IsEnding(const PlanInput& input) {
+  return input.gone || input.memory.ending_by.has_value() ||
+         input.pod->metadata().has_deletion_timestamp() || IsFinalPhase(input.pod->status());
 }
 
 void AddAddresses(const PlanInput& input, PodStatus* status) {
@@ -120,8 +130,11 @@ void AddAddresses(const PlanInput& input, PodStatus* status) {
     ips = options.node_ips;
   } else if (!input.state.sandboxes.empty() && input.state.sandboxes.front().ready) {
     ips = input.state.sandboxes.front().ips;
-  } else {
+  } else if (IsEnding(input)) {
     ips = input.memory.ips;
+    if (ips.empty()) {
+      for (const auto& ip : StatusBefore(input).pod_ips()) ips.push_back(ip.ip());
+    }
   }
   if (ips.empty()) return;
   status->set_pod_ip(ips.front());
