@@ -7,7 +7,9 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "cli/cluster/machine.h"
 
 namespace meltemi::cli {
 namespace {
@@ -38,9 +40,21 @@ void Append(std::vector<std::string>* args, const std::vector<std::string>& more
   args->insert(args->end(), more.begin(), more.end());
 }
 
-std::vector<Part> PartsOf(const ControlPlaneOptions& options) {
-  std::vector<std::string> apiserver = {"--data-dir=" + options.folders.data_dir,
-                                        absl::StrCat("--secure-port=", options.port)};
+// The kernel's choice, once made, is kept: who knows the old one need not be told a new one.
+uint32_t PortOf(const ControlPlaneOptions& options, const std::string& url_before) {
+  uint32_t port = 0;
+  if (options.port != 0 || url_before.empty() ||
+      !absl::SimpleAtoi(url_before.substr(url_before.rfind(':') + 1), &port) ||
+      !CheckPortFree(static_cast<uint16_t>(port), "apiserver", "").ok()) {
+    return options.port;
+  }
+  return port;
+}
+
+std::vector<Part> PartsOf(const ControlPlaneOptions& options, const std::string& url_before) {
+  std::vector<std::string> apiserver = {
+      "--data-dir=" + options.folders.data_dir,
+      absl::StrCat("--secure-port=", PortOf(options, url_before))};
   if (!options.advertise_address.empty()) {
     apiserver.push_back("--advertise-address=" + options.advertise_address);
   }
@@ -107,7 +121,7 @@ absl::StatusOr<ControlPlane> StartControlPlane(const ControlPlaneOptions& option
   ControlPlane out;
   out.url = Component(program, options.folders.processes(), "apiserver").Url();
   const std::string url_before = out.url;
-  for (const Part& part : PartsOf(options)) {
+  for (const Part& part : PartsOf(options, url_before)) {
     Component component(program, options.folders.processes(), part.name);
     const bool is_server = part.name == absl::string_view("apiserver");
     if (is_server && IsElsewhere(component, options)) component.Stop(kStopGrace);

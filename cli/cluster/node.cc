@@ -161,13 +161,16 @@ absl::Status Node::Ensure(Component component, const std::vector<std::string>& a
   const bool as_wanted = std::all_of(args.begin(), args.end(), [&](const std::string& word) {
     return component.HasArgument(word);
   });
-  if (as_wanted) return absl::OkStatus();
+  if (as_wanted && !server_moved_) return absl::OkStatus();
   component.Stop(kStopGrace);
   ++started_;
   return component.Start(args, options_.spec.netns);
 }
 
 absl::Status Node::StartKubelet() {
+  // The kubelet writes it anew; the others wait for it.
+  std::error_code error;
+  if (server_moved_) fs::remove(options_.folders.kubeconfig(), error);
   return Ensure(Part("kubelet"), KubeletArgs(options_.folders, options_.spec, options_.network,
                                              options_.ports, options_.client_ca_file));
 }

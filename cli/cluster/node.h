@@ -37,6 +37,8 @@ class Node {
   bool owns_runtime() const { return options_.spec.runtime_endpoint.empty(); }
   // It has no certificate yet.
   bool NeedsToken() const;
+  // The API server is at another address than before: whoever was told the old one begins anew.
+  void ServerHasMoved() { server_moved_ = true; }
 
   // Each of them: error: which part, and why.
   absl::Status Prepare();  // folders and configuration files
@@ -55,7 +57,7 @@ class Node {
   }
 
   const NodeOptions options_;
-  bool runtime_changed_ = false;
+  bool runtime_changed_ = false, server_moved_ = false;
   int started_ = 0;
 };
 

@@ -186,11 +186,12 @@ absl::StatusOr<std::vector<Node>> MakeNodes(const UpOptions& options, const std:
 }
 
 // Those that need one share a token.
-absl::Status GiveTokens(const std::vector<Node>& nodes, const std::string& server,
+absl::Status GiveTokens(std::vector<Node>& nodes, const std::string& server,
                         const std::string& ca_pem, ClusterApi& api) {
   absl::StatusOr<BootstrapToken> token = absl::NotFoundError("");
-  for (const Node& node : nodes) {
+  for (Node& node : nodes) {
     const NodeFolders& folders = node.options().folders;
+    if (!KnowsServer(folders, server)) node.ServerHasMoved();
     if (!node.NeedsToken() && KnowsServer(folders, server)) continue;
     if (!token.ok()) token = api.NewToken("of meltemi up, for the nodes here", kTokenSeconds);
     if (!token.ok()) return token.status();
