@@ -24,7 +24,7 @@ struct ControllerManagerOptions {
   bool service_account_credentials = true;
   std::vector<std::string> load_balancer_pool;
   std::string cluster_dns_ip = "10.96.0.10";  // of kube-system/kube-dns; "": no such Service
-  std::vector<std::string> cluster_cidrs;  // of pods; empty: nodes get no ranges
+  std::vector<std::string> cluster_cidrs;     // of pods; empty: nodes get no ranges
   uint32_t node_cidr_mask_size = 24;
   Duration node_monitor_period = seconds(5);
   Duration node_monitor_grace_period = seconds(40);

@@ -6,6 +6,8 @@
 
 #include "orchestrator/app/apiserver_main.h"
 #include "orchestrator/app/controller_manager_main.h"
+#include "orchestrator/app/dns_main.h"
+#include "orchestrator/app/kube_proxy_main.h"
 #include "orchestrator/app/kubelet_main.h"
 #include "orchestrator/app/scheduler_main.h"
 
@@ -23,6 +25,8 @@ constexpr Part kParts[] = {
     {"controller-manager", "makes the cluster what its objects say", &ControllerManagerMain},
     {"scheduler", "gives pods nodes", &SchedulerMain},
     {"kubelet", "runs the pods of nodes", &KubeletMain},
+    {"kube-proxy", "leads packets for services to pods", &KubeProxyMain},
+    {"dns", "answers for the names of services and pods", &DnsMain},
 };
 
 void PrintUsage(std::FILE* to) {
