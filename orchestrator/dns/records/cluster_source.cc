@@ -46,6 +46,25 @@ void TrimService(google::protobuf::Message& message) {
   service.mutable_spec()->clear_session_affinity_config();
 }
 
+// Of many thousands of backends little more than the addresses is left: those that are not ready
+// go, and those without a name of their own share one entry.
+void PackEndpoints(EndpointSlice& slice) {
+  google::protobuf::RepeatedPtrField<kube::discovery::v1::Endpoint> kept;
+  kube::discovery::v1::Endpoint* nameless = nullptr;
+  for (const auto& endpoint : slice.endpoints()) {
+    if (endpoint.conditions().has_ready() && !endpoint.conditions().ready()) continue;
+    if (endpoint.addresses().empty()) continue;
+    const bool named = !endpoint.hostname().empty();
+    if (named || nameless == nullptr) {
+      auto* entry = kept.Add();
+      if (named) entry->set_hostname(endpoint.hostname());
+      if (!named) nameless = entry;
+    }
+    (named ? kept[kept.size() - 1] : *nameless).add_addresses(endpoint.addresses(0));
+  }
+  slice.mutable_endpoints()->Swap(&kept);
+}
+
 void TrimSlice(google::protobuf::Message& message) {
   auto& slice = static_cast<EndpointSlice&>(message);
   KeepIdentity(slice);
@@ -53,13 +72,7 @@ void TrimSlice(google::protobuf::Message& message) {
   auto& labels = *slice.mutable_metadata()->mutable_labels();
   labels.clear();
   if (!service.empty()) labels[kServiceLabel] = service;
-  for (auto& endpoint : *slice.mutable_endpoints()) {
-    endpoint.clear_target_ref();
-    endpoint.clear_node_name();
-    endpoint.clear_zone();
-    endpoint.clear_hints();
-    endpoint.clear_deprecated_topology();
-  }
+  PackEndpoints(slice);
 }
 
 void TrimNamespace(google::protobuf::Message& message) {
@@ -81,12 +94,15 @@ void AddSlice(const EndpointSlice& slice, ServiceRecord* record) {
   }
   const auto set = static_cast<uint32_t>(record->endpoint_ports.size());
   record->endpoint_ports.push_back(std::move(ports));
-  for (const auto& endpoint : slice.endpoints()) {
-    if (endpoint.conditions().has_ready() && !endpoint.conditions().ready()) continue;
-    if (endpoint.addresses().empty()) continue;
-    std::string address = AddressBytes(endpoint.addresses(0));
-    if (address.empty()) continue;  // a slice of names
-    record->endpoints.push_back({std::move(address), endpoint.hostname(), set});
+  for (const auto& endpoint : slice.endpoints()) {  // as PackEndpoints has left them
+    for (const std::string& text : endpoint.addresses()) {
+      const IpBytes address = AddressBytes(text);
+      if (address.empty()) continue;  // a slice of names
+      if (!endpoint.hostname().empty()) {
+        record->hostnames[record->endpoints.size()] = endpoint.hostname();
+      }
+      record->endpoints.push_back({address, set});
+    }
   }
 }
 
@@ -105,8 +121,8 @@ std::unique_ptr<ServiceRecord> RecordOf(const Service& service,
     record->ports.push_back(PortOf(port.name(), port.protocol(), port.port()));
   }
   const auto add = [&record](const std::string& text) {
-    std::string address = AddressBytes(text);
-    if (!address.empty()) record->addresses.push_back(std::move(address));
+    const IpBytes address = AddressBytes(text);
+    if (!address.empty()) record->addresses.push_back(address);
   };
   for (const std::string& ip : spec.cluster_ips()) add(ip);
   if (spec.cluster_ips().empty()) add(spec.cluster_ip());

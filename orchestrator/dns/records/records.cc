@@ -48,12 +48,7 @@ std::string ReverseAddress(const Labels& labels) {
   return bytes;
 }
 
-bool IsHost(const EndpointRecord& endpoint, absl::string_view label) {
-  if (!endpoint.hostname.empty()) return endpoint.hostname == label;
-  return DashedAddress(endpoint.address) == label;
-}
-
-uint16_t TypeOf(const std::string& address) { return address.size() == 4 ? kTypeA : kTypeAaaa; }
+uint16_t TypeOf(const IpBytes& address) { return address.view().size() == 4 ? kTypeA : kTypeAaaa; }
 
 // "_http" -> "http"; empty: it does not begin so.
 absl::string_view Underscored(absl::string_view label) {
@@ -71,12 +66,12 @@ struct Records::Asked {
   Name* external;
 };
 
-std::string AddressBytes(absl::string_view text) {
+IpBytes AddressBytes(absl::string_view text) {
   std::array<char, 16> bytes;
   const std::string whole(text);
-  if (inet_pton(AF_INET, whole.c_str(), bytes.data()) == 1) return std::string(bytes.data(), 4);
-  if (inet_pton(AF_INET6, whole.c_str(), bytes.data()) == 1) return std::string(bytes.data(), 16);
-  return "";
+  if (inet_pton(AF_INET, whole.c_str(), bytes.data()) == 1) return IpBytes({bytes.data(), 4});
+  if (inet_pton(AF_INET6, whole.c_str(), bytes.data()) == 1) return IpBytes({bytes.data(), 16});
+  return IpBytes();
 }
 
 std::string DashedAddress(absl::string_view bytes) {
@@ -134,23 +129,25 @@ size_t Records::size() const {
 }
 
 void Records::Link(const ServiceRecord& service) {
-  for (const std::string& address : service.addresses) owners_[address].push_back({&service, -1});
+  for (const IpBytes& address : service.addresses) {
+    owners_[address].push_back({&service, kItself});
+  }
   for (size_t i = 0; i < service.endpoints.size(); ++i) {
     owners_[service.endpoints[i].address].push_back({&service, static_cast<int>(i)});
   }
 }
 
 void Records::Unlink(const ServiceRecord& service) {
-  const auto remove = [&](const std::string& address) {
+  const auto remove = [&](const IpBytes& address) {
     const auto found = owners_.find(address);
     if (found == owners_.end()) return;
-    std::vector<Owner>& owners = found->second;
+    auto& owners = found->second;
     owners.erase(std::remove_if(owners.begin(), owners.end(),
                                 [&](const Owner& owner) { return owner.service == &service; }),
                  owners.end());
     if (owners.empty()) owners_.erase(found);
   };
-  for (const std::string& address : service.addresses) remove(address);
+  for (const IpBytes& address : service.addresses) remove(address);
   for (const EndpointRecord& endpoint : service.endpoints) remove(endpoint.address);
 }
 
@@ -192,15 +189,12 @@ Answered Records::Answer(const Query& query, AnswerWriter* writer, Name* externa
 
 bool Records::AnswerReverse(const Query& query, AnswerWriter* writer) const {
   const std::string address = ReverseAddress(LabelsOf(query.name));
-  const auto found = address.empty() ? owners_.end() : owners_.find(address);
+  const auto found = address.empty() ? owners_.end() : owners_.find(IpBytes(address));
   if (found == owners_.end()) return false;
   writer->Begin(query, kNoError, kFlagAuthoritative);
   for (const Owner& owner : found->second) {
     if (query.type != kTypePtr) break;
-    const EndpointRecord* endpoint =
-        owner.endpoint < 0 ? nullptr
-                           : &owner.service->endpoints[static_cast<size_t>(owner.endpoint)];
-    writer->NameRecord("", kTypePtr, options_.ttl_s, NameOf(*owner.service, endpoint));
+    writer->NameRecord("", kTypePtr, options_.ttl_s, NameOf(*owner.service, owner.endpoint));
   }
   if (query.type != kTypePtr) WriteSoa(writer, Section::kAuthority);
   return true;
@@ -220,7 +214,7 @@ Records::Found Records::AnswerName(const Asked& asked, int depth) const {
     if (n > 2 || (n == 2 && rest[0] != "ns")) return Found::kNothing;
     const ServiceRecord* self = n == 2 ? Find("kube-system", "kube-dns") : nullptr;
     if (self == nullptr) return Found::kName;
-    for (const std::string& address : self->addresses) WriteAddress(asked, address);
+    for (const IpBytes& address : self->addresses) WriteAddress(asked, address);
     return Found::kName;
   }
   if (tree != "svc" && tree != "pod") return Found::kNothing;
@@ -239,7 +233,7 @@ Records::Found Records::AnswerApex(const Asked& asked) const {
     const ServiceRecord* self = Find("kube-system", "kube-dns");
     asked.writer->SetSection(Section::kAdditional);
     for (size_t i = 0; self != nullptr && i < self->addresses.size(); ++i) {
-      asked.writer->Address(primary_, options_.ttl_s, self->addresses[i]);
+      asked.writer->Address(primary_, options_.ttl_s, self->addresses[i].view());
     }
   }
   return Found::kName;
@@ -254,7 +248,7 @@ Records::Found Records::AnswerService(const Asked& asked, int depth) const {
     return Found::kName;
   }
   if (!service->headless) {
-    for (const std::string& address : service->addresses) WriteAddress(asked, address);
+    for (const IpBytes& address : service->addresses) WriteAddress(asked, address);
     return Found::kName;
   }
   // Without endpoints the name is none: clients see at once that nobody is there.
@@ -293,10 +287,10 @@ Records::Found Records::AnswerEndpoint(const Asked& asked) const {
   if (service == nullptr) return Found::kNothing;
   const absl::string_view label = asked.rest[0];
   Found found = Found::kNothing;
-  for (const EndpointRecord& endpoint : service->endpoints) {
-    if (!IsHost(endpoint, label)) continue;
+  for (size_t i = 0; i < service->endpoints.size(); ++i) {
+    if (HostOf(*service, i) != label) continue;
     found = Found::kName;
-    WriteAddress(asked, endpoint.address);
+    WriteAddress(asked, service->endpoints[i].address);
   }
   // "_tcp" has names below it.
   const absl::string_view protocol = Underscored(label);
@@ -317,16 +311,16 @@ Records::Found Records::AnswerPort(const Asked& asked) const {
 Records::Found Records::AnswerPod(const Asked& asked) const {
   if (!namespaces_.contains(asked.rest[1])) return Found::kNothing;
   std::string text = absl::StrReplaceAll(asked.rest[0], {{"-", "."}});
-  std::string address = AddressBytes(text);
+  IpBytes address = AddressBytes(text);
   if (address.empty()) address = AddressBytes(absl::StrReplaceAll(asked.rest[0], {{"-", ":"}}));
   if (address.empty()) return Found::kNothing;
   WriteAddress(asked, address);
   return Found::kName;
 }
 
-void Records::WriteAddress(const Asked& asked, const std::string& address) const {
+void Records::WriteAddress(const Asked& asked, const IpBytes& address) const {
   if (TypeOf(address) == asked.type) {
-    asked.writer->Address(asked.owner, options_.ttl_s, address);
+    asked.writer->Address(asked.owner, options_.ttl_s, address.view());
   }
 }
 
@@ -334,19 +328,19 @@ void Records::WriteAddress(const Asked& asked, const std::string& address) const
 int Records::WriteSrv(const Asked& asked, const ServiceRecord& service, absl::string_view port,
                       absl::string_view protocol) const {
   struct Target {
-    const EndpointRecord* endpoint;  // null: the service itself
+    int endpoint;
     uint16_t port;
   };
   std::vector<Target> targets;
-  const auto add = [&](const EndpointRecord* endpoint, const std::vector<PortRecord>& ports) {
+  const auto add = [&](int endpoint, const std::vector<PortRecord>& ports) {
     for (const PortRecord& one : ports) {
       const bool wanted = port.empty() || (one.name == port && one.protocol == protocol);
       if (wanted) targets.push_back({endpoint, one.port});
     }
   };
-  if (!service.headless) add(nullptr, service.ports);
+  if (!service.headless) add(kItself, service.ports);
   for (size_t i = 0; service.headless && i < service.endpoints.size(); ++i) {
-    add(&service.endpoints[i], service.endpoint_ports[service.endpoints[i].ports]);
+    add(static_cast<int>(i), service.endpoint_ports[service.endpoints[i].ports]);
   }
   if (asked.type != kTypeSrv) return static_cast<int>(targets.size());
   const size_t share = targets.empty() ? 100 : 100 / targets.size();
@@ -356,27 +350,32 @@ int Records::WriteSrv(const Asked& asked, const ServiceRecord& service, absl::st
                       NameOf(service, target.endpoint));
   }
   asked.writer->SetSection(Section::kAdditional);
-  const EndpointRecord* last = nullptr;
+  int last = kItself;
   for (const Target& target : targets) {
-    if (target.endpoint == nullptr) break;
     if (std::exchange(last, target.endpoint) == target.endpoint) continue;
-    asked.writer->Address(NameOf(service, last), options_.ttl_s, last->address);
+    asked.writer->Address(NameOf(service, last), options_.ttl_s,
+                          service.endpoints[static_cast<size_t>(last)].address.view());
   }
   for (size_t i = 0; !service.headless && !targets.empty() && i < service.addresses.size(); ++i) {
-    asked.writer->Address(NameOf(service, nullptr), options_.ttl_s, service.addresses[i]);
+    asked.writer->Address(NameOf(service, kItself), options_.ttl_s, service.addresses[i].view());
   }
   return static_cast<int>(targets.size());
 }
 
-Name Records::NameOf(const ServiceRecord& service, const EndpointRecord* endpoint) const {
+std::string Records::HostOf(const ServiceRecord& service, size_t endpoint) {
+  const auto named = service.hostnames.find(endpoint);
+  return named != service.hostnames.end()
+             ? named->second
+             : DashedAddress(service.endpoints[endpoint].address.view());
+}
+
+Name Records::NameOf(const ServiceRecord& service, int endpoint) const {
   Name name;
   const auto add = [&name](absl::string_view label) {
     name += static_cast<char>(label.size());
     name.append(label.data(), label.size());
   };
-  if (endpoint != nullptr) {
-    add(endpoint->hostname.empty() ? DashedAddress(endpoint->address) : endpoint->hostname);
-  }
+  if (endpoint != kItself) add(HostOf(service, static_cast<size_t>(endpoint)));
   add(service.name);
   add(service.ns);
   add("svc");

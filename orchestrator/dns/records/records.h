@@ -5,14 +5,19 @@
 // it leaves open (pods by any address, names of endpoints without a hostname).
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 #include "orchestrator/dns/wire/message.h"
 #include "orchestrator/dns/wire/name.h"
@@ -24,20 +29,41 @@ struct PortRecord {
   uint16_t port = 0;
 };
 
+// An address in network order; there may be a hundred thousand of them.
+class IpBytes {
+ public:
+  IpBytes() = default;
+  explicit IpBytes(absl::string_view bytes) : size_(static_cast<uint8_t>(bytes.size())) {
+    std::copy(bytes.begin(), bytes.end(), bytes_.begin());
+  }
+  bool empty() const { return size_ == 0; }
+  absl::string_view view() const { return absl::string_view(bytes_.data(), size_); }
+  bool operator==(const IpBytes& o) const { return view() == o.view(); }
+  template <typename H>
+  friend H AbslHashValue(H h, const IpBytes& ip) {
+    return H::combine(std::move(h), ip.view());
+  }
+
+ private:
+  std::array<char, 16> bytes_{};
+  uint8_t size_ = 0;  // 4 or 16; 0: none
+};
+
 struct EndpointRecord {
-  std::string address;   // 4 or 16 bytes
-  std::string hostname;  // empty: the address with dashes stands in for it
-  uint32_t ports = 0;    // which of the service's port sets
+  IpBytes address;
+  uint32_t ports = 0;  // which of the service's port sets
 };
 
 struct ServiceRecord {
   std::string ns, name;
-  std::vector<std::string> addresses;  // of the cluster; 4 or 16 bytes each
+  std::vector<IpBytes> addresses;  // of the cluster
   bool headless = false;
   Name external;                          // of type ExternalName
   std::vector<PortRecord> ports;          // where it has an address of its own
   std::vector<EndpointRecord> endpoints;  // ready ones
   std::vector<std::vector<PortRecord>> endpoint_ports;
+  // Of endpoints, by their place; where there is none the address with dashes stands in.
+  std::map<size_t, std::string> hostnames;
 };
 
 struct RecordsOptions {
@@ -72,7 +98,7 @@ class Records {
   // An address leads to a service, or to one of its endpoints.
   struct Owner {
     const ServiceRecord* service;
-    int endpoint;  // -1: the service itself
+    int endpoint;  // its place, or kItself
   };
 
   const ServiceRecord* Find(absl::string_view ns, absl::string_view name) const;
@@ -86,10 +112,12 @@ class Records {
   Found AnswerEndpoint(const Asked& asked) const;
   Found AnswerPort(const Asked& asked) const;
   Found AnswerPod(const Asked& asked) const;
-  void WriteAddress(const Asked& asked, const std::string& address) const;
+  void WriteAddress(const Asked& asked, const IpBytes& address) const;
   int WriteSrv(const Asked& asked, const ServiceRecord& service, absl::string_view port,
                absl::string_view protocol) const;
-  Name NameOf(const ServiceRecord& service, const EndpointRecord* endpoint) const;
+  static constexpr int kItself = -1;  // instead of an endpoint's place
+  static std::string HostOf(const ServiceRecord& service, size_t endpoint);
+  Name NameOf(const ServiceRecord& service, int endpoint) const;
   void WriteSoa(AnswerWriter* writer, AnswerWriter::Section section) const;
 
   const RecordsOptions options_;
@@ -99,14 +127,14 @@ class Records {
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   absl::flat_hash_map<std::string, std::unique_ptr<ServiceRecord>> services_;  // "ns/name"
-  absl::flat_hash_map<std::string, std::vector<Owner>> owners_;                // by address
+  absl::flat_hash_map<IpBytes, absl::InlinedVector<Owner, 1>> owners_;
   absl::flat_hash_set<std::string> namespaces_;
   uint32_t serial_ = 1;
   mutable uint32_t turn_ = 0;  // where the next list of endpoints begins
 };
 
-// "10.1.2.3" as 4 bytes, an IPv6 address as 16; empty: neither.
-std::string AddressBytes(absl::string_view text);
+// Empty: neither IPv4 nor IPv6.
+IpBytes AddressBytes(absl::string_view text);
 // 4 bytes as "10-1-2-3", 16 as "fd00--1".
 std::string DashedAddress(absl::string_view bytes);
 

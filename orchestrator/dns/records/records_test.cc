@@ -27,7 +27,8 @@ class RecordsTest : public testing::Test {
     db->name = "db";
     db->headless = true;
     db->endpoint_ports = {{{"sql", "tcp", 5432}}};
-    db->endpoints = {{AddressBytes("10.244.0.7"), "db-0", 0}, {AddressBytes("10.244.1.8"), "", 0}};
+    db->endpoints = {{AddressBytes("10.244.0.7"), 0}, {AddressBytes("10.244.1.8"), 0}};
+    db->hostnames[0] = "db-0";
     records_.SetService(std::move(db));
     auto alias = std::make_unique<ServiceRecord>();
     alias->ns = "shop";
