@@ -15,6 +15,8 @@ meltemi:node-network
   list,watch core nodes services namespaces
   list,watch discovery.k8s.io endpointslices
   create,patch,update core,events.k8s.io events
+meltemi:node-volumes
+  get core persistentvolumes
 system:aggregate-to-admin to=admin
   create authorization.k8s.io localsubjectaccessreviews
   create,delete,deletecollection,get,list,patch,update,watch rbac.authorization.k8s.io

@@ -43,6 +43,7 @@ meltemi:approve-renewing-nodes
       role=system:certificates.k8s.io:certificatesigningrequests:selfnodeclient
       group:system:nodes
 meltemi:node-network group:system:nodes
+meltemi:node-volumes group:system:nodes
 system:basic-user group:system:authenticated
 system:discovery group:system:authenticated
 system:kube-controller-manager user:system:kube-controller-manager

@@ -54,8 +54,8 @@ class BootstrapTest : public ::testing::Test {
 };
 
 TEST(BootstrapTablesTest, AsManyAsKubernetesHasAndOurs) {
-  EXPECT_THAT(BootstrapClusterRoles(), SizeIs(31 + 34 + 1));
-  EXPECT_THAT(BootstrapClusterRoleBindings(), SizeIs(12 + 34 + 4));
+  EXPECT_THAT(BootstrapClusterRoles(), SizeIs(31 + 34 + 2));
+  EXPECT_THAT(BootstrapClusterRoleBindings(), SizeIs(12 + 34 + 5));
   EXPECT_THAT(BootstrapRoles(), SizeIs(7 + 1));
   EXPECT_THAT(BootstrapRoleBindings(), SizeIs(7 + 1));
 }
@@ -86,7 +86,7 @@ TEST(BootstrapTablesTest, OneObjectInFull) {
 
 TEST_F(BootstrapTest, AnEmptyClusterGetsAllOfThemOnce) {
   Reconcile();
-  EXPECT_EQ(cache_.Count({kGroup, "clusterroles"}), 66u);
+  EXPECT_EQ(cache_.Count({kGroup, "clusterroles"}), 67u);
   EXPECT_TRUE(May("system:kube-scheduler", "create", "", "pods/binding") ||
               May("system:kube-scheduler", "watch", "", "nodes"));
   EXPECT_TRUE(May("system:serviceaccount:kube-system:deployment-controller", "create", "apps",

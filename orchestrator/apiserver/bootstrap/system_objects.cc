@@ -27,6 +27,13 @@ std::string PriorityClassJson(absl::string_view name, int64_t value, absl::strin
       R"("},"value":)", value, R"(,"description":")", what, R"("})");
 }
 
+// A volume is made where its first pod is, because it can't follow the pod.
+constexpr char kStorageClassJson[] =
+    R"({"apiVersion":"storage.k8s.io/v1","kind":"StorageClass","metadata":{"name":"local-path",)"
+    R"("annotations":{"storageclass.kubernetes.io/is-default-class":"true"}},)"
+    R"("provisioner":"meltemi.dev/local-path","reclaimPolicy":"Delete",)"
+    R"("volumeBindingMode":"WaitForFirstConsumer"})";
+
 std::vector<Wanted> AllWanted(const SystemObjectsOptions& o) {
   std::vector<Wanted> all;
   for (const char* name : {"kube-system", "default", "kube-public", "kube-node-lease"}) {
@@ -42,6 +49,9 @@ std::vector<Wanted> AllWanted(const SystemObjectsOptions& o) {
                  "system-node-critical",
                  PriorityClassJson("system-node-critical", 2000001000,
                                    "For pods that a node needs and that can run nowhere else")});
+  if (o.storage_class) {
+    all.push_back({{"storage.k8s.io", "storageclasses"}, "", "local-path", kStorageClassJson});
+  }
   const absl::string_view labels = R"("labels":{"component":"apiserver","provider":"kubernetes"})";
   all.push_back(
       {{"", "services"},

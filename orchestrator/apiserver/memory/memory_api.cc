@@ -84,9 +84,10 @@ class Api final : public MemoryApi, public std::enable_shared_from_this<Api> {
       : clock_(clock), objects_random_(random.Next()), handler_random_(random.Next()) {
     MakeCatalog(random.Next());
     MakeHandlers();
-    const absl::Status made =
-        EnsureSystemObjects({.service_ip = allocation_->FirstIp(), .advertise_address = "10.0.0.1"},
-                            *catalogs_, *objects_, clock_);
+    const absl::Status made = EnsureSystemObjects({.service_ip = allocation_->FirstIp(),
+                                                   .advertise_address = "10.0.0.1",
+                                                   .storage_class = false},
+                                                  *catalogs_, *objects_, clock_);
     CHECK(made.ok());
   }
 
