@@ -20,6 +20,8 @@
 #include "orchestrator/scheduler/queue/queue.h"
 #include "orchestrator/scheduler/report/metrics.h"
 #include "orchestrator/scheduler/report/reporter.h"
+#include "orchestrator/scheduler/volumes/claim_binder.h"
+#include "orchestrator/scheduler/volumes/volume_rules.h"
 #include "orchestrator/scheduler/watching/owners.h"
 #include "orchestrator/scheduler/watching/watching.h"
 
@@ -43,11 +45,15 @@ class SchedulerImpl final : public Scheduler {
     metrics::Registry* metrics;
   };
 
-  SchedulerImpl(const SchedulerOptions& options, std::vector<Rules> rules, const Seams& seams);
+  // `claims` is what the rules of volumes look at.
+  SchedulerImpl(const SchedulerOptions& options, std::unique_ptr<ClaimBook> claims,
+                std::vector<Rules> rules, const Seams& seams);
   ~SchedulerImpl() override { gate_.Close(); }
 
   void Start() override;
-  size_t pending() const override { return queue_.counts().all() + binder_.size(); }
+  size_t pending() const override {
+    return queue_.counts().all() + claim_binder_.size() + binder_.size();
+  }
 
  private:
   QueueGauges Gauges();
@@ -60,7 +66,12 @@ class SchedulerImpl final : public Scheduler {
   void Try(const Attempt& attempt);
   void Bind(const Attempt& attempt, const NodeInfo& node, MonotonicTime began);
   void OnBound(const Binding& binding, BindingEnd end, const std::string& why);
-  void FailBinding(const Binding& binding, const std::string& why);
+  // Its claims first.
+  void BindWithClaims(Binding binding, const NodeInfo& node);
+  void TakeBack(const Binding& binding);
+  void GiveUpPlace(const PodInfoPtr& pod);
+  void FailBinding(const Binding& binding, std::string message);
+  void OnStorage(const std::string& claim);
   void Refuse(const Attempt& attempt, Placement placement, MonotonicTime began);
   struct Preemption {
     std::optional<Candidate> candidate;
@@ -71,6 +82,7 @@ class SchedulerImpl final : public Scheduler {
   void GiveWay(const PodInfo& pod, const std::string& node);
 
   const SchedulerOptions options_;
+  const std::unique_ptr<ClaimBook> claims_;
   const std::vector<Rules> rules_;
   kube::EventRecorder& recorder_;
   Random& random_;
@@ -83,6 +95,7 @@ class SchedulerImpl final : public Scheduler {
   Reporter reporter_;
   Queue queue_;
   Binder binder_;
+  ClaimBinder claim_binder_;
   Preemptor preemptor_;
   Watching watching_;
 
@@ -94,9 +107,10 @@ class SchedulerImpl final : public Scheduler {
   Cycle cycle_;
 };
 
-SchedulerImpl::SchedulerImpl(const SchedulerOptions& options, std::vector<Rules> rules,
-                             const Seams& seams)
+SchedulerImpl::SchedulerImpl(const SchedulerOptions& options, std::unique_ptr<ClaimBook> claims,
+                             std::vector<Rules> rules, const Seams& seams)
     : options_(options),
+      claims_(std::move(claims)),
       rules_(std::move(rules)),
       recorder_(seams.recorder),
       random_(seams.random),
@@ -115,11 +129,15 @@ SchedulerImpl::SchedulerImpl(const SchedulerOptions& options, std::vector<Rules>
                  OnBound(binding, end, why);
                },
                [this](const PodInfo& pod) { return cache_.IsAssumed(pod.uid); }}),
+      claim_binder_(seams.client, gate_, *claims_,
+                    [this](const PodInfo& pod) { return cache_.IsAssumed(pod.uid); }),
       preemptor_(seams.client, seams.recorder, gate_),
       watching_(seams.informers,
                 {cache_, queue_, nominated_, reporter_,
                  [this](absl::string_view name) { return RulesOf(name) != nullptr; }}),
-      cycle_(options.percentage_of_nodes_to_score, seams.random) {}
+      cycle_(options.percentage_of_nodes_to_score, seams.random) {
+  ClaimBook::OnChange(seams.informers, [this](const std::string& claim) { OnStorage(claim); });
+}
 
 QueueGauges SchedulerImpl::Gauges() {
   return {metrics_.PendingPods("active"), metrics_.PendingPods("backoff"),
@@ -208,7 +226,45 @@ void SchedulerImpl::Bind(const Attempt& attempt, const NodeInfo& node, Monotonic
   }
   queue_.Done(attempt.pod->uid);
   nominated_.Remove(attempt.pod->uid);
-  binder_.Add({attempt.pod, node.name(), attempt, began});
+  Binding binding{attempt.pod, node.name(), attempt, began};
+  if (attempt.pod->claims.empty()) {
+    binder_.Add(std::move(binding));
+  } else {
+    BindWithClaims(std::move(binding), node);
+  }
+}
+
+void SchedulerImpl::BindWithClaims(Binding binding, const NodeInfo& node) {
+  ClaimBinder::Job job{binding.pod, binding.node, {}, {}};
+  const ClaimNeeds needs = claims_->NeedsOf(*binding.pod);
+  if (!needs.problem.empty() || !claims_->Plan(needs, *node.facts, &job.plan)) {
+    // What the filters have seen has changed since.
+    TakeBack(binding);
+    FailBinding(binding, "running Reserve plugin \"VolumeBinding\": the pod's claims have changed");
+    return;
+  }
+  if (job.plan.empty()) {
+    binder_.Add(std::move(binding));
+    return;
+  }
+  claims_->Assume(job.plan, binding.node);
+  job.done = [this, binding](const std::string& why) {
+    if (why.empty()) {
+      binder_.Add(binding);
+      return;
+    }
+    TakeBack(binding);
+    FailBinding(binding, why);
+  };
+  claim_binder_.Add(std::move(job));
+}
+
+void SchedulerImpl::OnStorage(const std::string& claim) {
+  ClusterEvent event;
+  event.type = ClusterEvent::Type::kStorageChanged;
+  event.claim = claim;
+  queue_.OnEvent(event);
+  claim_binder_.LookAgain();
 }
 
 void SchedulerImpl::OnBound(const Binding& binding, BindingEnd end, const std::string& why) {
@@ -231,19 +287,29 @@ void SchedulerImpl::OnBound(const Binding& binding, BindingEnd end, const std::s
         absl::StrCat("Successfully assigned ", pod.key.ToString(), " to ", binding.node));
   } else {
     // The informer may have shown by now what became of it, which is not taken back.
-    if (end == BindingEnd::kFailed) queue_.Retry(binding.pod, binding.attempt);
-    if (cache_.Forget(pod.uid)) {
-      ClusterEvent event;
-      event.type = ClusterEvent::Type::kPodDeleted;
-      event.pod_before = binding.pod;
-      queue_.OnEvent(event);
-    }
-    if (end == BindingEnd::kFailed) FailBinding(binding, why);
+    const bool failed = end == BindingEnd::kFailed;
+    if (failed) queue_.Retry(binding.pod, binding.attempt);
+    GiveUpPlace(binding.pod);
+    if (failed) FailBinding(binding, absl::StrCat("binding rejected: ", why));
   }
   if (queue_.counts().active > 0) Kick();  // it may have waited for bindings to end
 }
 
-void SchedulerImpl::FailBinding(const Binding& binding, const std::string& why) {
+void SchedulerImpl::GiveUpPlace(const PodInfoPtr& pod) {
+  if (!cache_.Forget(pod->uid)) return;
+  ClusterEvent event;
+  event.type = ClusterEvent::Type::kPodDeleted;
+  event.pod_before = pod;
+  queue_.OnEvent(event);
+}
+
+void SchedulerImpl::TakeBack(const Binding& binding) {
+  queue_.Retry(binding.pod, binding.attempt);
+  GiveUpPlace(binding.pod);
+  if (queue_.counts().active > 0) Kick();
+}
+
+void SchedulerImpl::FailBinding(const Binding& binding, std::string message) {
   const PodInfo& pod = *binding.pod;
   // A version that came while it was assumed was not looked at.
   const PodPtr now = watching_.Find(pod.key);
@@ -253,7 +319,7 @@ void SchedulerImpl::FailBinding(const Binding& binding, const std::string& why) 
   }
   queue_.Set(MakePodInfo(now));
   metrics_.Attempt("error", pod.pod->spec().scheduler_name(), gate_.Now() - binding.began);
-  reporter_.Failed(binding.pod, {"SchedulerError", absl::StrCat("binding rejected: ", why), ""});
+  reporter_.Failed(binding.pod, {"SchedulerError", std::move(message), ""});
 }
 
 // ---- it fits nowhere ----
@@ -328,6 +394,7 @@ absl::StatusOr<std::unique_ptr<Scheduler>> NewScheduler(
       std::any_of(options.profiles.begin(), options.profiles.end(),
                   [](const Profile& profile) { return profile.plugins.default_spreading; });
   const SelectorsOf selectors_of = spreads ? SelectorsOfOwners(informers) : SelectorsOf();
+  auto claims = std::make_unique<ClaimBook>(informers);
   std::vector<Rules> rules;
   for (const Profile& profile : options.profiles) {
     absl::StatusOr<std::vector<WeightedPlugin>> plugins =
@@ -336,11 +403,12 @@ absl::StatusOr<std::unique_ptr<Scheduler>> NewScheduler(
       return absl::Status(plugins.status().code(), absl::StrCat("profile ", profile.scheduler_name,
                                                                 ": ", plugins.status().message()));
     }
+    AddVolumeRules(*claims, &*plugins);
     CHECK(plugins->size() <= kPluginsMax);
     rules.push_back(MakeRules(profile.scheduler_name, *std::move(plugins)));
   }
   return std::make_unique<SchedulerImpl>(
-      options, std::move(rules),
+      options, std::move(claims), std::move(rules),
       SchedulerImpl::Seams{client, informers, executor, recorder, random, metrics});
 }
 

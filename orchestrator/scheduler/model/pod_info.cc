@@ -138,6 +138,19 @@ std::vector<HostPort> HostPortsOf(const core::PodSpec& spec) {
   return ports;
 }
 
+std::vector<PodClaim> ClaimsOf(const core::Pod& pod) {
+  std::vector<PodClaim> claims;
+  for (const core::Volume& volume : pod.spec().volumes()) {
+    const core::VolumeSource& source = volume.volume_source();
+    if (source.has_persistent_volume_claim()) {
+      claims.push_back({source.persistent_volume_claim().claim_name(), false});
+    } else if (source.has_ephemeral()) {
+      claims.push_back({absl::StrCat(pod.metadata().name(), "-", volume.name()), true});
+    }
+  }
+  return claims;
+}
+
 }  // namespace
 
 Resources ResourcesOf(const Amounts& amounts) {
@@ -183,6 +196,7 @@ PodInfoPtr MakePodInfo(PodPtr pod, PodPtr kept) {
   info->nonzero_milli_cpu = request.nonzero_milli_cpu;
   info->nonzero_memory_bytes = request.nonzero_memory_bytes;
   info->host_ports = HostPortsOf(spec);
+  info->claims = ClaimsOf(*pod);
   if (spec.has_affinity()) {
     ReadTerms(spec.affinity().pod_affinity(), *pod, &info->required_affinity,
               &info->preferred_affinity);

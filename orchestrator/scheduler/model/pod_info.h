@@ -64,6 +64,12 @@ struct AffinityTerm {
                const kube::StringPairs& namespace_labels) const;
 };
 
+// A claim that a volume of the pod is: by name, or generated for the pod.
+struct PodClaim {
+  std::string name;
+  bool is_ephemeral = false;
+};
+
 struct PodInfo {
   PodPtr pod;
   kube::NamespacedName key;
@@ -77,6 +83,7 @@ struct PodInfo {
   int64_t nonzero_milli_cpu = 0;
   int64_t nonzero_memory_bytes = 0;
   std::vector<HostPort> host_ports;
+  std::vector<PodClaim> claims;  // in its own namespace
 
   std::vector<AffinityTerm> required_affinity, required_anti_affinity;
   std::vector<AffinityTerm> preferred_affinity, preferred_anti_affinity;

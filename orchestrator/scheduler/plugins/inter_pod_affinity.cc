@@ -248,6 +248,7 @@ class InterPodAffinity final : public Plugin {
       case ClusterEvent::Type::kSelfChanged:
         return event.pod_before->labels != event.pod_after->labels;
       case ClusterEvent::Type::kNodeDeleted:
+      case ClusterEvent::Type::kStorageChanged:
         return false;
       case ClusterEvent::Type::kNamespaceChanged:
       case ClusterEvent::Type::kPreemptorDone:

@@ -65,7 +65,8 @@ struct ClusterEvent {
     kPodChanged,   // labels of an assigned pod, or its requests
     kSelfChanged,  // the waiting pod itself (labels, tolerations, gates, requests)
     kNamespaceChanged,
-    kPreemptorDone,  // victims are gone
+    kPreemptorDone,   // victims are gone
+    kStorageChanged,  // a claim (`claim`), a volume or a storage class
   };
   enum NodeChange : uint8_t { kAllocatable = 1, kLabels = 2, kTaints = 4, kConditions = 8 };
   Type type = Type::kNodeAdded;
@@ -73,6 +74,7 @@ struct ClusterEvent {
   // What it is about, before and after, where there is such a thing.
   PodInfoPtr pod_before, pod_after;
   std::shared_ptr<const NodeFacts> node_before, node_after;
+  std::string claim;  // "ns/name"; empty: it is no claim
 };
 
 class Plugin {

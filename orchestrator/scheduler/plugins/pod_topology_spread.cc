@@ -248,6 +248,7 @@ class PodTopologySpread final : public Plugin {
       case ClusterEvent::Type::kPreemptorDone:
         return true;
       case ClusterEvent::Type::kNamespaceChanged:
+      case ClusterEvent::Type::kStorageChanged:
         return false;
     }
     return false;

@@ -40,6 +40,20 @@ void Keep(core::Container& from, core::Container& to) {
   }
 }
 
+// Of volumes those that are claims, and of these whose.
+void KeepClaim(core::Volume& from, core::PodSpec& to) {
+  core::VolumeSource& source = *from.mutable_volume_source();
+  if (!source.has_persistent_volume_claim() && !source.has_ephemeral()) return;
+  core::Volume& volume = *to.add_volumes();
+  volume.set_name(std::move(*from.mutable_name()));
+  if (source.has_ephemeral()) {
+    volume.mutable_volume_source()->mutable_ephemeral();
+  } else {
+    volume.mutable_volume_source()->mutable_persistent_volume_claim()->Swap(
+        source.mutable_persistent_volume_claim());
+  }
+}
+
 void Keep(core::PodSpec& from, core::PodSpec& to) {
   for (core::Container& one : *from.mutable_init_containers()) Keep(one, *to.add_init_containers());
   for (core::Container& one : *from.mutable_containers()) Keep(one, *to.add_containers());
@@ -53,6 +67,7 @@ void Keep(core::PodSpec& from, core::PodSpec& to) {
   to.mutable_overhead()->swap(*from.mutable_overhead());
   to.mutable_topology_spread_constraints()->Swap(from.mutable_topology_spread_constraints());
   to.mutable_scheduling_gates()->Swap(from.mutable_scheduling_gates());
+  for (core::Volume& volume : *from.mutable_volumes()) KeepClaim(volume, to);
 }
 
 void Keep(core::PodStatus& from, core::PodStatus& to) {
