@@ -44,6 +44,8 @@ disabled_plugins = [
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
   netns_mounts_under_state_dir = true
+  restrict_oom_score_adj = )",
+                      options.restrict_oom_score_adj ? "true" : "false", R"(
 
 [plugins."io.containerd.grpc.v1.cri".containerd]
   snapshotter = ")",

@@ -16,6 +16,8 @@ struct ContainerdOptions {
   std::string runc = "/usr/sbin/runc";
   std::string cni_bin_dir = "/usr/lib/cni";
   std::string sandbox_image;
+  // Containers are not preferred over others when memory runs out, where that is not allowed.
+  bool restrict_oom_score_adj = false;
 };
 
 std::string ContainerdConfig(const NodeFolders& folders, const ContainerdOptions& options);

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -103,6 +104,20 @@ bool CanBind(uint16_t port, uint32_t address) {
 }
 
 }  // namespace
+
+bool MayLowerOomScore() {
+  constexpr char kPath[] = "/proc/self/oom_score_adj";
+  int current = 0;
+  if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(ReadAll(kPath)), &current)) return false;
+  const auto write = [&kPath](int score) {
+    std::ofstream out(kPath);
+    out << score << std::flush;
+    return out.good();
+  };
+  if (!write(std::max(current - 1, -1000))) return false;
+  write(current);
+  return true;
+}
 
 absl::Status CheckMachine(bool own_runtime) {
   if (geteuid() != 0) {

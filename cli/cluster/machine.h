@@ -15,6 +15,10 @@ namespace meltemi::cli {
 // another Kubernetes' kubelet that runs here. `own_runtime`: containerd is not given.
 absl::Status CheckMachine(bool own_runtime);
 
+// Whether this process may protect others from running out of memory (CAP_SYS_RESOURCE): inside of
+// some sandboxes root may not.
+bool MayLowerOomScore();
+
 // Error: who listens there is told by `ss`. Loopback and all addresses.
 absl::Status CheckPortFree(uint16_t port, const std::string& part, const std::string& remedy);
 

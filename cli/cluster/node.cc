@@ -125,6 +125,7 @@ absl::Status Node::Prepare() {
   ContainerdOptions containerd;
   containerd.snapshotter = SnapshotterFor(folders.containerd_root());
   containerd.sandbox_image = kPauseImage;
+  containerd.restrict_oom_score_adj = !MayLowerOomScore();
   if (const std::string runc = FindProgram("runc"); !runc.empty()) containerd.runc = runc;
   const absl::StatusOr<bool> changed =
       WriteIfChanged(folders.containerd_config(), ContainerdConfig(folders, containerd));
