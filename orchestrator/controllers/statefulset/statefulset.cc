@@ -16,6 +16,7 @@
 #include "orchestrator/controllers/runtime/expectations.h"
 #include "orchestrator/controllers/runtime/owners.h"
 #include "orchestrator/controllers/statefulset/plan.h"
+#include "orchestrator/controllers/statefulset/retention.h"
 
 namespace meltemi::controllers {
 namespace {
@@ -51,7 +52,10 @@ class StatefulSetController final : public Running {
                                               const kube::LabelSelector& selector);
   kube::Outcome Do(const Work& work, const Action& action);
   kube::Outcome Create(const Work& work, const Action& action);
-  kube::Outcome CreateClaims(const Work& work, int ordinal);
+  // `pod_uid`: of the pod that there is; "": it is about to be made.
+  kube::Outcome CreateClaims(const Work& work, int ordinal, const std::string& pod_uid);
+  // Who owns the claims of the pods that there are: before any of these is deleted.
+  kube::Outcome RetainClaims(const Work& work);
   kube::Outcome Delete(const Work& work, const PodPtr& pod);
   kube::Outcome Repair(const Work& work, const Action& action);
   kube::Outcome WriteStatus(const Work& work, int collision_count);
@@ -179,11 +183,14 @@ kube::ReconcileResult StatefulSetController::Sync(Work& work) {
   const statefulsets::Plan plan = statefulsets::PlanSet(
       work.set, work.pods, work.update->metadata().name(), context_.WallNow());
   std::optional<kube::Status> failure;
+  if (const kube::Outcome retained = RetainClaims(work); !retained.ok()) {
+    failure = retained.status();
+  }
   for (const Action& action : plan.actions) {
+    if (failure.has_value()) break;
     const kube::Outcome done = Do(work, action);
     if (done.ok()) continue;
     failure = done.status();
-    break;
   }
   const kube::Outcome written = WriteStatus(work, collision_count);
   if (!written.ok()) return written.status();
@@ -201,7 +208,7 @@ kube::Outcome StatefulSetController::Do(const Work& work, const Action& action) 
     case Action::Type::kDelete:
       return Delete(work, action.pod);
     case Action::Type::kClaims:
-      return CreateClaims(work, action.ordinal);
+      return CreateClaims(work, action.ordinal, action.pod->metadata().uid());
     case Action::Type::kRepair:
       return Repair(work, action);
   }
@@ -219,7 +226,7 @@ kube::Outcome StatefulSetController::Create(const Work& work, const Action& acti
   const core::Pod pod =
       statefulsets::NewPod(work.set, *pod_template, revision->metadata().name(), action.ordinal);
   const std::string& name = pod.metadata().name();
-  kube::Outcome claims = CreateClaims(work, action.ordinal);
+  kube::Outcome claims = CreateClaims(work, action.ordinal, "");
   if (!claims.ok()) {
     RecordPod(work, "create", name, &claims.status());
     return claims;
@@ -239,12 +246,34 @@ kube::Outcome StatefulSetController::Create(const Work& work, const Action& acti
   return created.status();
 }
 
-kube::Outcome StatefulSetController::CreateClaims(const Work& work, int ordinal) {
+kube::Outcome StatefulSetController::RetainClaims(const Work& work) {
+  if (work.set.spec().volume_claim_templates().empty() ||
+      work.set.metadata().has_deletion_timestamp()) {
+    return kube::Done{};
+  }
+  for (const PodPtr& pod : work.pods) {
+    const std::optional<int> ordinal = statefulsets::OrdinalOf(work.set, pod->metadata().name());
+    if (!ordinal.has_value()) continue;
+    for (const core::PersistentVolumeClaim& like : statefulsets::ClaimsOf(work.set, *ordinal)) {
+      const auto claim = claims_.Get(work.key.ns, like.metadata().name());
+      if (claim == nullptr) continue;
+      core::PersistentVolumeClaim changed = *claim;
+      if (!statefulsets::SetClaimOwners(work.set, *pod, &changed)) continue;
+      const auto written = kube::Update(context_.client, changed);
+      if (!written.ok() && !kube::IsNotFound(written.status())) return written.status();
+    }
+  }
+  return kube::Done{};
+}
+
+kube::Outcome StatefulSetController::CreateClaims(const Work& work, int ordinal,
+                                                  const std::string& pod_uid) {
   const std::string pod = absl::StrCat(work.set.metadata().name(), "-", ordinal);
   for (const core::PersistentVolumeClaim& claim : statefulsets::ClaimsOf(work.set, ordinal)) {
     const std::string& name = claim.metadata().name();
     const auto there = claims_.Get(work.key.ns, name);
-    if (there != nullptr && there->metadata().has_deletion_timestamp()) {
+    if (there != nullptr && (there->metadata().has_deletion_timestamp() ||
+                             statefulsets::IsOfEarlierPod(*there, pod, pod_uid))) {
       return kube::GenericStatus(409, absl::StrCat("pvc ", name, " is being deleted"));
     }
     if (there != nullptr) continue;
