@@ -23,10 +23,11 @@ class KernelCgroups : public ::testing::Test {
     if (geteuid() != 0) GTEST_SKIP() << "needs root, to make control groups";
     auto hierarchies = FindHierarchies(kMount);
     if (!hierarchies.ok()) GTEST_SKIP() << hierarchies.status();
+    hierarchies_ = *std::move(hierarchies);
+    TearDown();  // what a run that died has left
     auto made = NewPodCgroups({.mount = kMount, .root = root_});
     if (!made.ok()) GTEST_SKIP() << made.status();
     groups_ = *std::move(made);
-    hierarchies_ = *std::move(hierarchies);
   }
   void TearDown() override {
     for (const Hierarchy& hierarchy : hierarchies_) {
@@ -34,7 +35,7 @@ class KernelCgroups : public ::testing::Test {
     }
   }
 
-  const std::string root_ = "/meltemi-test-" + std::to_string(getpid());
+  const std::string root_ = "/meltemi-test-cgroups";
   std::vector<Hierarchy> hierarchies_;
   std::unique_ptr<PodCgroups> groups_;
 };

@@ -17,6 +17,7 @@
 #include "kube/core/v1/pod.pb.h"
 #include "kube/executor/executor_fake.h"
 #include "kube/informer/informer.h"
+#include "orchestrator/kubelet/containers/no_volumes_fake.h"
 #include "orchestrator/kubelet/cri/runtime_fake.h"
 
 namespace meltemi::kubelet {
@@ -25,21 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-class NoVolumes final : public Volumes {
- public:
-  void Start() override {}
-  absl::StatusOr<PodMounts> Prepare(const std::shared_ptr<const kube::core::v1::Pod>&) override {
-    return PodMounts();
-  }
-  absl::StatusOr<std::string> SubPath(const std::string&, const PodMount& mount,
-                                      const std::string& sub_path) override {
-    if (sub_path == "evil") return absl::PermissionDeniedError("outside");
-    return absl::StrCat(mount.host_path, "/", sub_path);
-  }
-  absl::Status Remove(const std::string&) override { return absl::OkStatus(); }
-  std::map<std::string, Size> Sizes(const std::string&) override { return {}; }
-};
 
 class ConfigsTest : public ::testing::Test {
  protected:
@@ -297,7 +283,8 @@ TEST_F(ConfigsTest, PullSecretsThatAreThereAreUsed) {
   // {"auths":{"docker.io":{"username":"anna","password":"x"}}}
   objects_["/api/v1/namespaces/shop/secrets/reg"] =
       R"({"metadata":{"name":"reg"},"type":"kubernetes.io/dockerconfigjson","data":{
-         ".dockerconfigjson":"eyJhdXRocyI6eyJkb2NrZXIuaW8iOnsidXNlcm5hbWUiOiJhbm5hIiwicGFzc3dvcmQiOiJ4In19fQ=="}})";
+         ".dockerconfigjson":
+           "eyJhdXRocyI6eyJkb2NrZXIuaW8iOnsidXNlcm5hbWUiOiJhbm5hIiwicGFzc3dvcmQiOiJ4In19fQ=="}})";
   const auto auths = configs_->PullAuths(
       PodOf(R"({"imagePullSecrets":[{"name":"missing"},{"name":"reg"}]})"), "nginx");
   ASSERT_EQ(auths.size(), 1u);
