@@ -7,11 +7,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "base/clock/clock.h"
 
 namespace meltemi::apiserver {
+
+class Translator;
 
 class BodySource {
  public:
@@ -28,6 +31,9 @@ class BodySource {
   // likes, also once the answer is over), or after retry_after().
   virtual void SetWake(std::function<void()> wake) {}
   virtual Duration retry_after() const { return seconds(1); }
+  // Not null: the client has asked for an upgrade, and this speaks its protocol. What is read goes
+  // through it as the bytes of a peer, which hears nothing; the answer is a tunnel.
+  virtual std::shared_ptr<Translator> translator() const { return nullptr; }
 };
 
 }  // namespace meltemi::apiserver

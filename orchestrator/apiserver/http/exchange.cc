@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/http/syntax.h"
 #include "orchestrator/apiserver/http/body_answer.h"
+#include "orchestrator/apiserver/http/body_source.h"
 #include "orchestrator/apiserver/http/go_duration.h"
 #include "orchestrator/apiserver/http/gzip.h"
 #include "orchestrator/apiserver/http/in_flight.h"
@@ -279,7 +280,20 @@ void Exchange::AnswerWatch(Request& request, const WatchAnswer& watch) {
 }
 
 void Exchange::AnswerStream(const Request& request, StreamAnswer stream) {
-  const http::HeaderMapPtr head = NewResponseHead(context_, 200, stream.content_type, request);
+  http::HeaderMapPtr head;
+  if (const std::shared_ptr<Translator> translator = stream.source->translator()) {
+    Translator::Out nothing;
+    const kube::Result<Translator::Fields> fields = translator->OnUpgraded({}, nothing);
+    if (!fields.ok()) {
+      Reply reply = StatusReply(fields.status());
+      return AnswerBody(request, std::get<Body>(std::move(reply)));
+    }
+    head = http::HeaderMap::New();
+    head->set_status(101);
+    for (const auto& [name, value] : *fields) head->Add(name, value);
+  } else {
+    head = NewResponseHead(context_, 200, stream.content_type, request);
+  }
   stream_.SendHeaders(*head, head_only_);
   if (head_only_) return;
   auto answer = std::make_unique<StreamedAnswer>(context_, stream_, std::move(stream.source));

@@ -17,8 +17,6 @@ namespace meltemi::apiserver {
 namespace {
 
 constexpr Duration kFlushTimeout = seconds(5);
-// A tunnel of which one direction has ended: what is under way in the other one may still arrive.
-constexpr Duration kHalfClosedMax = seconds(10);
 constexpr size_t kErrorTextMax = 50'000;
 // As for clients: a peer's machine that vanishes would hold its tunnels for ever.
 constexpr net::TcpKeepalive kKeepalive = {.probes = 4, .idle_seconds = 30, .interval_seconds = 15};
@@ -91,7 +89,8 @@ class PeerExchange final : public ProxiedAnswer, private http::StreamReceiver {
   }
   void OnReset(http::ResetCause cause, absl::string_view detail) override;
   void OnWriteBlocked(bool blocked) override {
-    if (!client_over_) client_.PauseReading(blocked);
+    peer_blocked_ = blocked;
+    PauseClient();
   }
 
   void Prepare(const Request& request);
@@ -101,6 +100,7 @@ class PeerExchange final : public ProxiedAnswer, private http::StreamReceiver {
   void OnUpgraded(const http::HeaderMap& headers);
   void CollectError(Buffer& data, bool end_stream);
   void SendOut(Translator::Out& out);
+  void PauseClient();
   void SendToClient(Buffer& data, bool end);
   void SendToPeer(Buffer& data, bool end);
   void OnHalfClosed();
@@ -129,6 +129,7 @@ class PeerExchange final : public ProxiedAnswer, private http::StreamReceiver {
   bool to_peer_ended_ = false;
   bool client_over_ = false;
   bool client_blocked_ = false;
+  bool peer_blocked_ = false;
   bool head_sent_ = false;
   bool failed_ = false;
   bool end_of_input_ = false;
@@ -329,12 +330,19 @@ void PeerExchange::OnHalfClosed() {
     client_over_ = true;
     client_.Reset(http::ResetCause::kLocal);
   });
-  half_closed_timer_->Arm(kHalfClosedMax);
+  half_closed_timer_->Arm(context_.shared.options.half_closed_tunnel_max);
 }
 
 void PeerExchange::OnClientBlocked(bool blocked) {
   client_blocked_ = blocked;
   if (peer_ != nullptr) peer_->PauseReading(blocked);
+  PauseClient();
+}
+
+// A translator answers some of what a client says itself: who does not listen is not heard.
+void PeerExchange::PauseClient() {
+  const bool deaf = client_blocked_ && tunnel_ && proxy_.translator != nullptr;
+  if (!client_over_) client_.PauseReading(peer_blocked_ || deaf);
 }
 
 // ---- The end ------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 // Requests that are passed on to a kubelet, over real connections.
 
+#include <atomic>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -300,6 +302,55 @@ TEST_P(TunnelTest, AnUpgradeBecomesATunnel) {
   EXPECT_EQ(call->body.substr(call->body.size() - 3), "bye");
 }
 
+TEST_P(TunnelTest, ATunnelMaySayNothingForLong) {
+  options_.idle_timeout = options_.headers_timeout = options_.answer_stall_timeout =
+      options_.request_timeout = options_.proxy_connect_timeout = milliseconds(100);
+  StartWithKubelet();
+  auto call = client_->Start("POST", "/x", {{"upgrade", "SPDY/3.1"}}, "", false);
+  ASSERT_TRUE(Until([&] { return kubelet_->Got("\r\n\r\n"); }));
+  kubelet_->peer().Say(
+      "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\n");
+  ASSERT_TRUE(Until([&] { return call->status == 101; }));
+  const MonotonicTime end = clock_.Now() + milliseconds(400);
+  ASSERT_TRUE(Until([&] { return clock_.Now() > end || call->over() || client_->closed; }));
+  kubelet_->peer().Say("still here");
+  EXPECT_TRUE(Until([&] { return call->body == "still here"; }));
+}
+
+class HalfOpenTest : public ProxyTest {
+ protected:
+  TestClient::Call* Open() {
+    options_.half_closed_tunnel_max = milliseconds(30);
+    StartWithKubelet();
+    auto call = client_->Start("POST", "/x", {{"upgrade", "SPDY/3.1"}}, "", false);
+    EXPECT_TRUE(Until([&] { return kubelet_->Got("\r\n\r\n"); }));
+    kubelet_->peer().Say(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\n");
+    EXPECT_TRUE(Until([&] { return call->status == 101; }));
+    return call;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Http1, HalfOpenTest, testing::Values(false));
+
+// `kubectl exec … sleep 1000` that was killed.
+TEST_P(HalfOpenTest, APeerThatDoesNotMindIsLeft) {
+  TestClient::Call* const call = Open();
+  Buffer nothing;
+  call->stream->SendData(nothing, true);
+  EXPECT_TRUE(Until([&] { return call->over(); }));
+  // What it says now goes nowhere.
+  EXPECT_TRUE(Until([&] {
+    if (!kubelet_->peer().closed) kubelet_->peer().Say("x");
+    return kubelet_->peer().closed;
+  }));
+}
+
+TEST_P(HalfOpenTest, AClientThatStaysIsSentAway) {
+  Open();
+  kubelet_->peer().connection->CloseWrite();
+  EXPECT_TRUE(Until([&] { return kubelet_->peer().ended || kubelet_->peer().closed; }));
+}
+
 // Capitals to the peer, doubled to the client; each side hears when the other has gone.
 class FakeTranslator final : public Translator {
  public:
@@ -346,6 +397,45 @@ TEST_P(TunnelTest, BothSidesMaySpeakProtocolsOfTheirOwn) {
   // A peer that is lost is the end of what it says.
   kubelet_->peer().connection->Abort();
   ASSERT_TRUE(Until([&] { return call->body == "abab[over]" && call->ended; }));
+}
+
+// Answers each byte of the client's itself.
+class Parrot final : public Translator {
+ public:
+  std::string PeerMethod() const override { return "GET"; }
+  Fields PeerFields() const override { return {{"upgrade", "x"}}; }
+  kube::Result<Fields> OnUpgraded(const Fields&, Out&) override { return Fields{{"upgrade", "y"}}; }
+  void FromClient(Buffer& data, bool, Out& out) override {
+    bytes += data.size();
+    out.to_client.MoveFrom(data);
+  }
+  void FromPeer(Buffer& data, bool, Out&) override { data.Clear(); }
+  std::atomic<size_t> bytes{0};
+};
+
+TEST_P(TunnelTest, AClientThatDoesNotListenIsNotHeard) {
+  StartWithKubelet();
+  auto parrot = std::make_shared<Parrot>();
+  answer_.translator = parrot;
+  auto call = client_->Start("GET", "/x", {{"upgrade", "y"}}, "", false);
+  call->keep_body = false;
+  ASSERT_TRUE(Until([&] { return kubelet_->Got("\r\n\r\n"); }));
+  kubelet_->peer().Say(
+      "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: x\r\n\r\n");
+  ASSERT_TRUE(Until([&] { return call->status == 101; }));
+  call->stream->PauseReading(true);
+  const size_t size = 64 * 1024 * 1024;
+  Buffer much(std::string(size, 'p'));
+  call->stream->SendData(much, false);
+  size_t before = 1;
+  ASSERT_TRUE(Until([&] {
+    for (int i = 0; i < 10; ++i) client_->loop().RunOnce(milliseconds(5));
+    return std::exchange(before, parrot->bytes) == parrot->bytes && before > 0;
+  }));
+  // What sockets and buffers hold, and no more.
+  EXPECT_LT(before, size / 2);
+  call->stream->PauseReading(false);
+  EXPECT_TRUE(Until([&] { return call->body_bytes == size; }));
 }
 
 TEST_P(TunnelTest, ATranslatorMayRefuseWhatThePeerAgreedTo) {

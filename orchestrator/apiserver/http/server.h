@@ -45,6 +45,8 @@ struct ServerOptions {
   Duration idle_timeout = seconds(90);          // of a connection without a request
   Duration answer_stall_timeout = seconds(60);  // a client takes nothing at all of its answer
   Duration proxy_connect_timeout = seconds(10);
+  // A tunnel of which one direction has ended: what is under way in the other one may still arrive.
+  Duration half_closed_tunnel_max = seconds(10);
 };
 
 class Server {

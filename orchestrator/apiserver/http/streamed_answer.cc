@@ -50,7 +50,8 @@ StreamedAnswer::StreamedAnswer(LoopContext& context, http::Stream& stream,
     : context_(context),
       stream_(stream),
       shared_(std::make_shared<Shared>(context.loop, std::move(source), this)),
-      timer_(context.loop.NewTimer([this] { OnWake(); })) {}
+      translator_(shared_->source->translator()),
+      timer_(context.loop.NewTimer([this] { OnTimer(); })) {}
 
 StreamedAnswer::~StreamedAnswer() { shared_->Leave(); }
 
@@ -83,11 +84,8 @@ void StreamedAnswer::ReadOn() {
 void StreamedAnswer::OnPiece(BodySource::Next next, std::string piece) {
   reading_ = false;
   if (over_) return;
-  const bool ends = next == BodySource::Next::kEnd;
-  if (!piece.empty() && !ends) {
-    Buffer data(piece);
-    stream_.SendData(data, false);
-  }
+  Buffer data(piece);
+  Send(data, next == BodySource::Next::kEnd);
   switch (next) {
     case BodySource::Next::kMore:
       return ReadOn();
@@ -95,14 +93,41 @@ void StreamedAnswer::OnPiece(BodySource::Next next, std::string piece) {
       waiting_ = true;
       if (woken_) return ReadOn();
       return timer_->Arm(shared_->source->retry_after());
-    case BodySource::Next::kEnd: {
-      over_ = true;
-      Buffer data(piece);
-      return stream_.SendData(data, true);
-    }
+    case BodySource::Next::kEnd:
+      return;
     case BodySource::Next::kBroken:
       return BreakOff();
   }
+}
+
+void StreamedAnswer::Send(Buffer& data, bool end) {
+  if (translator_ == nullptr) {
+    over_ = end;
+    if (end || !data.empty()) stream_.SendData(data, end);
+    return;
+  }
+  Translator::Out out;
+  translator_->FromPeer(data, end, out);
+  SendOut(out);
+}
+
+void StreamedAnswer::OnClientData(Buffer& data, bool end_stream) {
+  if (translator_ == nullptr || over_) return data.Clear();
+  Translator::Out out;
+  translator_->FromClient(data, end_stream, out);
+  SendOut(out);
+}
+
+void StreamedAnswer::SendOut(Translator::Out& out) {
+  over_ = out.end_client;
+  if (over_ || !out.to_client.empty()) stream_.SendData(out.to_client, over_);
+  // The client closes the connection now, and is not waited for much longer.
+  if (over_) timer_->Arm(context_.shared.options.half_closed_tunnel_max);
+}
+
+void StreamedAnswer::OnTimer() {
+  if (!over_) return OnWake();
+  stream_.Reset(http::ResetCause::kLocal);
 }
 
 void StreamedAnswer::OnWake() {
@@ -112,6 +137,9 @@ void StreamedAnswer::OnWake() {
 
 void StreamedAnswer::OnClientBlocked(bool blocked) {
   blocked_ = blocked;
+  if (over_) return;
+  // Who does not listen is not heard either: some of what it says is answered.
+  if (translator_ != nullptr) stream_.PauseReading(blocked);
   if (blocked || reading_) return;
   // While it waits for its source it goes on waiting.
   if (!waiting_ || woken_) ReadOn();
