@@ -61,8 +61,7 @@ class Sync final : public KubeProxy {
         started_at_(clock_.WallNow()),
         parts_(std::move(parts)),
         metrics_(metrics),
-        wanted_rules_(std::move(rules)),
-        tracker_(options.node_name) {
+        wanted_rules_(std::move(rules)) {
     if (parts_.new_health) health_ = parts_.new_health([this] { return healthy(); });
     kube::ControllerOptions queue;
     queue.name = kComponent;
@@ -110,8 +109,12 @@ class Sync final : public KubeProxy {
     informer.SetTransform(
         [trim](google::protobuf::Message& message) { trim(static_cast<T&>(message)); });
     informer.AddHandler([this](const kube::Change& change) {
+      // What is read is kept, not the message: a first list may be large.
+      std::vector<Pending> pending = Read(static_cast<const T*>(change.before.get()),
+                                          static_cast<const T*>(change.after.get()));
       const std::lock_guard<std::mutex> lock(mutex_);
-      pending_.push_back({change.before, change.after});
+      pending_.insert(pending_.end(), std::make_move_iterator(pending.begin()),
+                      std::make_move_iterator(pending.end()));
       if (!started_) return;
       if (!state_.due_since) state_.due_since = clock_.Now();
       queue_->Add(kKey);
@@ -135,35 +138,71 @@ class Sync final : public KubeProxy {
     return kube::Again(options_.sync_full);
   }
 
+  // Of a service, a slice of it, or this node.
+  struct Pending {
+    kube::NamespacedName service;
+    std::string slice;  // "": the service itself
+    std::optional<ServiceFacts> service_facts;
+    std::optional<SliceFacts> slice_facts;
+    std::optional<WallTime> trigger;
+    std::optional<Ipv4> node_ip;
+  };
+  static std::vector<Pending> Read(const Service* before, const Service* after) {
+    const auto& metadata = (after != nullptr ? after : before)->metadata();
+    Pending pending;
+    pending.service = {metadata.namespace_(), metadata.name()};
+    if (after != nullptr) pending.service_facts = ReadService(*after);
+    return {std::move(pending)};
+  }
+  std::vector<Pending> Read(const EndpointSlice* before, const EndpointSlice* after) const {
+    std::vector<Pending> all;
+    // A slice's label may be changed: it is then another service's.
+    for (const EndpointSlice* slice : {before, after}) {
+      if (slice == nullptr || ServiceOf(*slice).empty()) continue;
+      Pending& pending = all.emplace_back();
+      pending.service = {slice->metadata().namespace_(), ServiceOf(*slice)};
+      pending.slice = slice->metadata().name();
+      if (slice != after) continue;
+      pending.slice_facts = ReadSlice(*slice, options_.node_name);
+      pending.trigger = TriggerOf(*slice);
+    }
+    if (all.size() == 2 && all[0].service == all[1].service) all.erase(all.begin());
+    return all;
+  }
+  static std::vector<Pending> Read(const Node*, const Node* after) {
+    if (after == nullptr) return {};
+    Pending pending;
+    pending.node_ip = NodeIpOf(*after);
+    return {std::move(pending)};
+  }
+
   void TakeChanges() {
-    std::vector<std::pair<kube::MessagePtr, kube::MessagePtr>> pending;
+    std::vector<Pending> all;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      pending.swap(pending_);
-      // What comes from now on is due anew; what is taken stays due if it fails.
+      all.swap(pending_);
+      // What comes from now on is due anew; what is taken becomes so again if it fails.
       state_.due_since.reset();
     }
-    for (const auto& [before, after] : pending) Take(before.get(), after.get());
+    for (Pending& pending : all) Take(pending);
     std::vector<ServiceChange> changes = tracker_.Take();
     changes_.insert(changes_.end(), std::make_move_iterator(changes.begin()),
                     std::make_move_iterator(changes.end()));
   }
 
-  void Take(const google::protobuf::Message* before, const google::protobuf::Message* after) {
-    const google::protobuf::Message& any = after != nullptr ? *after : *before;
-    if (any.GetDescriptor() == Service::descriptor()) {
-      const auto& metadata = static_cast<const Service&>(any).metadata();
-      tracker_.SetService({metadata.namespace_(), metadata.name()},
-                          static_cast<const Service*>(after));
-      metrics_.CountServiceChange();
-    } else if (any.GetDescriptor() == EndpointSlice::descriptor()) {
-      const auto* slice = static_cast<const EndpointSlice*>(after);
-      tracker_.SetSlice(static_cast<const EndpointSlice*>(before), slice);
-      metrics_.CountEndpointChange();
-      if (slice != nullptr) metrics_.NoteTrigger(*slice, started_at_);
-    } else if (after != nullptr) {
-      wanted_rules_.node_ip = NodeIpOf(static_cast<const Node&>(any));
+  void Take(Pending& pending) {
+    if (pending.node_ip) {
+      wanted_rules_.node_ip = *pending.node_ip;
       if (primary_only_) wanted_rules_.node_port_addresses = {{wanted_rules_.node_ip, 32}};
+    } else if (pending.slice.empty()) {
+      metrics_.CountServiceChange();
+      tracker_.SetService(pending.service, std::move(pending.service_facts));
+    } else {
+      metrics_.CountEndpointChange();
+      if (pending.trigger && *pending.trigger >= started_at_) {
+        metrics_.NoteTrigger(*pending.trigger);
+      }
+      tracker_.SetSlice(pending.service, pending.slice, std::move(pending.slice_facts));
     }
   }
 
@@ -249,7 +288,7 @@ class Sync final : public KubeProxy {
   std::map<kube::NamespacedName, ServiceHealthState> health_states_;
 
   mutable std::mutex mutex_;
-  std::vector<std::pair<kube::MessagePtr, kube::MessagePtr>> pending_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Pending> pending_ ABSL_GUARDED_BY(mutex_);
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
   State state_ ABSL_GUARDED_BY(mutex_);
 

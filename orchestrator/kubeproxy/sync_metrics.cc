@@ -32,6 +32,14 @@ double Seconds(Duration duration) { return std::chrono::duration<double>(duratio
 
 }  // namespace
 
+std::optional<WallTime> TriggerOf(const kube::discovery::v1::EndpointSlice& slice) {
+  const auto at = slice.metadata().annotations().find(kTriggerTime);
+  if (at == slice.metadata().annotations().end()) return std::nullopt;
+  const std::optional<int64_t> micros = kube::ParseTimeMicros(at->second);
+  if (!micros) return std::nullopt;
+  return WallTime{microseconds(*micros)};
+}
+
 SyncMetrics::Metrics::Metrics(metrics::Scope& scope)
     : sync(scope.GetHistogram("kubeproxy_sync_proxy_rules_duration_seconds", kSyncBounds)),
       full(scope.GetHistogram("kubeproxy_sync_full_proxy_rules_duration_seconds", kSyncBounds)),
@@ -64,13 +72,8 @@ void SyncMetrics::CountFailure() {
   if (metrics_) metrics_->failures.Inc();
 }
 
-void SyncMetrics::NoteTrigger(const kube::discovery::v1::EndpointSlice& slice, WallTime since) {
-  const auto at = slice.metadata().annotations().find(kTriggerTime);
-  if (at == slice.metadata().annotations().end() || triggers_.size() >= kTriggersMax) return;
-  const std::optional<int64_t> micros = kube::ParseTimeMicros(at->second);
-  if (!micros) return;
-  const WallTime time{microseconds(*micros)};
-  if (time >= since) triggers_.push_back(time);
+void SyncMetrics::NoteTrigger(WallTime trigger) {
+  if (metrics_ && triggers_.size() < kTriggersMax) triggers_.push_back(trigger);
 }
 
 void SyncMetrics::RecordSync(Duration duration, bool full, bool success, WallTime now) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/clock/clock.h"
@@ -15,6 +16,9 @@ class EndpointSlice;
 
 namespace meltemi::kubeproxy {
 
+// What the endpoints controller says about when the slice's change began.
+std::optional<WallTime> TriggerOf(const kube::discovery::v1::EndpointSlice& slice);
+
 class SyncMetrics {
  public:
   // Null: nothing is counted.
@@ -23,9 +27,8 @@ class SyncMetrics {
   void CountServiceChange();
   void CountEndpointChange();
   void CountFailure();
-  // The endpoints controller says since when the slice has been due; what it said before `since`
-  // was done by another process.
-  void NoteTrigger(const kube::discovery::v1::EndpointSlice& slice, WallTime since);
+  // Since when a slice that is about to be written has been due.
+  void NoteTrigger(WallTime trigger);
   // Ends the time of all triggers that were noted.
   void RecordSync(Duration duration, bool full, bool success, WallTime now);
 

@@ -205,6 +205,18 @@ TEST_F(SyncTest, HealthPortsComeAndGo) {
   EXPECT_THAT(served_, IsEmpty());
 }
 
+TEST_F(SyncTest, ASliceThatChangesItsServiceLeavesTheOldOne) {
+  MakeService("a");
+  MakeService("b");
+  MakeEndpoints("a", "10.244.0.5");
+  Start();
+  EXPECT_EQ(Written("a")->ports[0].cluster.size(), 1u);
+  world_.Patch<EndpointSlice>("a-1", "{metadata: {labels: {kubernetes.io/service-name: b}}}");
+  world_.Settle();
+  EXPECT_THAT(Written("a")->ports[0].cluster, IsEmpty());
+  EXPECT_EQ(Written("b")->ports[0].cluster.size(), 1u);
+}
+
 TEST_F(SyncTest, CountsUnderKubernetesNames) {
   MakeService("web");
   Start();

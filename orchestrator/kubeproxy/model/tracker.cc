@@ -2,39 +2,25 @@
 
 #include <algorithm>
 
-#include "kube/core/v1/service.pb.h"
-#include "kube/discovery/v1/discovery.pb.h"
 #include "orchestrator/kubeproxy/model/select.h"
 
 namespace meltemi::kubeproxy {
 
-void Tracker::SetService(const kube::NamespacedName& key, const kube::core::v1::Service* service) {
-  std::optional<ServiceFacts> facts;
-  if (service != nullptr) facts = ReadService(*service);
+void Tracker::SetService(const kube::NamespacedName& key, std::optional<ServiceFacts> facts) {
   if (!facts && !services_.contains(key)) return;
   services_[key].facts = std::move(facts);
   dirty_.insert(key);
 }
 
-void Tracker::SetSlice(const kube::discovery::v1::EndpointSlice* before,
-                       const kube::discovery::v1::EndpointSlice* after) {
-  // A slice's label may be changed: it is then another service's.
-  for (const kube::discovery::v1::EndpointSlice* slice : {before, after}) {
-    if (slice == nullptr) continue;
-    const kube::NamespacedName key{slice->metadata().namespace_(), ServiceOf(*slice)};
-    if (key.name.empty()) continue;
-    std::optional<SliceFacts> facts;
-    if (slice == after) facts = ReadSlice(*slice, node_name_);
-    if (facts) {
-      services_[key].slices[slice->metadata().name()] = *std::move(facts);
-    } else {
-      const auto entry = services_.find(key);
-      if (entry == services_.end() || entry->second.slices.erase(slice->metadata().name()) == 0) {
-        continue;
-      }
-    }
-    dirty_.insert(key);
+void Tracker::SetSlice(const kube::NamespacedName& service, const std::string& slice,
+                       std::optional<SliceFacts> facts) {
+  if (facts) {
+    services_[service].slices[slice] = *std::move(facts);
+  } else {
+    const auto entry = services_.find(service);
+    if (entry == services_.end() || entry->second.slices.erase(slice) == 0) return;
   }
+  dirty_.insert(service);
 }
 
 std::vector<ServiceChange> Tracker::Take() {

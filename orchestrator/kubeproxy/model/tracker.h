@@ -23,13 +23,11 @@ namespace meltemi::kubeproxy {
 
 class Tracker {
  public:
-  explicit Tracker(std::string node_name) : node_name_(std::move(node_name)) {}
-
-  // Null: it is gone.
-  void SetService(const kube::NamespacedName& key, const kube::core::v1::Service* service);
-  // `before` as it was told last; null: it is new, or gone.
-  void SetSlice(const kube::discovery::v1::EndpointSlice* before,
-                const kube::discovery::v1::EndpointSlice* after);
+  // nullopt: it is gone, or none for us.
+  void SetService(const kube::NamespacedName& key, std::optional<ServiceFacts> facts);
+  // `slice`: its name in the service's namespace.
+  void SetSlice(const kube::NamespacedName& service, const std::string& slice,
+                std::optional<SliceFacts> facts);
 
   // What has changed since the last time; sorted by name, each service once.
   std::vector<ServiceChange> Take();
@@ -72,7 +70,6 @@ class Tracker {
                         const std::vector<const SliceFacts*>& slices) const;
   int LocalReady(const Entry& entry) const;
 
-  const std::string node_name_;
   Entries services_;
   std::set<kube::NamespacedName> dirty_;
   // The first claim of each is served. Nearly all have one.

@@ -64,10 +64,14 @@ std::vector<std::string> Texts(const std::vector<Target>& targets) {
 class TrackerTest : public ::testing::Test {
  protected:
   void Set(const Service& service) {
-    tracker_.SetService({service.metadata().namespace_(), service.metadata().name()}, &service);
+    tracker_.SetService({service.metadata().namespace_(), service.metadata().name()},
+                        ReadService(service));
   }
-  void Remove(const std::string& name) { tracker_.SetService({"default", name}, nullptr); }
-  void SetSlice(const EndpointSlice& slice) { tracker_.SetSlice(nullptr, &slice); }
+  void Remove(const std::string& name) { tracker_.SetService({"default", name}, std::nullopt); }
+  void SetSlice(const EndpointSlice& slice) {
+    tracker_.SetSlice({"default", ServiceOf(slice)}, slice.metadata().name(),
+                      ReadSlice(slice, kNode));
+  }
   // Of the one change that there is.
   ServiceRules Rules() {
     const std::vector<ServiceChange> changes = tracker_.Take();
@@ -92,7 +96,7 @@ class TrackerTest : public ::testing::Test {
     return nullptr;
   }
 
-  Tracker tracker_{kNode};
+  Tracker tracker_;
 };
 
 TEST_F(TrackerTest, EndpointsOfAllSlicesAreMergedAndSorted) {
@@ -169,19 +173,6 @@ TEST_F(TrackerTest, OnlyWhatChangedIsTold) {
   ASSERT_EQ(changes.size(), 1u);
   EXPECT_EQ(changes[0].after, nullptr);
   EXPECT_EQ(changes[0].before->cluster_ip, *ParseIp("10.96.0.1"));
-}
-
-TEST_F(TrackerTest, ASliceThatChangesItsServiceLeavesTheOldOne) {
-  Set(MakeService("a", "10.96.0.1"));
-  Set(MakeService("b", "10.96.0.2"));
-  const EndpointSlice of_a = MakeSlice("a", "x", {"10.0.0.1"});
-  SetSlice(of_a);
-  Changed();
-  const EndpointSlice of_b = MakeSlice("b", "x", {"10.0.0.1"});
-  tracker_.SetSlice(&of_a, &of_b);
-  EXPECT_THAT(Changed(), ElementsAre("a", "b"));
-  EXPECT_FALSE(Find("a")->ports[0].has_endpoints);
-  EXPECT_TRUE(Find("b")->ports[0].has_endpoints);
 }
 
 TEST_F(TrackerTest, EndpointsMayComeBeforeTheirService) {
