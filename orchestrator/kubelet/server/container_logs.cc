@@ -10,6 +10,8 @@
 #include "orchestrator/apiserver/http/body_source.h"
 #include "orchestrator/kubelet/logs/logs.h"
 #include "orchestrator/kubelet/server/find.h"
+#include "orchestrator/kubelet/server/streams/handshake.h"
+#include "orchestrator/kubelet/server/streams/log_stream.h"
 #include "orchestrator/kubelet/server/text_reply.h"
 
 namespace meltemi::kubelet {
@@ -110,9 +112,10 @@ bool ReadOptions(const Request& request, const Clock& clock, LogOptions* options
 class LogSource final : public BodySource {
  public:
   // `watched`: the container that is followed; without one the log ends where it ends.
-  LogSource(std::unique_ptr<LogReader> reader, const Pods& pods, std::string ns, std::string pod,
-            std::string watched)
+  LogSource(std::unique_ptr<LogReader> reader, std::shared_ptr<apiserver::Translator> translator,
+            const Pods& pods, std::string ns, std::string pod, std::string watched)
       : reader_(std::move(reader)),
+        translator_(std::move(translator)),
         pods_(pods),
         ns_(std::move(ns)),
         pod_(std::move(pod)),
@@ -132,6 +135,7 @@ class LogSource final : public BodySource {
     return text->empty() ? Next::kLater : Next::kMore;
   }
   Duration retry_after() const override { return retry_after_; }
+  std::shared_ptr<apiserver::Translator> translator() const override { return translator_; }
 
  private:
   bool Runs() const {
@@ -143,6 +147,7 @@ class LogSource final : public BodySource {
   }
 
   const std::unique_ptr<LogReader> reader_;
+  const std::shared_ptr<apiserver::Translator> translator_;
   const Pods& pods_;
   const std::string ns_, pod_, watched_;
   Duration retry_after_ = kSoon;
@@ -175,10 +180,16 @@ Reply ContainerLogs(const Pods& pods, const Clock& clock, const Request& request
   }
   absl::StatusOr<std::unique_ptr<LogReader>> reader = OpenLog(state->log_path, options);
   if (!reader.ok()) return TextReply(200, std::string(reader.status().message()));
+  std::shared_ptr<apiserver::Translator> translator;
+  if (IsWebSocket(request)) {
+    kube::Result<std::shared_ptr<apiserver::Translator>> agreed = NewLogTranslator(request);
+    if (!agreed.ok()) return TextReply(agreed.status().code, agreed.status().message);
+    translator = *std::move(agreed);
+  }
   return apiserver::StreamAnswer{
       .content_type = "text/plain",
-      .source = std::make_shared<LogSource>(*std::move(reader), pods, ns, pod,
-                                            options.follow ? id : std::string())};
+      .source = std::make_shared<LogSource>(*std::move(reader), std::move(translator), pods, ns,
+                                            pod, options.follow ? id : std::string())};
 }
 
 }  // namespace meltemi::kubelet

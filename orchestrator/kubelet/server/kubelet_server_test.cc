@@ -257,6 +257,37 @@ TEST_F(KubeletServerTest, WebSocketsAreTranslated) {
   EXPECT_EQ(call->body, "\x82\x02\x01x\x82\x03\x03{}\x88\x02\x03\xe8");
 }
 
+TEST_F(KubeletServerTest, LogsComeThroughWebSocketsToo) {
+  peer_.reset();  // it lives on the client's loop
+  const std::string path = absl::StrCat(testing::TempDir(), "/websocket.log");
+  std::ofstream(path) << "2026-01-01T00:00:00.000000001Z stdout F one\n";
+  auto pod = RunningPod();
+  pod->state.containers[0].log_path = path;
+  pods_.Set(pod);
+  const auto ask = [&](const std::string& protocol) {
+    client_ = NewClient(true);
+    auto call = client_->Start("GET", "/containerLogs/default/web/main", WebSocket(protocol), "",
+                               /*ends=*/false);
+    EXPECT_TRUE(Until([&] { return call->ended; }));
+    return absl::StrCat(call->status, " ", call->Field("sec-websocket-protocol"), " ", call->body);
+  };
+  EXPECT_EQ(ask("binary.k8s.io"), "101 binary.k8s.io \x82\x04one\n\x88\x02\x03\xe8");
+  EXPECT_EQ(ask("base64.binary.k8s.io"),
+            "101 base64.binary.k8s.io \x81\x08"
+            "b25lCg==\x88\x02\x03\xe8");
+  EXPECT_EQ(ask("v9"), "403  requested protocol(s) are not supported");
+  client_ = NewClient(true);
+  auto call = client_->Start("GET", "/containerLogs/default/web/main?follow=true",
+                             WebSocket("binary.k8s.io"), "", false);
+  ASSERT_TRUE(Until([&] { return call->body == "\x82\x04one\n"; }));
+  Buffer closes(absl::StrCat("\x89\x80", std::string(4, '\0'), "\x88\x80", std::string(4, '\0')));
+  call->stream->SendData(closes, false);
+  EXPECT_TRUE(Until([&] { return call->ended; }));
+  EXPECT_EQ(call->body,
+            absl::StrCat("\x82\x04one\n\x8a", std::string(1, '\0'), "\x88\x02\x03\xe8"));
+  std::remove(path.c_str());
+}
+
 TEST_F(KubeletServerTest, PortsAreForwardedThroughWebSockets) {
   runtime_.url = peer_->Url("/portforward/token");
   auto call = client_->Start("GET", "/portForward/default/web",

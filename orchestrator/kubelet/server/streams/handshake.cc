@@ -44,9 +44,9 @@ kube::Outcome CheckWebSocket(const Request& request) {
 }
 
 Fields WebSocketAgreement(absl::string_view key, absl::string_view protocol) {
-  return {{"upgrade", "websocket"},
-          {"sec-websocket-accept", WebSocketAccept(key)},
-          {"sec-websocket-protocol", std::string(protocol)}};
+  Fields out = {{"upgrade", "websocket"}, {"sec-websocket-accept", WebSocketAccept(key)}};
+  if (!protocol.empty()) out.emplace_back("sec-websocket-protocol", protocol);
+  return out;
 }
 
 Fields SpdyRequest(absl::string_view version) {

@@ -26,7 +26,7 @@ std::vector<std::string> OfferedProtocols(const apiserver::Request& request);
 // BadRequest: the handshake lacks something.
 kube::Outcome CheckWebSocket(const apiserver::Request& request);
 
-// Of the client's 101.
+// Of the client's 101. `protocol` "": none was asked for.
 apiserver::Translator::Fields WebSocketAgreement(absl::string_view key, absl::string_view protocol);
 // Of the request to a runtime.
 apiserver::Translator::Fields SpdyRequest(absl::string_view version);

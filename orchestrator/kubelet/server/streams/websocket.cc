@@ -170,6 +170,11 @@ void AppendWebSocketMessage(absl::string_view prefix, Buffer& data, Buffer& out)
   out.MoveFrom(data);
 }
 
+void AppendWebSocketText(Buffer& data, Buffer& out) {
+  AppendHead(kText, data.size(), out);
+  out.MoveFrom(data);
+}
+
 void AppendWebSocketPong(absl::string_view payload, Buffer& out) {
   AppendHead(kPong, payload.size(), out);
   out.Append(payload);

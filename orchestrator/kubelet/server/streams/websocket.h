@@ -64,6 +64,8 @@ class WebSocketReader {
 
 // ---- Frames of a server: not masked. All of `data` is taken.
 void AppendWebSocketMessage(absl::string_view prefix, Buffer& data, Buffer& out);
+// `data` is UTF-8.
+void AppendWebSocketText(Buffer& data, Buffer& out);
 void AppendWebSocketPong(absl::string_view payload, Buffer& out);
 // `reason` is cut to what fits.
 void AppendWebSocketClose(uint16_t code, absl::string_view reason, Buffer& out);
