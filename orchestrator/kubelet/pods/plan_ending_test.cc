@@ -135,6 +135,16 @@ TEST(PlanEnding, APodThatTheNodeDoesNotTake) {
   EXPECT_EQ(c.status().message(), "Pod was rejected: Node didn't have enough resource: cpu");
 }
 
+TEST(PlanEnding, WhatIsWrittenOfAPodThatEndedLongAgoStays) {
+  PlanCase c(kOne);
+  c.pod.mutable_status()->set_phase("Failed");
+  c.pod.mutable_status()->set_reason("OutOfcpu");
+  EXPECT_EQ(c.Actions(), "CleanUp");
+  EXPECT_EQ(c.status().reason(), "OutOfcpu");
+  EXPECT_EQ(c.status().container_statuses_size(), 0);
+  EXPECT_EQ(c.status().conditions_size(), 0);
+}
+
 TEST(PlanEnding, WhatTheRuntimeAloneKnowsIsRemoved) {
   PlanCase c(kOne);
   c.unknown = c.gone = true;

@@ -60,18 +60,11 @@ PodWorker::Done PodWorker::Kill(const Action& action, const PodState& state) {
 
 void PodWorker::RunPreStop(const Container& container, const ContainerState& state, Duration time,
                            const std::string& ip) {
-  const auto done = [weak = weak_from_this(), touch = shared_.touch, uid = uid_,
+  const auto done = [weak = weak_from_this(), later = shared_.later, uid = uid_,
                      id = state.id](absl::Status status) {
-    const auto self = weak.lock();
-    if (self == nullptr) return;
-    {
-      const std::lock_guard<std::mutex> lock(self->mutex_);
-      const auto at = self->memory_.kills.find(id);
-      if (at == self->memory_.kills.end()) return;
-      at->second.hook = KillMemory::Hook::kDone;
-      at->second.hook_failed = !status.ok();
-    }
-    touch(uid);
+    later(uid, [&] {
+      if (const auto self = weak.lock()) self->EndPreStop(id, status);
+    });
   };
   shared_.parts.probes.RunHook(shown_ == nullptr ? pod_ : shown_, container, state, ip,
                                container.lifecycle().pre_stop(), time, done);
@@ -80,12 +73,19 @@ void PodWorker::RunPreStop(const Container& container, const ContainerState& sta
 void PodWorker::Stop(const std::string& id, Duration grace) {
   shared_.parts.runtime.StopContainer(
       id, grace,
-      [weak = weak_from_this(), touch = shared_.touch, uid = uid_, id](absl::Status status) {
-        const auto self = weak.lock();
-        if (self == nullptr) return;
-        self->EndStop(id, status);
-        touch(uid);
+      [weak = weak_from_this(), later = shared_.later, uid = uid_, id](absl::Status status) {
+        later(uid, [&] {
+          if (const auto self = weak.lock()) self->EndStop(id, status);
+        });
       });
+}
+
+void PodWorker::EndPreStop(const std::string& id, const absl::Status& status) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto at = memory_.kills.find(id);
+  if (at == memory_.kills.end()) return;
+  at->second.hook = KillMemory::Hook::kDone;
+  at->second.hook_failed = !status.ok();
 }
 
 void PodWorker::EndStop(const std::string& id, const absl::Status& status) {

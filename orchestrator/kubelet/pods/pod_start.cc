@@ -214,12 +214,11 @@ void PodWorker::RunPostStart(const Container& container, const ContainerState& s
   shared_.parts.probes.RunHook(
       shown_ == nullptr ? pod_ : shown_, container, state, ip, container.lifecycle().post_start(),
       kForEver,
-      [weak = weak_from_this(), touch = shared_.touch, uid = uid_, id = state.id,
+      [weak = weak_from_this(), later = shared_.later, uid = uid_, id = state.id,
        name = container.name(), grace](absl::Status status) {
-        const auto self = weak.lock();
-        if (self == nullptr) return;
-        self->EndPostStart(name, id, grace, status);
-        touch(uid);
+        later(uid, [&] {
+          if (const auto self = weak.lock()) self->EndPostStart(name, id, grace, status);
+        });
       });
 }
 

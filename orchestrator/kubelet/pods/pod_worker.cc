@@ -156,14 +156,19 @@ Plan PodWorker::MakeOne(const PodObject& object, const PodState& state) {
   options.node_ips = shared_.options.node_ips;
   options.backoff_max = shared_.options.backoff_max;
   options.dead_containers_per_name = shared_.options.dead_containers_per_name;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (!state.sandboxes.empty() && state.sandboxes.front().ready) {
-    memory_.ips = state.sandboxes.front().ips;
+  // Copied: probes are asked without the lock.
+  PodMemory memory;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!state.sandboxes.empty() && state.sandboxes.front().ready) {
+      memory_.ips = state.sandboxes.front().ips;
+    }
+    memory = memory_;
   }
   const PlanInput input{.pod = pod_.get(),
                         .gone = object.gone,
                         .state = state,
-                        .memory = memory_,
+                        .memory = memory,
                         .options = options,
                         .probe =
                             [this](const Container& container, const ContainerState& held) {
@@ -174,6 +179,7 @@ Plan PodWorker::MakeOne(const PodObject& object, const PodState& state) {
                         .now = Now(),
                         .wall = WallNow()};
   Plan plan = MakePlan(input);
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (plan.has_status) memory_.status = plan.status;
   if (plan.ending) memory_.ending_by = plan.ending_by;
   return plan;

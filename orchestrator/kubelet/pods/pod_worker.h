@@ -46,8 +46,9 @@ struct WorkerParts {
   StatusWriter& writer;
   std::function<PodObject(const std::string& uid)> object;
   std::function<void(const std::string& uid, std::shared_ptr<const PodOnNode> shown)> show;
-  // May be called when the rest is gone.
-  std::function<void(const std::string& uid)> touch;
+  // For ends that come later: copied, so that it can be called when all the rest is gone. Does the
+  // work and touches the pod; does nothing when the pods are gone, which wait for work under way.
+  std::function<void(const std::string& uid, const std::function<void()>& work)> later;
   std::string runtime_name;
 };
 
@@ -109,6 +110,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Done Kill(const Action& action, const PodState& state);
   void RunPreStop(const Container& container, const ContainerState& state, Duration time,
                   const std::string& ip);
+  void EndPreStop(const std::string& id, const absl::Status& status);
   void Stop(const std::string& id, Duration grace);
   void EndStop(const std::string& id, const absl::Status& status);
 

@@ -54,7 +54,7 @@ struct Touching {
   std::mutex mutex;
   PodsOfNode* pods = nullptr;  // guarded by mutex; null: gone
 
-  void Touch(const std::string& uid);
+  void Touch(const std::string& uid, const std::function<void()>& before);
 };
 
 class PodsOfNode final : public Pods {
@@ -74,7 +74,9 @@ class PodsOfNode final : public Pods {
             .object = [this](const std::string& uid) { return ObjectOf(uid); },
             .show = [this](const std::string& uid,
                            std::shared_ptr<const PodOnNode> shown) { Show(uid, std::move(shown)); },
-            .touch = [touching = touching_](const std::string& uid) { touching->Touch(uid); },
+            .later = [touching = touching_](
+                         const std::string& uid,
+                         const std::function<void()>& work) { touching->Touch(uid, work); },
             .runtime_name = "containerd"},
         workers_(kube::NewController(
             QueueOptions(options), parts.executor, parts.metrics,
@@ -83,8 +85,11 @@ class PodsOfNode final : public Pods {
                                       parts.metrics,
                                       [this](const kube::NamespacedName&) { return Relist(); })) {
     touching_->pods = this;
-    parts_.images.OnChange(shared_.touch);
-    parts_.probes.OnChange(shared_.touch);
+    const auto touch = [touching = touching_](const std::string& uid) {
+      touching->Touch(uid, [] {});
+    };
+    parts_.images.OnChange(touch);
+    parts_.probes.OnChange(touch);
     parts_.informers.Of<Pod>(absl::StrCat("spec.nodeName=", options.node_name))
         .AddHandler([this](const kube::Change& change) { OnChange(change); });
   }
@@ -148,9 +153,11 @@ class PodsOfNode final : public Pods {
   std::unique_ptr<kube::Controller> workers_, relister_;
 };
 
-void Touching::Touch(const std::string& uid) {
+void Touching::Touch(const std::string& uid, const std::function<void()>& before) {
   const std::lock_guard<std::mutex> lock(mutex);
-  if (pods != nullptr) pods->Touch(uid);
+  if (pods == nullptr) return;
+  before();
+  pods->Touch(uid);
 }
 
 void PodsOfNode::OnChange(const kube::Change& change) {

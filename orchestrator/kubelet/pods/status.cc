@@ -258,6 +258,8 @@ PodStatus MakePodStatus(const PlanInput& input, bool ended) {
     SetStartTime(input, &out);
     return out;
   }
+  // Nothing is known of it but what is written, by whomever: that stays.
+  if (IsFinalPhase(pod.status()) && input.state.empty()) return pod.status();
   const bool past_deadline = IsPastDeadline(input);
   const bool restarts = !ended && !input.gone && !past_deadline &&
                         !pod.metadata().has_deletion_timestamp() && !IsFinalPhase(pod.status());
