@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cctype>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -42,6 +40,7 @@ using PodPtr = std::shared_ptr<const Pod>;
 constexpr char kSweep[] = "sweep";
 constexpr char kAnnotate[] = "annotate";
 constexpr char kProvisionedPrefix[] = "pvc-";
+constexpr Duration kAnnotatePeriod = minutes(5);
 
 // What is known of one pod's volumes. A pod that was prepared by an earlier kubelet is known by its
 // folder.
@@ -80,6 +79,7 @@ class VolumesImpl final : public Volumes {
         mounter_(std::move(mounter)),
         api_(client, executor.clock()),
         maker_(options_, client, executor.clock(), *mounter_, api_),
+        clock_(executor.clock()),
         pods_(informers.Of<Pod>(absl::StrCat("spec.nodeName=", options.node_name))) {
     queue_ = kube::NewController(
         {.name = "volumes", .workers = 2, .backoff_min = seconds(1), .backoff_max = minutes(2)},
@@ -121,7 +121,9 @@ class VolumesImpl final : public Volumes {
   const std::unique_ptr<Mounter> mounter_;
   ApiObjects api_;
   VolumeMaker maker_;
+  const Clock& clock_;
   kube::Informer& pods_;
+  MonotonicTime started_at_;  // constant after Start
 
   mutable std::mutex mutex_;
   std::map<std::string, EntryPtr> entries_;  // by uid; guarded by mutex_
@@ -300,6 +302,7 @@ std::map<std::string, Volumes::Size> VolumesImpl::Sizes(const std::string& pod_u
 // ---- keeping up to date ----
 
 void VolumesImpl::Start() {
+  started_at_ = clock_.Now();
   for (const kube::MessagePtr& message : pods_.ListMessages("")) {
     const auto& pod = static_cast<const Pod&>(*message);
     // Its containers may run since before this kubelet.
@@ -336,7 +339,8 @@ void VolumesImpl::OnPod(const kube::Change& change) {
 kube::ReconcileResult VolumesImpl::Reconcile(const kube::NamespacedName& key) {
   if (key.ns.empty() && key.name == kAnnotate) return Annotate();
   if (key.ns.empty() && key.name == kSweep) {
-    SweepPods();
+    // Not at once: the kubelet has to find out first what the runtime has.
+    if (clock_.Now() >= started_at_ + options_.sweep_period) SweepPods();
     SweepProvisioned();
     return kube::Again(options_.sweep_period);
   }
@@ -423,16 +427,24 @@ void VolumesImpl::SweepProvisioned() {
   }
 }
 
+// Looked at again and again: a node that was deleted registers anew without it.
 kube::ReconcileResult VolumesImpl::Annotate() {
-  json::Value annotations = json::Value::Object();
-  annotations.Set(kLocalVolumesAnnotation, json::Value::String(options_.local_volumes));
+  const auto node = kube::Get<kube::core::v1::Node>(client_, "", options_.node_name);
+  // Not registered yet, or the way there is down: tried again.
+  if (!node.ok()) return node.status();
+  const auto& annotations = node->metadata().annotations();
+  const auto told = annotations.find(kLocalVolumesAnnotation);
+  if (told != annotations.end() && told->second == options_.local_volumes) {
+    return kube::Again(kAnnotatePeriod);
+  }
+  json::Value wanted = json::Value::Object();
+  wanted.Set(kLocalVolumesAnnotation, json::Value::String(options_.local_volumes));
   json::Value patch = json::Value::Object();
-  patch.MutableObject("metadata").Set("annotations", std::move(annotations));
+  patch.MutableObject("metadata").Set("annotations", std::move(wanted));
   const auto patched = kube::Patch<kube::core::v1::Node>(
       client_, "", options_.node_name, kube::PatchType::kMerge, json::ToString(patch));
-  // Not registered yet, or the way there is down: tried again.
   if (!patched.ok()) return patched.status();
-  return kube::Finished();
+  return kube::Again(kAnnotatePeriod);
 }
 
 }  // namespace
