@@ -66,7 +66,7 @@ void CleanNode(const NodeFolders& folders, Troubles& troubles) {
   const std::string where = "node " + folders.name;
   troubles.Note(where, UnmountBelow(folders.run));
   troubles.Note(where, UnmountBelow(folders.data));
-  RemoveControlGroup(folders.cgroup_root());
+  RemoveControlGroup(folders.cgroup_root);
   const bool has_namespace = fs::exists(NetnsPath(folders.name));
   if (has_namespace) {
     troubles.Note(where, RemoveNodeNamespace(folders.name));

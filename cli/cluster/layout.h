@@ -29,9 +29,11 @@ struct ClusterFolders {
 
 struct NodeFolders {
   std::string name, data, run;
+  std::string cgroup_root;  // "/meltemi/NAME": two clusters on one machine do not meet
 
   static NodeFolders Of(const ClusterFolders& cluster, const std::string& name) {
-    return {name, cluster.data_dir + "/nodes/" + name, cluster.run_dir + "/" + name};
+    return {name, cluster.data_dir + "/nodes/" + name, cluster.run_dir + "/" + name,
+            cluster.run_dir.substr(cluster.run_dir.rfind('/')) + "/" + name};
   }
   std::string kubelet() const { return data + "/kubelet"; }
   std::string certificates() const { return kubelet() + "/pki"; }
@@ -47,7 +49,6 @@ struct NodeFolders {
   std::string containerd_state() const { return run + "/containerd"; }
   std::string containerd_socket() const { return run + "/containerd.sock"; }
   std::string ipam_dir() const { return run + "/ipam"; }
-  std::string cgroup_root() const { return "/meltemi/" + name; }
 };
 
 // `data_dir` as an absolute path. RUN_DIR of another one than the default has a short name of its

@@ -41,7 +41,7 @@ std::vector<std::string> KubeletArgs(const NodeFolders& folders, const NodeSpec&
                     "--container-runtime-endpoint=" + RuntimeEndpoint(folders, node),
                     "--hostname-override=" + node.name,
                     "--node-ip=" + node.ip,
-                    "--cgroup-root=" + folders.cgroup_root(),
+                    "--cgroup-root=" + folders.cgroup_root,
                     "--cni-conf-dir=" + folders.cni_conf_dir(),
                     "--cni-ipam-dir=" + folders.ipam_dir(),
                     "--cluster-cidr=" + network.pod_cidr,

@@ -23,7 +23,11 @@ bool PrintPart(const std::string& label, const Component& component, bool says_w
   const std::string url = component.Url();
   const bool ready = pid != 0 && (!says_when_ready || !url.empty());
   if (pid == 0) {
-    std::printf("%-20s not running  %s\n", label.c_str(), component.log_path().c_str());
+    // `down` takes the file away; who has died leaves it.
+    const bool died = fs::exists(component.pid_path());
+    std::printf("%-20s not running  %s%s\n", label.c_str(), died ? "it has died: " : "",
+                component.log_path().c_str());
+    if (!died) return false;
   } else {
     std::printf("%-20s %-11s  pid %d  %s\n", label.c_str(), ready ? "ready" : "starting", pid,
                 ready ? url.c_str() : component.log_path().c_str());
