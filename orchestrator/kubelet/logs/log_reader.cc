@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "orchestrator/kubelet/logs/log_line.h"
 #include "orchestrator/kubelet/logs/logs.h"
@@ -220,6 +222,28 @@ void FileLogReader::TakeLine(absl::string_view raw, bool with_end) {
   out_ += text;
 }
 
+// Between renaming a log and the runtime's making a new one there is none for a moment: the newest
+// of the renamed ones is meant then. `path` itself when there is none.
+std::string PathOrNewestRotated(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) == 0 || errno != ENOENT) return path;
+  const size_t slash = path.rfind('/') + 1;
+  const std::string folder = path.substr(0, slash);
+  const std::string prefix = absl::StrCat(path.substr(slash), ".");
+  std::string newest;
+  DIR* const dir = opendir(folder.c_str());
+  while (const dirent* entry = dir == nullptr ? nullptr : readdir(dir)) {
+    const absl::string_view name = entry->d_name;
+    if (!absl::StartsWith(name, prefix) || absl::EndsWith(name, ".gz") ||
+        absl::EndsWith(name, ".tmp")) {
+      continue;
+    }
+    newest = std::max(newest, std::string(name));
+  }
+  if (dir != nullptr) closedir(dir);
+  return newest.empty() ? path : folder + newest;
+}
+
 // Go's words.
 std::string Why(int error) {
   return error == ENOENT ? "no such file or directory" : absl::AsciiStrToLower(strerror(error));
@@ -229,8 +253,9 @@ std::string Why(int error) {
 
 absl::StatusOr<std::unique_ptr<LogReader>> OpenLog(const std::string& path,
                                                    const LogOptions& options) {
+  const std::string opened = PathOrNewestRotated(path);
   struct stat found {};
-  if (stat(path.c_str(), &found) != 0) {
+  if (stat(opened.c_str(), &found) != 0) {
     const std::string text = absl::StrCat("failed to try resolving symlinks in path \"", path,
                                           "\": lstat ", path, ": ", Why(errno));
     return errno == ENOENT ? absl::NotFoundError(text) : absl::UnknownError(text);
@@ -239,7 +264,7 @@ absl::StatusOr<std::unique_ptr<LogReader>> OpenLog(const std::string& path,
     return absl::FailedPreconditionError(
         absl::StrCat("failed to open log file \"", path, "\": not a regular file"));
   }
-  auto file = std::make_unique<File>(path);
+  auto file = std::make_unique<File>(opened);
   if (!file->is_open()) {
     return absl::UnknownError(
         absl::StrCat("failed to open log file \"", path, "\": open ", path, ": ", Why(errno)));

@@ -14,7 +14,11 @@ namespace {
 
 class LogReaderTest : public testing::Test {
  protected:
-  LogReaderTest() { unlink(path_.c_str()); }
+  LogReaderTest() {
+    for (const char* rotated : {"", ".20260102-030405", ".20260102-030404.gz"}) {
+      unlink((path_ + rotated).c_str());
+    }
+  }
 
   void Append(const std::string& text) { std::ofstream(path_, std::ios::app) << text; }
   // A line of second `second` of a minute.
@@ -134,6 +138,18 @@ TEST_F(LogReaderTest, FollowsOverARotation) {
   reader->SetEnded();
   EXPECT_EQ(All(*reader), "");
   EXPECT_TRUE(reader->done());
+}
+
+TEST_F(LogReaderTest, IsThereInTheMiddleOfARotation) {
+  Append(Line(1, "one"));
+  const std::string rotated = path_ + ".20260102-030405";
+  ASSERT_EQ(rename(path_.c_str(), rotated.c_str()), 0);
+  std::ofstream(path_ + ".20260102-030404.gz") << "older";
+  auto reader = Open({.follow = true});
+  EXPECT_EQ(All(*reader), "one\n");
+  Append(Line(2, "two"));
+  EXPECT_EQ(All(*reader), "two\n");
+  unlink(rotated.c_str());
 }
 
 TEST_F(LogReaderTest, AnEmptiedFileIsReadFromItsBeginning) {
