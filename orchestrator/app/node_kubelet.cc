@@ -41,7 +41,7 @@ class NodeKubelet final : public Work {
     volumes_ = kubelet::NewVolumes({.node_name = options_.node.name,
                                     .root = options_.root_dir,
                                     .local_volumes = options_.local_volumes_dir,
-                                    .in_use = [this](const std::string& uid) { return Has(uid); }},
+                                    .in_use = [this](const std::string& uid) { return pods_ == nullptr || pods_->InRuntime(uid); }},
                                    parts_.client, parts_.informers, parts_.executor);
     configs_ = kubelet::NewContainerConfigs(ConfigsOptions(), parts_.client, parts_.informers,
                                             *runtime_, *volumes_, parts_.clock);
@@ -74,15 +74,8 @@ class NodeKubelet final : public Work {
             .log_root = options_.pod_log_dir,
             .cluster_domain = options_.cluster_domain,
             .cluster_dns = options_.cluster_dns,
-            .resolv_conf = options_.resolv_conf};
-  }
-
-  // Whether the runtime has anything of the pod.
-  bool Has(const std::string& pod_uid) const {
-    for (const auto& pod : pods_->List()) {
-      if (pod->state.uid == pod_uid && !pod->state.empty()) return true;
-    }
-    return false;
+            .resolv_conf = options_.resolv_conf,
+            .node_ips = {options_.node.ip}};
   }
 
   void MakePods() {
@@ -100,9 +93,6 @@ class NodeKubelet final : public Work {
                                   .configs = *configs_};
     pods_ =
         kubelet::NewPods(pods, {.node_name = options_.node.name, .node_ips = {options_.node.ip}});
-    const auto touch = [pods = pods_.get()](const std::string& uid) { pods->Touch(uid); };
-    images_->OnChange(touch);
-    probes_->OnChange(touch);
   }
 
   absl::Status Serve() {

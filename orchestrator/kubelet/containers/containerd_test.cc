@@ -248,7 +248,9 @@ TEST_F(ContainerdTest, WhatGoesWrongIsSaid) {
   runtime_->PullImage("localhost:1/nothing:1", {}, nullptr,
                       [&](absl::StatusOr<std::string> ref) { pulled.set_value(std::move(ref)); });
   EXPECT_FALSE(pulled.get_future().get().ok());
-  EXPECT_GT(runtime_->ListImages()->size(), 0u);
+  const auto images = runtime_->ListImages();
+  ASSERT_EQ(images.value().size(), 1u);
+  EXPECT_TRUE((*images)[0].pinned());  // the sandboxes', too
   EXPECT_GT(runtime_->ImageFsInfo()->size(), 0u);
 }
 

@@ -7,10 +7,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <mutex>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/json/parse.h"
 #include "cri/runtime/v1/services.grpc.pb.h"
 #include "orchestrator/kubelet/cri/grpc_calls.h"
 
@@ -103,10 +106,15 @@ class GrpcRuntime final : public Runtime {
     return Call(*image_, method, request, response, options_.timeout);
   }
 
+  // The sandboxes' image, as the runtime was configured; "": it does not say.
+  std::string SandboxImage();
+
   const GrpcRuntimeOptions options_;
   const std::unique_ptr<RuntimeService::Stub> runtime_;
   const std::unique_ptr<ImageService::Stub> image_;
-  PendingCalls pending_;  // the last: it is destroyed first, and waits
+  std::mutex mutex_;
+  std::optional<std::string> sandbox_image_;  // guarded by mutex_; nothing: not asked for yet
+  PendingCalls pending_;                      // the last: it is destroyed first, and waits
 };
 
 absl::StatusOr<cri::VersionResponse> GrpcRuntime::Version() {
@@ -342,7 +350,34 @@ absl::StatusOr<std::vector<cri::Image>> GrpcRuntime::ListImages() {
   const absl::Status status =
       CallImage(&ImageService::Stub::ListImages, cri::ListImagesRequest(), &response);
   if (!status.ok()) return status;
+  // containerd says itself since 1.7 that this one is not to be removed.
+  const std::string sandbox = SandboxImage();
+  for (cri::Image& image : *response.mutable_images()) {
+    for (const std::string& tag : image.repo_tags()) {
+      if (tag == sandbox) image.set_pinned(true);
+    }
+  }
   return Taken(response.mutable_images());
+}
+
+std::string GrpcRuntime::SandboxImage() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (sandbox_image_) return *sandbox_image_;
+  }
+  cri::StatusRequest request;
+  request.set_verbose(true);
+  cri::StatusResponse response;
+  if (!Call(&RuntimeService::Stub::Status, request, &response).ok()) return "";
+  std::string found;
+  const auto info = response.info().find("config");
+  if (info != response.info().end()) {
+    const auto config = json::Parse(info->second);
+    if (config.ok()) found = std::string(config->FindString("sandboxImage"));
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  sandbox_image_ = found;
+  return found;
 }
 
 absl::Status GrpcRuntime::RemoveImage(const std::string& image) {

@@ -87,6 +87,18 @@ class Server final : public cri::RuntimeService::Service, public cri::ImageServi
     response->set_exit_code(7);
     return grpc::Status::OK;
   }
+  grpc::Status Status(Context*, const cri::StatusRequest* request,
+                      cri::StatusResponse* response) override {
+    ++statuses;
+    if (request->verbose()) (*response->mutable_info())["config"] = R"({"sandboxImage":"pause:1"})";
+    return grpc::Status::OK;
+  }
+  grpc::Status ListImages(Context*, const cri::ListImagesRequest*,
+                          cri::ListImagesResponse* response) override {
+    response->add_images()->add_repo_tags("nginx:1");
+    response->add_images()->add_repo_tags("pause:1");
+    return grpc::Status::OK;
+  }
   grpc::Status PullImage(Context*, const cri::PullImageRequest* request,
                          cri::PullImageResponse* response) override {
     pull = *request;
@@ -99,6 +111,7 @@ class Server final : public cri::RuntimeService::Service, public cri::ImageServi
   cri::StopContainerRequest stop;
   cri::ExecSyncRequest exec;
   cri::PullImageRequest pull;
+  int statuses = 0;
   size_t answer_bytes = 0;
   std::atomic<bool> hangs = false;
 
@@ -213,6 +226,19 @@ TEST_F(GrpcRuntimeTest, WhoeverStillWaitsIsToldAtTheEnd) {
   runtime.reset();
   EXPECT_EQ(told, 1);
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+}
+
+// Without it no sandbox could be made where there is no registry.
+TEST_F(GrpcRuntimeTest, TheSandboxesImageIsPinned) {
+  Server server(endpoint_);
+  const auto runtime = Connect();
+  for (int i = 0; i < 2; ++i) {
+    const auto images = runtime->ListImages();
+    ASSERT_EQ(images.value().size(), 2u);
+    EXPECT_FALSE((*images)[0].pinned());
+    EXPECT_TRUE((*images)[1].pinned());
+  }
+  EXPECT_EQ(server.statuses, 1);
 }
 
 TEST_F(GrpcRuntimeTest, AnEndpointIsAUnixSocket) {

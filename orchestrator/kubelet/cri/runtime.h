@@ -101,6 +101,7 @@ class Runtime {
                          std::function<void(absl::StatusOr<std::string>)> done) = 0;
   // Its id is "" when it is not there.
   virtual absl::StatusOr<cri::Image> ImageStatus(const std::string& image) = 0;
+  // The sandboxes' own image is pinned.
   virtual absl::StatusOr<std::vector<cri::Image>> ListImages() = 0;
   virtual absl::Status RemoveImage(const std::string& image) = 0;
   virtual absl::StatusOr<std::vector<cri::FilesystemUsage>> ImageFsInfo() = 0;

@@ -41,7 +41,7 @@ struct ImagesOptions {
   int parallel_pulls_max = 4;
   int gc_high_percent = 85, gc_low_percent = 80;  // of the images' file system
   Duration gc_age_min = minutes(2), gc_period = minutes(5);
-  // Never removed: the sandboxes' image, which the runtime does not list as used.
+  // Never removed, besides what the runtime says that it pins.
   std::vector<std::string> keep;
   // Of the file system at a path; empty: asks the kernel. `capacity` 0: not known, nothing is
   // removed.
