@@ -45,7 +45,7 @@ std::string EndpointYaml(const std::string& what) {
   const bool leaving = absl::StrContains(what, "leaving");
   const bool ready = !leaving && !absl::StrContains(what, "unready");
   return absl::StrCat("{addresses: [", ip,
-                      "], nodeName: ", absl::StartsWith(ip, "10.244.0.") ? "node-1" : "node-2",
+                      "], nodeName: ", absl::StartsWith(ip, "10.244.1.") ? "node-2" : "node-1",
                       ", conditions: {ready: ", ready ? "true" : "false",
                       ", serving: ", ready || leaving ? "true" : "false",
                       ", terminating: ", leaving ? "true" : "false", "}}");
@@ -239,6 +239,19 @@ TEST_P(PacketsTest, APodReachesItselfThroughItsService) {
   EXPECT_EQ(answer.server, "pod-0");
   EXPECT_EQ(answer.client_ip, "10.244.0.1");
   EXPECT_EQ(AskUdp(network_->pod(0), kVip, 80).server, "pod-0");
+}
+
+TEST_P(PacketsTest, AnEndpointInTheNodesOwnNetworkIsReached) {
+  // As cluster DNS is: one on each node, asked by the pods of the node and the node itself.
+  const Echo dns(network_->node(), "node", "192.168.50.1", 8080);
+  MakeService("dns", absl::StrCat("internalTrafficPolicy: Local, clusterIP: ", kVip));
+  MakeEndpoints("dns", {"192.168.50.1", "10.244.1.11"});
+  StartProxy();
+  for (const machine::Namespace* from : {&network_->pod(3), &network_->node()}) {
+    EXPECT_EQ(AskUdp(*from, kVip, 80).server, "node");
+    EXPECT_EQ(AskTcp(*from, kVip, 80).server, "node");
+  }
+  EXPECT_EQ(AskUdp(network_->pod(3), kVip, 80).client_ip, "10.244.0.14");
 }
 
 TEST_P(PacketsTest, WithAffinityAClientStaysWithItsEndpoint) {

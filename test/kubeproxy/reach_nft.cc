@@ -1,5 +1,4 @@
 #include <map>
-#include <regex>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -9,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "re2/re2.h"
 #include "test/kubeproxy/reach.h"
 
 namespace meltemi::kubeproxy {
@@ -123,26 +123,22 @@ class Walk {
   }
 
   bool Choice(const std::string& rule) {
-    std::smatch match;
-    static const std::regex kVmap(R"(vmap @([a-z-]+)$)");
-    if (std::regex_search(rule, match, kVmap)) {
-      const std::string verdict = Look(match[1]);
+    std::string name, text;
+    int mod = 0;
+    if (RE2::PartialMatch(rule, R"(vmap @([a-z-]+)$)", &name)) {
+      const std::string verdict = Look(name);
       GoTo(verdict);
       return !verdict.empty();
     }
-    static const std::regex kMap(R"(numgen random mod (\d+) map @([a-z-]+)$)");
-    if (std::regex_search(rule, match, kMap)) {
-      const auto& elements = table_.maps.at(match[2]);
-      for (int i = 0; i < std::stoi(match[1]); i++) {
+    if (RE2::PartialMatch(rule, R"(numgen random mod (\d+) map @([a-z-]+)$)", &mod, &name)) {
+      const auto& elements = table_.maps.at(name);
+      for (int i = 0; i < mod; i++) {
         const auto at = elements.find(absl::StrCat(key_, " . ", i));
         AddTarget(at == elements.end() ? absl::StrCat("no number ", i) : at->second);
       }
-      return true;
-    }
-    static const std::regex kInline(R"(map \{(.*)\}$)");
-    if (std::regex_search(rule, match, kInline)) {
+    } else if (RE2::PartialMatch(rule, R"(map \{(.*)\}$)", &text)) {
       std::map<std::string, std::string> elements;
-      AddElements(std::string(match[1]), elements);
+      AddElements(text, elements);
       for (const auto& [number, value] : elements) {
         if (absl::StartsWith(value, "goto ")) {
           GoTo(value);
@@ -150,14 +146,11 @@ class Walk {
           AddTarget(value);
         }
       }
-      return true;
-    }
-    static const std::regex kDnat(R"(dnat to ([0-9.:]+)$)");
-    if (!std::regex_search(rule, match, kDnat)) {
+    } else if (RE2::PartialMatch(rule, R"(dnat to ([0-9.:]+)$)", &text)) {
+      reach_.endpoints.insert(text);
+    } else {
       reach_.endpoints.insert("not understood: " + rule);
-      return true;
     }
-    reach_.endpoints.insert(match[1]);
     return true;
   }
 
