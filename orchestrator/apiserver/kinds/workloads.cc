@@ -371,7 +371,7 @@ class StatefulSets final : public Workload {
     ValidateNonNegative(spec, "minReadySeconds", path, errors);
     ValidateNonNegative(Int(Get(spec, "ordinals"), "start"), path.Child("ordinals.start"), errors);
     ValidateOwnSelector(spec, "statefulset", path, errors);
-    ValidateOwnedTemplate(spec, "StatefulSet", path, errors);
+    ValidateOwnedTemplate(WithClaims(spec), "StatefulSet", path, errors);
     return errors;
   }
 
@@ -397,6 +397,28 @@ class StatefulSets final : public Workload {
   }
 
  private:
+  // Containers mount claims like volumes of the template, which they become in each pod.
+  static json::Value WithClaims(const json::Value& spec) {
+    json::Value out = spec;
+    if (Items(spec, "volumeClaimTemplates").empty()) return out;
+    json::Value& pod = out.MutableObject("template").MutableObject("spec");
+    const json::Value* given = pod.Find("volumes");
+    json::Value volumes = given != nullptr && given->is_array() ? *given : json::Value::Array();
+    for (const json::Value& claim : Items(spec, "volumeClaimTemplates")) {
+      const absl::string_view name = Text(Get(claim, "metadata"), "name");
+      const bool is_there =
+          std::any_of(volumes.items().begin(), volumes.items().end(),
+                      [name](const json::Value& volume) { return Text(volume, "name") == name; });
+      if (is_there) continue;
+      json::Value volume = json::Value::Object();
+      volume.Set("name", json::Value::String(std::string(name)));
+      volume.Set("emptyDir", json::Value::Object());
+      volumes.Append(std::move(volume));
+    }
+    pod.Set("volumes", std::move(volumes));
+    return out;
+  }
+
   // A claim without a name of its own: it has the kind's defaults, and shows as pending.
   static void DefaultClaimTemplate(json::Value& claim) {
     SetDefault(claim, "apiVersion", "v1");

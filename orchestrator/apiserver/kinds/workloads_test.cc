@@ -116,6 +116,23 @@ TEST_F(Workloads, TheSelectorMayNotChange) {
   EXPECT_THAT(UpdateErrors(With("replicas: 1"), With("replicas: 3")), IsEmpty());
 }
 
+TEST_F(Workloads, ContainersOfAStatefulSetMountItsClaims) {
+  Use("apps", "v1", "statefulsets");
+  const auto mounting = [](const char* volume) {
+    return absl::StrCat(
+        "{metadata: {name: web, namespace: blue}, spec: {serviceName: a, selector: {matchLabels: "
+        "{app: x}}, volumeClaimTemplates: "
+        "[{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: "
+        "{storage: 1Gi}}}}], template: {metadata: {labels: {app: x}}, spec: {containers: [{name: "
+        "a, image: b, volumeMounts: [{name: ",
+        volume, ", mountPath: /data}]}]}}}}");
+  };
+  EXPECT_THAT(CreateErrors(mounting("data")), IsEmpty());
+  EXPECT_THAT(CreateErrors(mounting("other")),
+              ElementsAre("spec.template.spec.containers[0].volumeMounts[0].name: Not found: "
+                          "\"other\""));
+}
+
 struct Wrong {
   const char* plural;
   const char* spec;
