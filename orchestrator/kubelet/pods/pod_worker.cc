@@ -110,16 +110,13 @@ PodWorker::Result PodWorker::Work() {
     if (object.pod != nullptr) pod_ = object.pod;
     state = WithMessages(object, state);
     DropDone(*state);
-    if (shown_ == nullptr && pod_ != nullptr) {
-      // What an earlier kubelet wrote is what its probes had said: nothing becomes unready by a
-      // new kubelet.
-      shared_.parts.probes.Sync(pod_, *state, /*ending=*/false);
-    }
+    // Before what they say is asked for: what an earlier kubelet wrote is what its probes had said,
+    // so nothing becomes unready by a new kubelet.
+    SyncProbes(object, *state);
     const Plan plan = MakeOne(object, *state);
     TellEvents(plan);
     Show(state, plan);
-    SyncProbes(state, plan);
-    result.ended = plan.ended;
+    result.ended = ended_ = plan.ended;
     result.again.reset();
     if (plan.again.has_value()) result.again = std::max(*plan.again - Now(), Duration(1));
     const bool failed = done == Done::kFailed;
@@ -228,6 +225,9 @@ void PodWorker::Show(const PodStatePtr& state, const Plan& plan) {
   auto on_node = std::make_shared<PodOnNode>();
   on_node->pod = shown;
   on_node->state = *state;
+  on_node->state.uid = uid_;
+  on_node->state.ns = pod_->metadata().namespace_();
+  on_node->state.name = pod_->metadata().name();
   shared_.show(uid_, std::move(on_node));
 }
 
@@ -237,11 +237,13 @@ void PodWorker::Write(const PodObject& object, const Plan& plan, Duration delay)
 }
 
 // Containers whose postStart handler runs are not probed yet.
-void PodWorker::SyncProbes(const PodStatePtr& state, const Plan& plan) {
-  if (shown_ == nullptr || plan.ended) return;
-  PodState probed = *state;
+void PodWorker::SyncProbes(const PodObject& object, const PodState& state) {
+  if (pod_ == nullptr || ended_) return;
+  PodState probed = state;
+  bool ending = object.gone || pod_->metadata().has_deletion_timestamp();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    ending |= memory_.ending_by.has_value();
     for (ContainerState& held : probed.containers) {
       const auto at = memory_.containers.find(held.name);
       if (at != memory_.containers.end() && at->second.hook_of == held.id) {
@@ -249,7 +251,7 @@ void PodWorker::SyncProbes(const PodStatePtr& state, const Plan& plan) {
       }
     }
   }
-  shared_.parts.probes.Sync(shown_, probed, plan.ending);
+  shared_.parts.probes.Sync(shown_ == nullptr ? pod_ : shown_, probed, ending);
 }
 
 // What was told of the last plan as well is not told again.

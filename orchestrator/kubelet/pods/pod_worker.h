@@ -84,7 +84,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodStatePtr WithMessages(const PodObject& object, const PodStatePtr& state);
   void Show(const PodStatePtr& state, const Plan& plan);
   void Write(const PodObject& object, const Plan& plan, Duration delay);
-  void SyncProbes(const PodStatePtr& state, const Plan& plan);
+  void SyncProbes(const PodObject& object, const PodState& state);
   void TellEvents(const Plan& plan);
 
   Done Execute(const std::vector<Action>& actions, const PodState& state);
@@ -134,7 +134,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::string volumes_told_;
   MonotonicTime volumes_told_at_{};
   int volume_failures_ = 0, sandbox_failures_ = 0, clean_failures_ = 0, failures_ = 0;
-  bool forgotten_ = false;
+  bool ended_ = false, forgotten_ = false;
   std::optional<MonotonicTime> wake_at_;  // kills that wait for a moment
 
   std::mutex mutex_;

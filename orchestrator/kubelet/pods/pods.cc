@@ -109,6 +109,9 @@ class PodsOfNode final : public Pods {
   std::shared_ptr<const PodOnNode> Find(absl::string_view ns,
                                         absl::string_view name) const override;
   std::vector<std::shared_ptr<const PodOnNode>> List() const override;
+  bool InRuntime(const std::string& pod_uid) const override {
+    return !view_.read_at().has_value() || !view_.Get(pod_uid)->empty();
+  }
   void Touch(const std::string& pod_uid) override { workers_->Add(Key(pod_uid)); }
   bool healthy() const override {
     const std::optional<MonotonicTime> read = view_.read_at();

@@ -78,6 +78,9 @@ class Pods {
   virtual std::shared_ptr<const PodOnNode> Find(absl::string_view ns,
                                                 absl::string_view name) const = 0;
   virtual std::vector<std::shared_ptr<const PodOnNode>> List() const = 0;
+  // Whether the runtime has anything of the pod, with or without an object, or may have it: what
+  // the pod has on disk is not to be removed.
+  virtual bool InRuntime(const std::string& pod_uid) const { return true; }
   // Looks at the pod again: a probe's result, an image or a volume has changed.
   virtual void Touch(const std::string& pod_uid) = 0;
   // The runtime's list has been read within the last minutes: else the node is not healthy (PLEG).

@@ -24,6 +24,7 @@ constexpr char kFull[] =
 
 TEST(PodsRestart, DoesNotTouchWhatRuns) {
   PodsWorld w;
+  w.fake.probes_need_sync = true;
   w.runtime.SetContainer("setup", {.exits_after = seconds(1)});
   w.Start();
   w.AddPod("web", kFull);

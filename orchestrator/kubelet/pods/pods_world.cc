@@ -63,10 +63,13 @@ class ProbesFake final : public Probes {
   ProbesFake(PartsFake& fake, kube::Executor& executor) : fake_(fake), executor_(executor) {}
   void Sync(const PodPtr& pod, const PodState& state, bool ending) override {
     for (const ContainerState& container : state.containers) {
-      if (container.phase == ContainerState::Phase::kRunning) fake_.probed.insert(container.id);
+      if (container.phase != ContainerState::Phase::kRunning) continue;
+      fake_.probed.insert(container.id);
+      synced_.insert(container.id);
     }
   }
   ProbeResult Get(const Container& container, const ContainerState& state) const override {
+    if (fake_.probes_need_sync && synced_.count(state.id) == 0) return {.started = true};
     const auto at = fake_.probes.find(container.name());
     return at != fake_.probes.end() ? at->second : ProbeResult{.started = true, .ready = true};
   }
@@ -86,6 +89,7 @@ class ProbesFake final : public Probes {
  private:
   PartsFake& fake_;
   kube::Executor& executor_;
+  std::set<std::string> synced_;
   std::vector<std::unique_ptr<kube::Delayed>> timers_;
 };
 

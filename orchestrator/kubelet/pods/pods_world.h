@@ -47,6 +47,7 @@ struct PartsFake {
   std::map<std::string, ConfigError> config_errors;         // by container
   std::map<std::string, std::string> termination_messages;  // by container
   std::map<std::string, ProbeResult> probes;  // by container; without: started and ready
+  bool probes_need_sync = false;              // what they were not given is not ready
   // Of handlers: how long they take and what comes of them. "NAME": of the container.
   std::map<std::string, std::pair<Duration, absl::Status>> hooks;
   std::vector<std::string> log;  // "hook web", "volumes+ web", …
