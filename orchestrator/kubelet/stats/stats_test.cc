@@ -16,6 +16,7 @@
 #include "orchestrator/kubelet/cri/runtime_fake.h"
 #include "orchestrator/kubelet/stats/proc_net.h"
 #include "orchestrator/kubelet/stats/rates.h"
+#include "orchestrator/kubelet/stats/stats_parts_fake.h"
 
 namespace meltemi::kubelet {
 namespace {
@@ -33,21 +34,6 @@ constexpr char kNetDev[] =
     "0\n"
     "veth12:       1       1    0    0    0     0          0         0       1       1    0    0 "
     "0\n";
-
-class OnePod final : public Pods {
- public:
-  void Start() override {}
-  std::shared_ptr<const PodOnNode> Find(absl::string_view, absl::string_view) const override {
-    return nullptr;
-  }
-  std::vector<std::shared_ptr<const PodOnNode>> List() const override {
-    return {std::make_shared<const PodOnNode>(pod)};
-  }
-  void Touch(const std::string&) override {}
-  bool healthy() const override { return true; }
-
-  PodOnNode pod;
-};
 
 class Groups final : public PodCgroups {
  public:
@@ -67,24 +53,6 @@ class Groups final : public PodCgroups {
   int64_t cpu_nanoseconds = 0;
 };
 
-class Disks final : public Volumes {
- public:
-  void Start() override {}
-  absl::StatusOr<PodMounts> Prepare(const std::shared_ptr<const Pod>&) override {
-    return PodMounts();
-  }
-  absl::StatusOr<std::string> SubPath(const std::string&, const PodMount&,
-                                      const std::string&) override {
-    return "";
-  }
-  absl::Status Remove(const std::string&) override { return absl::OkStatus(); }
-  std::map<std::string, Size> Sizes(const std::string&) override {
-    ++walks;
-    return {{"scratch", {4096, 2}}, {"data", {1 << 20, 10}}};
-  }
-  int walks = 0;
-};
-
 class StatsTest : public testing::Test {
  protected:
   StatsTest() {
@@ -101,6 +69,7 @@ class StatsTest : public testing::Test {
     Write("/logs/0.log", std::string(700, 'x'));
     Write("/logs/0.log.20240101-000000.gz", std::string(300, 'x'));
     machine_.SetContainer("app", {.cpu_nanocores = 250'000'000, .memory_bytes = 64 << 20});
+    disks_.sizes = {{"scratch", {4096, 2}}, {"data", {1 << 20, 10}}};
     RunContainer();
     MakePod();
     executor_.Advance(seconds(10));
@@ -160,9 +129,9 @@ class StatsTest : public testing::Test {
   kube::ExecutorFake executor_;
   RuntimeFake machine_{executor_};
   std::unique_ptr<Runtime> runtime_ = machine_.Connect();
-  OnePod pods_;
+  OnePodFake pods_;
   Groups groups_;
-  Disks disks_;
+  DisksFake disks_;
   std::string root_, id_;
   std::unique_ptr<Stats> stats_;
 };
