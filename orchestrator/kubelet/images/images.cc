@@ -177,7 +177,7 @@ ImageState ImagesImpl::Want(const std::shared_ptr<const Pod>& pod, const Contain
   const EntryKey key{pod->metadata().uid(), container.name()};
   Entry& entry = entries_[key];
   const MonotonicTime now = clock_.Now();
-  const bool other = entry.image != container.image();
+  const bool other = entry.uid.empty() || entry.image != container.image();
   if (other || (entry.attempt != attempt && entry.phase == Entry::Phase::kPresent)) {
     entry = Entry{};
     entry.uid = key.first;

@@ -137,6 +137,9 @@ TEST_F(ImagesTest, NamesAndPoliciesThatCannotWorkSaySo) {
                                     "\"Nginx\": couldn't parse image name \"Nginx\": invalid "
                                     "reference format"),
                           "Warning Failed Error: InvalidImageName"));
+  EXPECT_EQ(Want("", "Always", 0, "uid-9").reason, "InvalidImageName");
+  executor_.Advance(seconds(10));
+  EXPECT_THAT(changed_, Contains("uid-9"));
   const ImageState never = Want("busybox", "Never");
   EXPECT_EQ(never.reason, "ErrImageNeverPull");
   EXPECT_EQ(never.message, "Container image \"busybox\" is not present with pull policy of Never");
