@@ -72,7 +72,8 @@ class Server final : public DnsServer {
         records_(RecordsOptionsOf(options)),
         source_(informers, records_),
         forwarder_(*loop_, ForwarderOptionsOf(options), random_, metrics_),
-        answerer_(clock, records_, forwarder_, metrics_, ServerLabel(options)),
+        answerer_(clock, records_, forwarder_, metrics_, ServerLabel(options),
+                  NameToText(NameFromText(options.domain))),
         tcp_clients_(*loop_, answerer_, options.tcp_connections_max),
         look_around_(loop_->NewTimer([this] { LookAround(); })) {}
 

@@ -47,7 +47,7 @@ void TrimService(google::protobuf::Message& message) {
 }
 
 // Of many thousands of backends little more than the addresses is left: those that are not ready
-// go, and those without a name of their own share one entry.
+// go, and those without a name of their own share one entry. Twice does no harm.
 void PackEndpoints(EndpointSlice& slice) {
   google::protobuf::RepeatedPtrField<kube::discovery::v1::Endpoint> kept;
   kube::discovery::v1::Endpoint* nameless = nullptr;
@@ -60,7 +60,8 @@ void PackEndpoints(EndpointSlice& slice) {
       if (named) entry->set_hostname(endpoint.hostname());
       if (!named) nameless = entry;
     }
-    (named ? kept[kept.size() - 1] : *nameless).add_addresses(endpoint.addresses(0));
+    auto& entry = named ? kept[kept.size() - 1] : *nameless;
+    for (const std::string& address : endpoint.addresses()) entry.add_addresses(address);
   }
   slice.mutable_endpoints()->Swap(&kept);
 }

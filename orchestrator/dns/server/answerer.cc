@@ -11,8 +11,6 @@ namespace {
 // CoreDNS' bounds, in seconds.
 constexpr double kSecondBounds[] = {0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032,
                                     0.064,   0.128,  0.256, 0.512, 1.024, 2.048, 4.096, 8.192};
-constexpr const char* kZones[] = {"cluster.local.", "."};
-
 uint8_t RcodeOf(absl::string_view message) {
   return message.size() < kHeaderBytes ? 0 : static_cast<uint8_t>(message[3]) & 0x0F;
 }
@@ -25,17 +23,18 @@ absl::string_view Put(absl::string_view message, char* out) {
 }  // namespace
 
 Answerer::Answerer(const Clock& clock, const Records& records, Forwarder& forwarder,
-                   metrics::Scope* metrics, std::string server)
+                   metrics::Scope* metrics, std::string server, std::string zone)
     : clock_(clock),
       records_(records),
       forwarder_(forwarder),
       metrics_(metrics),
-      server_(std::move(server)) {
+      server_(std::move(server)),
+      zones_{std::move(zone), "."} {
   if (metrics_ == nullptr) return;
   for (const Zone zone : {kCluster, kOther}) {
     durations_[zone] =
         &metrics_->GetHistogram("coredns_dns_request_duration_seconds", kSecondBounds,
-                                {{"server", server_}, {"zone", kZones[zone]}});
+                                {{"server", server_}, {"zone", zones_[zone]}});
   }
   hits_[0] = &metrics_->GetCounter("coredns_cache_hits_total",
                                    {{"server", server_}, {"type", "success"}, {"zones", "."}});
@@ -52,7 +51,7 @@ void Answerer::CountRequest(const Asked& asked) {
   if (counter == nullptr) {
     const bool tcp = asked.transport == Transport::kTcp;
     counter = &metrics_->GetCounter("coredns_dns_requests_total", {{"server", server_},
-                                                                   {"zone", kZones[asked.zone]},
+                                                                   {"zone", zones_[asked.zone]},
                                                                    {"proto", tcp ? "tcp" : "udp"},
                                                                    {"family", "1"},
                                                                    {"type", std::string(type)}});
@@ -67,7 +66,7 @@ absl::string_view Answerer::Counted(const Asked& asked, absl::string_view answer
   if (counter == nullptr) {
     counter = &metrics_->GetCounter("coredns_dns_responses_total",
                                     {{"server", server_},
-                                     {"zone", kZones[asked.zone]},
+                                     {"zone", zones_[asked.zone]},
                                      {"rcode", std::string(RcodeText(rcode))}});
   }
   counter->Inc();

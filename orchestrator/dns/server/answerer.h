@@ -27,9 +27,10 @@ using Reply = std::function<void(absl::string_view message)>;
 
 class Answerer final {
  public:
-  // All outlive it; `metrics` may be null. `server`: what metrics call this server.
+  // All outlive it; `metrics` may be null. `server` and `zone` (the cluster's): as metrics call
+  // them.
   Answerer(const Clock& clock, const Records& records, Forwarder& forwarder,
-           metrics::Scope* metrics, std::string server);
+           metrics::Scope* metrics, std::string server, std::string zone);
 
   // Names of the cluster are known from now on.
   void SetReady() { ready_ = true; }
@@ -67,6 +68,7 @@ class Answerer final {
   Forwarder& forwarder_;
   metrics::Scope* const metrics_;
   const std::string server_;
+  const std::array<std::string, 2> zones_;  // by Zone
   std::atomic<bool> ready_{false};
   Asked asked_;  // kept for its memory
   // By zone, transport and type's text; by zone and code.

@@ -10,6 +10,7 @@ done
 
 server="$1"
 netns="dns-$$"
+folder="$(mktemp -d)"
 number=0
 failed=0
 pids=()
@@ -21,7 +22,7 @@ cleanup() {
     wait "$pid" 2>/dev/null
   done
   ip netns delete "$netns" 2>/dev/null
-  rm -rf "/etc/netns/$netns"
+  rm -rf "/etc/netns/$netns" "$folder"
   rmdir /etc/netns 2>/dev/null
 }
 trap cleanup EXIT
@@ -66,11 +67,12 @@ start() {
   ip netns add "$netns" || skip_all "no network namespaces here"
   pod ip link set lo up
   pod ip address add 10.96.0.10/32 dev lo
-  local upstream=()
+  local upstream=() i
   if command -v dnsmasq >/dev/null; then
+    for i in {1..150}; do echo "192.0.2.$i big.example"; done >"$folder/big"
     pod dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null --port=5353 \
       --listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file \
-      --address=/www.example/192.0.2.7 2>/dev/null &
+      --addn-hosts="$folder/big" --address=/www.example/192.0.2.7 2>/dev/null &
     pids+=($!)
     upstream=(--upstream=127.0.0.1:5353)
   fi
@@ -108,6 +110,7 @@ with_dig() {
   if command -v dnsmasq >/dev/null; then
     says "dig: other names come from upstream" 192.0.2.7 dig +short www.example
     says "dig: and are remembered" "/www.example.*IN.*A.*192.0.2.7/" dig www.example
+    is "dig: what upstream cuts is fetched over TCP" 150 "$(count dig +short big.example)"
   fi
 }
 
