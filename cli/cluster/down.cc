@@ -67,9 +67,9 @@ void CleanNode(const NodeFolders& folders, Troubles& troubles) {
   troubles.Note(where, UnmountBelow(folders.run));
   troubles.Note(where, UnmountBelow(folders.data));
   RemoveControlGroup(folders.cgroup_root);
-  const bool has_namespace = fs::exists(NetnsPath(folders.name));
+  const bool has_namespace = fs::exists(folders.netns_path());
   if (has_namespace) {
-    troubles.Note(where, RemoveNodeNamespace(folders.name));
+    troubles.Note(where, RemoveNodeNamespace(folders.netns_name));
   }
   network::NodeNetworkOptions network;
   network.cni_conf_dir = folders.cni_conf_dir();

@@ -29,11 +29,14 @@ struct ClusterFolders {
 
 struct NodeFolders {
   std::string name, data, run;
-  std::string cgroup_root;  // "/meltemi/NAME": two clusters on one machine do not meet
+  // Named after RUN_DIR, so that two clusters on one machine do not meet.
+  std::string cgroup_root;  // "/meltemi/NAME"
+  std::string netns_name;   // "meltemi-NAME", as `ip netns` calls it, if the node has one
 
   static NodeFolders Of(const ClusterFolders& cluster, const std::string& name) {
+    const std::string prefix = cluster.run_dir.substr(cluster.run_dir.rfind('/') + 1);
     return {name, cluster.data_dir + "/nodes/" + name, cluster.run_dir + "/" + name,
-            cluster.run_dir.substr(cluster.run_dir.rfind('/')) + "/" + name};
+            "/" + prefix + "/" + name, prefix + "-" + name};
   }
   std::string kubelet() const { return data + "/kubelet"; }
   std::string certificates() const { return kubelet() + "/pki"; }
@@ -47,6 +50,7 @@ struct NodeFolders {
   std::string volumes() const { return data + "/volumes"; }
   std::string processes() const { return data + "/run"; }
   std::string containerd_state() const { return run + "/containerd"; }
+  std::string netns_path() const { return "/run/netns/" + netns_name; }
   std::string containerd_socket() const { return run + "/containerd.sock"; }
   std::string ipam_dir() const { return run + "/ipam"; }
 };
@@ -57,9 +61,5 @@ ClusterFolders FoldersOf(const std::string& data_dir);
 
 // Nodes that have ever been set up here, and those that have left something in RUN_DIR. Sorted.
 std::vector<std::string> KnownNodes(const ClusterFolders& cluster);
-
-// The namespace of a node, as `ip netns` calls it.
-inline std::string NetnsName(const std::string& node) { return "meltemi-" + node; }
-inline std::string NetnsPath(const std::string& node) { return "/run/netns/" + NetnsName(node); }
 
 }  // namespace meltemi::cli

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/process/run_process.h"
-#include "cli/cluster/layout.h"
 
 namespace meltemi::cli {
 namespace {
@@ -59,6 +58,11 @@ bool LinkExists(const std::vector<std::string>& ip, const std::string& name) {
   return RunToSuccess(argv).ok();
 }
 
+bool Exists(const std::string& netns) {
+  struct stat info;
+  return stat(("/run/netns/" + netns).c_str(), &info) == 0;
+}
+
 // Commands in order; the first that fails ends it.
 absl::Status RunAll(const std::vector<std::vector<std::string>>& commands) {
   for (const std::vector<std::string>& argv : commands) {
@@ -101,14 +105,13 @@ absl::Status MakeNodeBridge(const NodeNamespaces& options) {
                    "\" ip daddr != 224.0.0.0/4 masquerade\n  }\n}\n"));
 }
 
-absl::Status MakeNodeNamespace(const NodeNamespaces& options, const std::string& node, int number) {
+absl::Status MakeNodeNamespace(const NodeNamespaces& options, const std::string& name, int number) {
   const absl::StatusOr<std::string> host = HostAddress(options);
   const absl::StatusOr<std::string> address = NodeAddress(options, number);
   if (!host.ok()) return host.status();
   if (!address.ok()) return address.status();
-  const std::string name = NetnsName(node), link = LinkName(number);
-  struct stat info;
-  if (stat(NetnsPath(node).c_str(), &info) != 0) {
+  const std::string link = LinkName(number);
+  if (!Exists(name)) {
     absl::Status made = RunToSuccess({"ip", "netns", "add", name});
     if (!made.ok()) return made;
   }
@@ -131,10 +134,9 @@ absl::Status MakeNodeNamespace(const NodeNamespaces& options, const std::string&
   });
 }
 
-absl::Status RemoveNodeNamespace(const std::string& node) {
-  struct stat info;
-  if (stat(NetnsPath(node).c_str(), &info) != 0) return absl::OkStatus();
-  return RunToSuccess({"ip", "netns", "del", NetnsName(node)});
+absl::Status RemoveNodeNamespace(const std::string& name) {
+  if (!Exists(name)) return absl::OkStatus();
+  return RunToSuccess({"ip", "netns", "del", name});
 }
 
 absl::Status RemoveNodeBridge(const NodeNamespaces& options) {

@@ -23,9 +23,10 @@ absl::StatusOr<std::string> HostAddress(const NodeNamespaces& options);
 absl::StatusOr<std::string> NodeAddress(const NodeNamespaces& options, int number);
 
 absl::Status MakeNodeBridge(const NodeNamespaces& options);
-absl::Status MakeNodeNamespace(const NodeNamespaces& options, const std::string& node, int number);
+// `name`: as `ip netns` calls it.
+absl::Status MakeNodeNamespace(const NodeNamespaces& options, const std::string& name, int number);
 // With everything in it: links, routes, rules. One that is not there is no error.
-absl::Status RemoveNodeNamespace(const std::string& node);
+absl::Status RemoveNodeNamespace(const std::string& name);
 absl::Status RemoveNodeBridge(const NodeNamespaces& options);
 
 // The link of a node, as the machine sees it (at most 15 bytes): "mlt-" and its number.

@@ -164,8 +164,9 @@ absl::StatusOr<std::vector<Node>> MakeNodes(const UpOptions& options, const std:
       const absl::StatusOr<std::string> ip = NodeAddress(options.namespaces, number);
       if (!ip.ok()) return ip.status();
       spec.ip = *ip;
-      spec.netns = NetnsPath(spec.name);
-      absl::Status made = MakeNodeNamespace(options.namespaces, spec.name, number);
+      const NodeFolders node = NodeFolders::Of(folders, spec.name);
+      spec.netns = node.netns_path();
+      absl::Status made = MakeNodeNamespace(options.namespaces, node.netns_name, number);
       if (!made.ok()) return made;
     }
     spec.runtime_endpoint = options.nodes.runtime_endpoint;
