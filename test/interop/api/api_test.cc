@@ -90,6 +90,27 @@ TEST(OfficialApi, IstioNetworking) {
   EXPECT_GT(compared.fields, 250u);
 }
 
+TEST(OfficialApi, ContainerRuntimeInterface) {
+  const Fetched fetched = Fetch("cri");
+  if (fetched.folders.size() < 2) GTEST_SKIP() << fetched.reason;
+  ProtoSource official({{"google/protobuf/", "/usr/include/google/protobuf"},
+                        {"github.com/gogo/protobuf/", fetched.folders[1]},
+                        {"", fetched.folders[0]}});
+  ASSERT_NE(official.Load("pkg/apis/runtime/v1/api.proto"), nullptr)
+      << absl::StrJoin(official.errors(), "\n");
+  ProtoSource ours(kOurs);
+  Compared compared;
+  for (const std::string& file : OurFiles({"cri"})) {
+    const FileDescriptor* our_file = ours.Load(file);
+    ASSERT_NE(our_file, nullptr) << absl::StrJoin(ours.errors(), "\n");
+    Compare(*our_file, official.pool(), {}, &compared);
+  }
+  Report("cri", compared);
+  EXPECT_THAT(compared.differences, ElementsAre());
+  EXPECT_GT(compared.fields, 300u);
+  EXPECT_EQ(compared.methods, 31u);
+}
+
 // The comparison sees each kind of difference.
 TEST(Compare, TellsWhatDiffers) {
   const std::string folder = ::testing::TempDir();

@@ -3,21 +3,24 @@
 # folder .cache/interop of the checkout, once, and prints where they are. Needs npm or go, and their
 # registries.
 #
-#   fetch.sh xds | istio | kube      exit 0: folders on standard output, one per line
-#                                    exit 3: cannot be had here; the reason on standard error
+#   fetch.sh xds | cri | istio | kube   exit 0: folders on standard output, one per line
+#                                       exit 3: cannot be had here; the reason on standard error
 set -euo pipefail
 readonly XDS="@grpc/grpc-js-xds@1.14.1"
 readonly XDS_SHA256=fd27db4119c139d5b59e8fe99d109bed04bff491302743ae3bf096667105c607
 declare -rA GO_MODULES=(
+  [cri]="k8s.io/cri-api@v0.32.0 github.com/gogo/protobuf@v1.3.2"
   [istio]="istio.io/api@v1.31.1"
   [kube]="k8s.io/api@v0.32.0 k8s.io/apimachinery@v0.32.0 k8s.io/apiextensions-apiserver@v0.32.0
     k8s.io/metrics@v0.32.0"
 )
 declare -rA GO_SUMS=(
+  [github.com/gogo/protobuf@v1.3.2]="h1:Ov1cvc58UF3b5XjBnZv7+opcTcQFZebYjWzi34vdm4Q="
   [istio.io/api@v1.31.1]="h1:5Yb5ihcz4YQsCkciusK7DnFpBMwRB6EFWeUKH1Atuyk="
   [k8s.io/api@v0.32.0]="h1:OL9JpbvAU5ny9ga2fb24X8H6xQlVp+aJMFlgtQjR9CE="
   [k8s.io/apiextensions-apiserver@v0.32.0]="h1:S0Xlqt51qzzqjKPxfgX1xh4HBZE+p8KKBq+k2SWNOE0="
   [k8s.io/apimachinery@v0.32.0]="h1:cFSE7N3rmEEtv4ei5X6DaJPHHX0C+upp+v5lVPiEwpg="
+  [k8s.io/cri-api@v0.32.0]="h1:pzXJfyG7Tm4acrEt5HPqAq3r4cN5guLeapAN/NM2b70="
   [k8s.io/metrics@v0.32.0]="h1:70qJ3ZS/9DrtH0UA0NVBI6gW2ip2GAn9e7NtoKERpns="
 )
 
@@ -69,6 +72,6 @@ exec 9>"$cache/lock"
 flock 9
 case "${1:-}" in
   xds) fetch_xds ;;
-  istio | kube) fetch_go "$1" ;;
-  *) absent "usage: fetch.sh xds|istio|kube" ;;
+  cri | istio | kube) fetch_go "$1" ;;
+  *) absent "usage: fetch.sh xds|cri|istio|kube" ;;
 esac
