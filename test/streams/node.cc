@@ -326,13 +326,20 @@ bool Node::TellApiServer() {
 
 Answer Node::Shell(const std::string& kubectl, const std::string& line) const {
   machine::ProcessOptions options;
-  options.argv = {"bash", "-c",
-                  absl::StrCat("set -o pipefail; cd ", folder_, "; kubectl() { ", kubectl,
-                               " \"$@\"; }; export -f kubectl; ", line)};
+  // As a program, not as a function: `timeout` and `script` start it too.
+  const std::string program = kubectl.substr(kubectl.rfind(' ') + 1);
+  options.argv = {
+      "bash", "-c",
+      absl::StrCat("set -o pipefail; cd ", folder_, "; mkdir -p bin; ln -sf \"$(command -v ",
+                   program, ")\" bin/kubectl; PATH=$PWD/bin:$PATH; ", line)};
   options.env = {absl::StrCat("KUBECONFIG=", folder_, "/data/admin.kubeconfig"),
                  absl::StrCat("HOME=", folder_)};
   machine::Finished done = machine::RunToEnd(options, kWaitMax);
   return {done.exit_status, std::move(done.output)};
+}
+
+std::string Node::tool(const std::string& name) const {
+  return Real(("test/streams/" + name).c_str());
 }
 
 void Node::Kill(const std::string& container) {

@@ -34,6 +34,8 @@ class Node {
   // `line` in bash with `kubectl` being this program; the folder is the current one.
   Answer Shell(const std::string& kubectl, const std::string& line) const;
   const std::string& folder() const { return folder_; }
+  // The path of a program beside this file.
+  std::string tool(const std::string& name) const;
   void Kill(const std::string& container);  // the container ends
 
  private:
