@@ -482,6 +482,7 @@ TEST_F(PodsTest, LogsGoToTheKubelet) {
   const ProxyAnswer& answer = std::get<ProxyAnswer>(reply);
   EXPECT_EQ(answer.host, "10.0.0.7:10255");
   EXPECT_EQ(answer.target, "/containerLogs/default/p/main?follow=true&tailLines=5");
+  EXPECT_EQ(answer.status_of, "pods/log p");
   EXPECT_EQ(Message("GET", Pod("/log?container=side")), "container side is not valid for pod p");
   EXPECT_EQ(Message("GET", Pod("/log?tailLines=-1")),
             "PodLogOptions \"p\" is invalid: tailLines: Invalid value: -1: must be greater than or "
