@@ -56,10 +56,13 @@ bool HasBeenReady(const Node& node) {
   return false;
 }
 
+// Empty: it has none that can be an endpoint's. Hollow nodes are on the loopback.
 std::string Ipv4Of(const Node& node) {
   for (const auto& address : node.status().addresses()) {
-    const bool is_ipv4 = !absl::StrContains(address.address(), ':');
-    if (address.type() == "InternalIP" && is_ipv4) return address.address();
+    const std::string& ip = address.address();
+    const bool is_reachable = !absl::StrContains(ip, ':') && !absl::StartsWith(ip, "127.") &&
+                              !absl::StartsWith(ip, "169.254.");
+    if (address.type() == "InternalIP" && is_reachable) return ip;
   }
   return "";
 }

@@ -95,6 +95,14 @@ TEST_F(ClusterDnsTest, TheServiceComesWithTheFirstNode) {
   EXPECT_EQ(slice.metadata().owner_references(0).uid(), dns.metadata().uid());
 }
 
+TEST_F(ClusterDnsTest, AHollowNodeHasNoServer) {
+  Run();
+  AddNode("hollow-0", "127.1.0.1");
+  EXPECT_FALSE(Dns().has_value());
+  AddNode("n1", "10.0.0.1");
+  EXPECT_THAT(Endpoints(), ElementsAre("n1=10.0.0.1"));
+}
+
 TEST_F(ClusterDnsTest, ANodeThatIsSilentKeepsItsServer) {
   Run();
   AddNode("n1", "10.0.0.1");
