@@ -91,20 +91,10 @@ PodWorker::Result PodWorker::Work() {
   }
   Done done = Done::kNothing;
   for (int round = 0; round < kRoundsMax; ++round) {
-    PodStatePtr state;
-    if (read) {
-      absl::StatusOr<PodStatePtr> fresh = shared_.view.Refresh(uid_);
-      if (!fresh.ok()) {
-        // Nothing is concluded from what is not known.
-        Check(fresh.status(), "reading the pod");
-        const std::lock_guard<std::mutex> lock(mutex_);
-        stale_ = true;
-        result.again = RetryDelay(failures_, kRetryMax);
-        return result;
-      }
-      state = *std::move(fresh);
-    } else {
-      state = shared_.view.Get(uid_);
+    PodStatePtr state = Read(read);
+    if (state == nullptr) {
+      result.again = RetryDelay(failures_, kRetryMax);
+      return result;
     }
     const PodObject object = shared_.object(uid_);
     if (object.pod != nullptr) pod_ = object.pod;
@@ -145,6 +135,16 @@ PodWorker::Result PodWorker::Work() {
   }
   result.forgotten = forgotten_;
   return result;
+}
+
+PodStatePtr PodWorker::Read(bool fresh) {
+  if (!fresh) return shared_.view.Get(uid_);
+  absl::StatusOr<PodStatePtr> state = shared_.view.Refresh(uid_);
+  if (state.ok()) return *std::move(state);
+  Check(state.status(), "reading the pod");
+  const std::lock_guard<std::mutex> lock(mutex_);
+  stale_ = true;
+  return nullptr;
 }
 
 Plan PodWorker::MakeOne(const PodObject& object, const PodState& state) {

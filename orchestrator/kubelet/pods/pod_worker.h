@@ -77,6 +77,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
     kFailed,   // the rest has to wait
   };
 
+  // Null: it can't be read, and nothing is concluded from what is not known.
+  PodStatePtr Read(bool fresh);
   Plan MakeOne(const PodObject& object, const PodState& state);
   // What is left of kills and handlers whose containers have ended.
   void DropDone(const PodState& state);

@@ -49,6 +49,19 @@ std::string NameOf(const Pod& pod) {
 
 class PodsOfNode;
 
+// Written by the relister alone.
+struct Counts {
+  explicit Counts(metrics::Registry& registry)
+      : scope(registry.NewShard(), {}),
+        pods(scope.GetGauge("kubelet_running_pods")),
+        containers(scope.GetGauge("kubelet_running_containers", {{"container_state", "running"}})) {
+    registry.Describe("kubelet_running_pods", "Number of pods that have a running pod sandbox");
+    registry.Describe("kubelet_running_containers", "Number of containers currently running");
+  }
+  metrics::Scope scope;
+  metrics::Gauge &pods, &containers;
+};
+
 // What callbacks hold: they may come when the pods are gone.
 struct Touching {
   std::mutex mutex;
@@ -85,6 +98,7 @@ class PodsOfNode final : public Pods {
                                       parts.metrics,
                                       [this](const kube::NamespacedName&) { return Relist(); })) {
     touching_->pods = this;
+    if (parts_.metrics != nullptr) counts_ = std::make_unique<Counts>(*parts_.metrics);
     const auto touch = [touching = touching_](const std::string& uid) {
       touching->Touch(uid, [] {});
     };
@@ -136,6 +150,7 @@ class PodsOfNode final : public Pods {
   void Admit(const std::string& uid, Entry& entry, PodWorker& worker);
   void Release(const std::string& uid, bool forget);
   kube::ReconcileResult Relist();
+  void Count();
   void Begin();
 
   const PodsParts parts_;
@@ -145,7 +160,9 @@ class PodsOfNode final : public Pods {
   RuntimeView view_;
   StatusWriter writer_;
   WorkerParts shared_;
-  bool begun_ = false;  // of the relister
+  // Of the relister.
+  bool begun_ = false;
+  std::unique_ptr<Counts> counts_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_.
@@ -273,8 +290,22 @@ kube::ReconcileResult PodsOfNode::Relist() {
   const absl::Status read = view_.Relist(&changed);
   if (!read.ok()) LOG(kWarn, "kubelet", "reading the runtime's pods: ", read.message());
   if (read.ok() && !begun_) Begin();
+  if (read.ok() && counts_ != nullptr) Count();
   for (const std::string& uid : changed) workers_->Add(Key(uid));
   return kube::Again(options_.relist_period);
+}
+
+void PodsOfNode::Count() {
+  int64_t pods = 0, containers = 0;
+  for (const std::string& uid : view_.Uids()) {
+    const PodStatePtr state = view_.Get(uid);
+    pods += !state->sandboxes.empty() && state->sandboxes.front().ready;
+    for (const ContainerState& container : state->containers) {
+      containers += container.phase == ContainerState::Phase::kRunning;
+    }
+  }
+  counts_->pods.Set(pods);
+  counts_->containers.Set(containers);
 }
 
 // Pods that run already keep their places before others are looked at.
