@@ -38,11 +38,13 @@ class NodeKubelet final : public Work {
     cgroups_ = *std::move(cgroups);
     images_ =
         kubelet::NewImages(options_.images, *runtime_, parts_.executor, recorder_, &parts_.metrics);
-    volumes_ = kubelet::NewVolumes({.node_name = options_.node.name,
-                                    .root = options_.root_dir,
-                                    .local_volumes = options_.local_volumes_dir,
-                                    .in_use = [this](const std::string& uid) { return pods_ == nullptr || pods_->InRuntime(uid); }},
-                                   parts_.client, parts_.informers, parts_.executor);
+    volumes_ = kubelet::NewVolumes(
+        {.node_name = options_.node.name,
+         .root = options_.root_dir,
+         .local_volumes = options_.local_volumes_dir,
+         .in_use =
+             [this](const std::string& uid) { return pods_ == nullptr || pods_->InRuntime(uid); }},
+        parts_.client, parts_.informers, parts_.executor);
     configs_ = kubelet::NewContainerConfigs(ConfigsOptions(), parts_.client, parts_.informers,
                                             *runtime_, *volumes_, parts_.clock);
     prober_ = kubelet::NewNetworkProber(parts_.clock);
