@@ -60,6 +60,7 @@ is() { # is NAME EXPECTED GOT
   fi
 }
 
+# Not through pod(): $! would be a shell's, which leaves its program behind.
 start() {
   mkdir -p "/etc/netns/$netns"
   printf '%s\n' 'nameserver 10.96.0.10' 'options ndots:5' \
@@ -70,13 +71,13 @@ start() {
   local upstream=() i
   if command -v dnsmasq >/dev/null; then
     for i in {1..150}; do echo "192.0.2.$i big.example"; done >"$folder/big"
-    pod dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null --port=5353 \
+    ip netns exec "$netns" dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null --port=5353 \
       --listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file \
       --addn-hosts="$folder/big" --address=/www.example/192.0.2.7 2>/dev/null &
     pids+=($!)
     upstream=(--upstream=127.0.0.1:5353)
   fi
-  pod "$server" --services=200 --endpoints=100 --listen=10.96.0.10:53 "${upstream[@]}" \
+  ip netns exec "$netns" "$server" --services=200 --endpoints=100 --listen=10.96.0.10:53 "${upstream[@]}" \
     >/dev/null &
   pids+=($!)
   local until=$((SECONDS + 20))
