@@ -72,7 +72,8 @@ start() {
   if command -v dnsmasq >/dev/null; then
     for i in {1..150}; do echo "192.0.2.$i big.example"; done >"$folder/big"
     ip netns exec "$netns" dnsmasq --keep-in-foreground --no-resolv --no-hosts \
-      --conf-file=/dev/null --port=5353 --listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file \
+      --conf-file=/dev/null --port=5353 --listen-address=127.0.0.1 --bind-interfaces \
+      --user=root --pid-file \
       --addn-hosts="$folder/big" --address=/www.example/192.0.2.7 2>/dev/null &
     pids+=($!)
     upstream=(--upstream=127.0.0.1:5353)
