@@ -4,11 +4,13 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/process/run_process.h"
+#include "orchestrator/network/forwarding.h"
 
 namespace meltemi::cli {
 namespace {
@@ -95,6 +97,8 @@ absl::Status MakeNodeBridge(const NodeNamespaces& options) {
       {"ip", "link", "set", options.bridge, "up"},
       {"sysctl", "-q", "-w", "net.ipv4.ip_forward=1"},
   });
+  const std::unique_ptr<network::System> system = network::NewSystem();
+  if (status.ok()) status = network::AcceptForwarding(*system, {options.cidr, options.pod_cidr});
   if (!status.ok()) return status;
   // What comes from a node and leaves the machine gets the machine's address.
   return RunToSuccess(

@@ -15,6 +15,7 @@ namespace meltemi::cli {
 struct NodeNamespaces {
   std::string bridge = "meltemi-nodes";
   std::string cidr = "10.245.0.0/24";
+  std::string pod_cidr = "10.244.0.0/16";  // they pass the machine, too
 };
 
 // The addresses of the machine (the first) and of node N (1 …: the 11th and so on). Error: the CIDR

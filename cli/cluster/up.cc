@@ -94,6 +94,7 @@ absl::Status ChooseAddresses(UpOptions& options) {
     const absl::StatusOr<std::string> host = HostAddress(options.namespaces);
     if (!host.ok()) return host.status();
     advertise = *host;
+    options.namespaces.pod_cidr = options.control_plane.pod_cidr;
     options.control_plane.machine_address = MachineIp();
     return MakeNodeBridge(options.namespaces);
   }

@@ -16,6 +16,7 @@
 #include "kube/core/v1/node.pb.h"
 #include "kube/queue/controller.h"
 #include "orchestrator/component/files.h"
+#include "orchestrator/network/forwarding.h"
 #include "orchestrator/network/texts.h"
 
 namespace meltemi::network {
@@ -138,6 +139,8 @@ class Impl final : public NodeNetwork {
     absl::StatusOr<std::string> done =
         system_.Run({"nft", "-f", "-"}, MasqueradeScript(pod_cidr_, options_.cluster_cidr));
     if (!done.ok()) return done.status();
+    status = AcceptForwarding(system_, {options_.cluster_cidr});
+    if (!status.ok()) return status;
     return WriteConfiguration();
   }
 
@@ -250,6 +253,7 @@ absl::Status RemoveNodeNetwork(const NodeNetworkOptions& options, System& system
   }
   // Declared before it is deleted: one that is not there is no error then.
   run({"nft", "-f", "-"}, absl::StrCat("table ip ", kTable, "\ndelete table ip ", kTable, "\n"));
+  status.Update(StopForwarding(system));
   const std::string protocol = absl::StrCat(kRouteProtocol);
   const absl::StatusOr<std::string> routes =
       system.Run({"ip", "-4", "route", "show", "proto", protocol});

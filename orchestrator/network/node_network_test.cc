@@ -163,6 +163,25 @@ TEST_F(NodeNetworkTest, AMachineThatIsNoNodeHasRoutesAlone) {
   EXPECT_THAT(system_.Take(), Not(Contains(HasSubstr("nft"))));
 }
 
+TEST_F(NodeNetworkTest, AFirewallThatForwardsNothingLetsPodsPass) {
+  const std::string show = "iptables -w -S FORWARD";
+  system_.answers[show] = "-P FORWARD ACCEPT\n";
+  NodeNetwork& network = Begin();
+  ASSERT_TRUE(network.SetPodCidr("10.244.1.0/24").ok());
+  EXPECT_THAT(system_.Take(), Not(Contains(HasSubstr("-j ACCEPT"))));
+  system_.answers[show] =
+      "-P FORWARD DROP\n-A FORWARD -s 10.244.0.0/16 -m comment --comment meltemi -j ACCEPT\n"
+      "-A FORWARD -j DOCKER-USER\n";
+  ASSERT_TRUE(network.SetPodCidr("10.244.1.0/24").ok());
+  const std::vector<std::string> commands = system_.Take();
+  EXPECT_THAT(commands, Contains("iptables -w -I FORWARD -d 10.244.0.0/16 -m comment --comment "
+                                 "meltemi -j ACCEPT"));
+  EXPECT_THAT(commands, Not(Contains(HasSubstr("-I FORWARD -s")))) << "it is there";
+  ASSERT_TRUE(RemoveNodeNetwork(options_, system_).ok());
+  EXPECT_THAT(system_.Take(), Contains("iptables -w -D FORWARD -s 10.244.0.0/16 -m comment "
+                                       "--comment meltemi -j ACCEPT"));
+}
+
 TEST_F(NodeNetworkTest, IsRemovedWithoutATrace) {
   AddNode("node-2", "10.244.2.0/24", "10.245.0.12");
   ASSERT_TRUE(Begin().SetPodCidr("10.244.1.0/24").ok());
