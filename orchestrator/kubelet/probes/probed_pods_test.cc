@@ -51,6 +51,26 @@ TEST_F(ProbedPods, ReadyWhenTheProbePasses) {
   EXPECT_EQ(Restarts(), 0);
 }
 
+TEST_F(ProbedPods, WithoutAProbeReadyWhenItListens) {
+  Add("ports: [{containerPort: 80}, {containerPort: 53, protocol: UDP}]");
+  world_.Advance(milliseconds(500));
+  EXPECT_EQ(world_.PhaseOf("web"), "Running");
+  network_.answers["tcp 10.244.0.2:80"] = {NetworkProberFake::Ok(), {}};
+  world_.Advance(milliseconds(100));
+  EXPECT_EQ(world_.PhaseOf("web"), "Running Ready");
+  network_.answers.clear();
+  world_.Advance(seconds(60));
+  EXPECT_EQ(world_.PhaseOf("web"), "Running Ready") << "it is not asked again";
+}
+
+TEST_F(ProbedPods, WithoutAProbeReadyAfterAWhileAlthoughNobodyListens) {
+  Add("ports: [{containerPort: 80}]");
+  world_.Advance(milliseconds(1500));
+  EXPECT_EQ(world_.PhaseOf("web"), "Running");
+  world_.Advance(seconds(1));
+  EXPECT_EQ(world_.PhaseOf("web"), "Running Ready");
+}
+
 TEST_F(ProbedPods, AContainerThatIsNotAliveIsStartedAgain) {
   Answer(NetworkProberFake::Ok());
   Add("livenessProbe: {httpGet: {port: 80}, periodSeconds: 5, failureThreshold: 2}");

@@ -9,6 +9,7 @@
 #include "kube/queue/controller.h"
 #include "orchestrator/kubelet/probes/handlers.h"
 #include "orchestrator/kubelet/probes/hooks.h"
+#include "orchestrator/kubelet/probes/listening.h"
 #include "orchestrator/kubelet/probes/probes.h"
 #include "orchestrator/kubelet/probes/worker.h"
 
@@ -105,6 +106,10 @@ class PodProbes final : public Probes {
         shard_(metrics == nullptr ? nullptr : &metrics->NewShard()),
         began_(executor.clock().WallNow()),
         hooks_(NewHooks(runtime, network, executor, recorder)),
+        listening_(network, executor,
+                   [this](const std::string& pod_uid) {
+                     if (on_change_) on_change_(pod_uid);
+                   }),
         controller_(
             kube::NewController(QueueOptions(), executor, nullptr,
                                 [this](const kube::NamespacedName& key) { return Work(key); })) {
@@ -172,11 +177,13 @@ class PodProbes final : public Probes {
   std::map<std::string, std::set<std::string>> by_pod_;
 
   std::unique_ptr<Hooks> hooks_;
+  Listening listening_;
   std::unique_ptr<kube::Controller> controller_;
 };
 
 void PodProbes::Sync(const std::shared_ptr<const Pod>& pod, const PodState& state, bool ending) {
   const std::string ip = AddressOf(*pod, state);
+  if (!ending) listening_.Sync(*pod, state, ip);
   bool changed = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -254,13 +261,14 @@ ProbeResult PodProbes::Get(const Container& container, const ContainerState& sta
   const auto it = targets_.find(state.id);
   if (it == targets_.end()) {
     out.started = !container.has_startup_probe();
-    out.ready = out.started && !container.has_readiness_probe();
+    out.ready = out.started && !container.has_readiness_probe() && listening_.Listens(state.id);
     return out;
   }
   const Target& target = it->second;
   const ProbeWorker* const readiness = target.worker(ProbeType::kReadiness);
   out.started = target.started();
-  out.ready = out.started && (readiness == nullptr || readiness->state() == ProbeState::kSuccess);
+  out.ready = out.started && (readiness == nullptr ? listening_.Listens(state.id)
+                                                   : readiness->state() == ProbeState::kSuccess);
   for (const ProbeType type : {ProbeType::kLiveness, ProbeType::kStartup}) {
     const ProbeWorker* const worker = target.worker(type);
     if (worker == nullptr || worker->state() != ProbeState::kFailure || out.unhealthy) continue;
@@ -282,6 +290,7 @@ std::string PodProbes::WhyUnhealthy(const Target& target, ProbeType type) const 
 }
 
 void PodProbes::Forget(const std::string& pod_uid) {
+  listening_.Forget(pod_uid);
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto it = by_pod_.find(pod_uid);
   if (it == by_pod_.end()) return;

@@ -32,11 +32,12 @@ constexpr char kUrl[] = "http 10.244.0.2:8080/healthz";
 // One pod with a container "app" that runs in a runtime in memory.
 class ProbesTest : public testing::Test {
  protected:
-  // `container`: YAML of the fields beside the name.
+  // `container`: YAML of the fields beside the name. Its port is none that is waited for.
   void Run(const std::string& container, const std::string& pod = "") {
     const std::string text = absl::StrCat(
         "{metadata: {name: web, namespace: default, uid: u1}, spec: {", pod,
-        " containers: [{name: app, image: nginx, ports: [{name: http, containerPort: 8080}], ",
+        " containers: [{name: app, image: nginx, ports: [{name: http, containerPort: 8080, "
+        "protocol: UDP}], ",
         container, "}]}}");
     const auto value = yaml::Parse(text);
     ASSERT_TRUE(value.ok()) << value.status();
