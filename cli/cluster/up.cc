@@ -58,7 +58,8 @@ void PrintReady(const UpOptions& options, const std::string& url, const Progress
 int RememberedNodes(const ClusterFolders& folders) {
   const absl::StatusOr<std::string> text = ReadText(folders.data_dir + "/nodes/count");
   int count = -1;
-  if (!text.ok() || !absl::SimpleAtoi(*text, &count)) return -1;
+  // One that was given up before it had a node binds nobody.
+  if (!text.ok() || !absl::SimpleAtoi(*text, &count) || KnownNodes(folders).empty()) return -1;
   return count;
 }
 
@@ -221,6 +222,7 @@ absl::Status BringUp(UpOptions& options, const std::string& program, const Progr
                      std::string* url, int* started) {
   const NodePorts ports = PortsBeside(options.control_plane.port);
   absl::Status status = CheckMachine(options.nodes.runtime_endpoint.empty());
+  if (status.ok()) status = MirrorsOf(options.nodes).status();
   if (status.ok()) status = SettleNodeCount(options);
   if (status.ok()) status = ChooseAddresses(options);
   if (status.ok()) status = CheckPorts(options, ports);
