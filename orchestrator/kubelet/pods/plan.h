@@ -68,6 +68,7 @@ struct PodMemory {
   std::map<std::string, KillMemory> kills;
   std::optional<Rejection> rejected;
   std::optional<kube::core::v1::PodStatus> status;  // the last that was made
+  std::optional<MonotonicTime> ending_since;        // when that was seen first
   std::optional<MonotonicTime> ending_by;           // the end of its grace period
   std::vector<std::string> ips;                     // of its last sandbox
   bool volumes_ready = false;
@@ -80,6 +81,7 @@ struct PlanOptions {
   std::vector<std::string> node_ips;
   Duration backoff_max = minutes(5);
   int dead_containers_per_name = 1;
+  Duration drain_delay{0};
 };
 
 struct PlanInput {

@@ -60,6 +60,22 @@ Duration Planner::GracePeriod() const {
   return seconds(std::max<int64_t>(0, grace_s));
 }
 
+MonotonicTime Planner::DrainedAt() const {
+  const MonotonicTime since = in_.memory.ending_since.value_or(in_.now);
+  if (in_.pod == nullptr || in_.gone || !in_.pod->metadata().has_deletion_timestamp()) return since;
+  const auto& conditions = StatusBefore(in_).conditions();
+  const bool ready = std::any_of(conditions.begin(), conditions.end(), [](const auto& condition) {
+    return condition.type() == "Ready" && condition.status() == "True";
+  });
+  const auto& spec = in_.pod->spec();
+  const auto declares = [](const Container& container) { return container.ports_size() > 0; };
+  const bool serves =
+      std::any_of(spec.containers().begin(), spec.containers().end(), declares) ||
+      std::any_of(spec.init_containers().begin(), spec.init_containers().end(), declares);
+  if (!ready || !serves) return since;
+  return since + std::min(in_.options.drain_delay, GracePeriod() / 4);
+}
+
 // Containers at once; sidecars in reverse order when all that they serve has ended, or when the
 // time is over.
 void Planner::EndContainers(MonotonicTime by) {
@@ -69,8 +85,11 @@ void Planner::EndContainers(MonotonicTime by) {
       if (IsSidecarContainer(container)) sidecars.insert(container.name());
     }
   }
+  const MonotonicTime drained_at = DrainedAt();
   const auto end = [&](const ContainerState& state, bool turn) {
     if (!RunsOrMay(state)) return false;
+    turn &= drained_at <= in_.now;
+    LookAgain(drained_at);
     Kill(state, by, turn, absl::StrCat("Stopping container ", state.name));
     return true;
   };

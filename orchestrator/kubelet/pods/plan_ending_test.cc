@@ -57,6 +57,28 @@ TEST(PlanEnding, AShorterGracePeriodCounts) {
   EXPECT_EQ(c.Actions(), "Kill web.0 1s (Stopping container web)");
 }
 
+TEST(PlanEnding, WhatServesGoesOnUntilNobodyAsksItAnyMore) {
+  PlanCase c("{containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]}");
+  c.options.drain_delay = seconds(2);
+  c.AddSandbox();
+  c.AddRunning("web");
+  c.Make();
+  c.SetDeleted(30);
+  EXPECT_EQ(c.Actions(), "Kill web.0 later 30s (Stopping container web)");
+  EXPECT_EQ(c.Again(), 2);
+  c.now += seconds(2);
+  EXPECT_EQ(c.Actions(), "Kill web.0 28s (Stopping container web)");
+  // What is not ready gets no requests.
+  PlanCase unready("{containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]}");
+  unready.options.drain_delay = seconds(2);
+  unready.AddSandbox();
+  unready.AddRunning("web");
+  unready.probes["web"] = {.started = true};
+  unready.Make();
+  unready.SetDeleted(30);
+  EXPECT_EQ(unready.Actions(), "Kill web.0 30s (Stopping container web)");
+}
+
 TEST(PlanEnding, SidecarsEndLastInReverseOrder) {
   PlanCase c(
       "{initContainers: [{name: a, image: x, restartPolicy: Always}, {name: b, image: x, "

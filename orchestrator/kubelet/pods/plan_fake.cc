@@ -135,6 +135,7 @@ Plan PlanCase::Make() {
   plan = MakePlan(input);
   if (plan.has_status) memory.status = plan.status;
   if (plan.ending) memory.ending_by = plan.ending_by;
+  if (plan.ending && !memory.ending_since.has_value()) memory.ending_since = Mono();
   return plan;
 }
 

@@ -44,6 +44,8 @@ class Planner {
   // --- plan_ending.cc
   void End();
   Duration GracePeriod() const;
+  // Until when nothing is stopped, because requests may still come.
+  MonotonicTime DrainedAt() const;
   void EndContainers(MonotonicTime by);
   void RemoveAll();
 

@@ -153,6 +153,7 @@ Plan PodWorker::MakeOne(const PodObject& object, const PodState& state) {
   options.node_ips = shared_.options.node_ips;
   options.backoff_max = shared_.options.backoff_max;
   options.dead_containers_per_name = shared_.options.dead_containers_per_name;
+  options.drain_delay = shared_.options.drain_delay;
   // Copied: probes are asked without the lock.
   PodMemory memory;
   {
@@ -179,6 +180,7 @@ Plan PodWorker::MakeOne(const PodObject& object, const PodState& state) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (plan.has_status) memory_.status = plan.status;
   if (plan.ending) memory_.ending_by = plan.ending_by;
+  if (plan.ending && !memory_.ending_since.has_value()) memory_.ending_since = input.now;
   return plan;
 }
 

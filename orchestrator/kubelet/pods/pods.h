@@ -58,6 +58,9 @@ struct PodsOptions {
   // Looks at everything that the runtime has so often, whatever was told.
   Duration relist_period = seconds(1);
   Duration backoff_min = seconds(10), backoff_max = minutes(5);
+  // What serves (it is ready and declares ports) and is deleted goes on for so long, at most a
+  // quarter of its grace period, until nobody sends it requests any more.
+  Duration drain_delay = seconds(2);
   int workers = 16;
   int dead_containers_per_name = 1;
 };

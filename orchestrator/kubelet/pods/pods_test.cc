@@ -82,6 +82,18 @@ TEST_F(PodsTest, ADeletedPodIsKilledWhenItsTimeIsOver) {
   EXPECT_EQ(w.PhaseOf("web"), "gone");
 }
 
+TEST_F(PodsTest, WhatServesIsStoppedWhenRequestsGoElsewhere) {
+  w.AddPod("web", "containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]");
+  w.runtime.TakeCalls();
+  w.Delete("web");
+  w.Advance(milliseconds(1900));
+  EXPECT_THAT(w.runtime.TakeCalls(), IsEmpty());
+  EXPECT_EQ(w.PhaseOf("web"), "Running Ready");
+  w.Advance(milliseconds(200));
+  EXPECT_THAT(w.runtime.TakeCalls(), Contains("StopContainer default/web/web#0 28s"));
+  EXPECT_EQ(w.PhaseOf("web"), "gone");
+}
+
 TEST_F(PodsTest, AShorterGracePeriodCounts) {
   w.runtime.SetContainer("web", {.ignores_signal = true});
   w.AddPod("web", kWeb);
@@ -371,7 +383,7 @@ TEST_F(PodsTest, TheNodeRefusesWhatItHasNotGot) {
   EXPECT_EQ(w.runtime.sandboxes(), 1u);
   // What has ended makes room.
   w.Delete("big");
-  w.Advance(seconds(1));
+  w.Advance(seconds(3));
   w.Delete("port");
   w.AddPod("again", "containers: [{name: a, image: b, resources: {requests: {cpu: '6'}}}]");
   EXPECT_EQ(w.PhaseOf("again"), "Running Ready");
