@@ -71,7 +71,9 @@ int DnsMain(const std::vector<std::string>& args, const std::vector<std::string>
     return Fail(absl::InvalidArgumentError(
         absl::StrCat(status.message(), "; see meltemi-orchestrator dns --help")));
   }
-  ComponentSpec spec{.name = "dns", .options = component, .threads_max = 8, .elects = false};
+  // It keeps what it needs of each object itself.
+  ComponentSpec spec{
+      .name = "dns", .options = component, .threads_max = 8, .elects = false, .messages_max = 500};
   spec.make_work = [&options](Parts& parts) -> absl::StatusOr<std::unique_ptr<Work>> {
     absl::StatusOr<std::unique_ptr<dns::DnsServer>> server =
         dns::StartDnsServer(options, parts.clock, parts.informers, &parts.metrics);

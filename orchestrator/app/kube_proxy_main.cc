@@ -87,8 +87,12 @@ int KubeProxyMain(const std::vector<std::string>& args, const std::vector<std::s
     status = kubeproxy::RemoveAllRules();
     return status.ok() ? 0 : Fail(status, 1);
   }
-  ComponentSpec spec{
-      .name = "kube-proxy", .options = options.component, .threads_max = 16, .elects = false};
+  // It keeps what it needs of each object itself.
+  ComponentSpec spec{.name = "kube-proxy",
+                     .options = options.component,
+                     .threads_max = 16,
+                     .elects = false,
+                     .messages_max = 500};
   spec.make_work = [&options](Parts& parts) -> absl::StatusOr<std::unique_ptr<Work>> {
     absl::StatusOr<std::unique_ptr<kubeproxy::KubeProxy>> proxy =
         kubeproxy::NewKubeProxy(options.proxy, parts.informers, parts.executor,

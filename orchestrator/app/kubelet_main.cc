@@ -68,6 +68,8 @@ void AddFlags(Options* o, Flags& flags) {
   flags.Text("local-volumes-dir", {}, &node.local_volumes_dir, "FOLDER",
              "of volumes that are made for claims");
   flags.Text("cgroup-root", {}, &node.cgroup_root, "PATH", "below which pods are");
+  flags.Text("usage-cgroup", {}, &node.usage_cgroup, "PATH",
+             "whose usage is the node's; '/': the machine; default: --cgroup-root");
   flags.Text("cni-conf-dir", {}, &node.cni_conf_dir, "FOLDER",
              "where the runtime looks for its network");
   flags.Text("cni-ipam-dir", {}, &node.cni_ipam_dir, "FOLDER", "of the pod addresses in use");

@@ -33,7 +33,7 @@ class NodeKubelet final : public Work {
     if (!runtime.ok()) return runtime.status();
     runtime_ = *std::move(runtime);
     absl::StatusOr<std::unique_ptr<kubelet::PodCgroups>> cgroups =
-        kubelet::NewPodCgroups({.root = options_.cgroup_root});
+        kubelet::NewPodCgroups({.root = options_.cgroup_root, .usage_root = options_.usage_cgroup});
     if (!cgroups.ok()) return cgroups.status();
     cgroups_ = *std::move(cgroups);
     images_ =

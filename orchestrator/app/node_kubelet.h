@@ -21,7 +21,7 @@ struct NodeKubeletOptions {
   std::string root_dir = "/var/lib/kubelet";
   std::string pod_log_dir = "/var/log/pods";
   std::string local_volumes_dir;  // "": below root_dir
-  std::string cgroup_root;
+  std::string cgroup_root, usage_cgroup;
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::string cni_ipam_dir = "/run/meltemi/ipam";
   std::string cluster_cidr = "10.244.0.0/16";

@@ -19,6 +19,7 @@
 #include "base/random/locked_random.h"
 #include "base/tls/certificate.h"
 #include "kube/client/http_client.h"
+#include "kube/informer/limits.h"
 #include "kube/leader/leader.h"
 #include "orchestrator/apiserver/http/server.h"
 #include "orchestrator/apiserver/watch/no_watches.h"
@@ -48,7 +49,9 @@ class Component {
     executor_ = kube::NewThreadExecutor(clock_, {.threads_max = spec_.threads_max});
     access_ = std::make_unique<DelegatedAccess>(*client_, clock_);
     pages_ = std::make_unique<Pages>(*access_, metrics_);
-    informers_ = kube::NewInformers(*client_, *executor_);
+    kube::InformerLimits limits;
+    if (spec_.messages_max != 0) limits.messages_max = spec_.messages_max;
+    informers_ = kube::NewInformers(*client_, *executor_, {}, limits);
     if (absl::Status status = Serve(); !status.ok()) return status;
     if (!spec_.elects || !options_.leader_elect) {
       Lead();

@@ -64,6 +64,8 @@ struct ComponentSpec {
   ComponentOptions options;
   size_t threads_max = 64;
   bool elects = true;
+  // Objects of one kind that its informers keep unpacked (kube/informer/limits.h); 0: the usual.
+  size_t messages_max = 0;
   // Called when it is this replica's turn. Error: the component ends with it.
   std::function<absl::StatusOr<std::unique_ptr<Work>>(Parts& parts)> make_work;
 };
