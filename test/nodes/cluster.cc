@@ -55,6 +55,7 @@ std::unique_ptr<Cluster> Cluster::Up(const ClusterOptions& options, std::string*
   const std::string images = absl::StrCat(folder, "/images");
   machine::ProcessOptions build;
   build.argv = {Real("examples/images/build"), images};
+  build.argv.insert(build.argv.end(), options.images.begin(), options.images.end());
   build.env = {absl::StrCat("MELTEMI=", Real("cli/meltemi"))};
   const machine::Finished built = machine::RunToEnd(build, kShellMax);
   EXPECT_EQ(built.exit_status, 0) << built.output;

@@ -21,6 +21,7 @@ struct Answer {
 struct ClusterOptions {
   int nodes = 0;                     // 0: this machine is the node; else network namespaces
   std::vector<std::string> up_args;  // more of them
+  std::vector<std::string> images = {"nginx-1.10", "busybox"};  // of examples/images
 };
 
 class Cluster {

@@ -32,7 +32,8 @@ class Tutorial : public testing::Test {
     cluster() = Cluster::Up({.up_args = {"--controller-manager-arg=--load-balancer-pool="
                                          "192.0.2.10-192.0.2.20",
                                          "--controller-manager-arg=--horizontal-pod-autoscaler-"
-                                         "downscale-stabilization=5s"}},
+                                         "downscale-stabilization=5s"},
+                             .images = {"nginx-1.10", "nginx-1.11", "test.web", "busybox"}},
                             &why_not());
     if (cluster() == nullptr || Folder().empty()) return;
     // They take a minute until there is something to be seen.
