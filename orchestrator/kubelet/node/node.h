@@ -29,7 +29,7 @@ struct NodeOptions {
   std::map<std::string, std::string> labels;  // beside the well-known ones
   std::vector<std::string> taints;            // "key=value:Effect", at registration
   std::map<std::string, std::string> system_reserved, kube_reserved;  // "cpu" → "100m"
-  std::string version;                                                // kubeletVersion
+  std::string version = "v1.32.0+meltemi";                            // kubeletVersion
   Duration lease_renew_interval = seconds(10), lease_duration = seconds(40);
   Duration status_interval = seconds(10), status_report_interval = minutes(5);
 
