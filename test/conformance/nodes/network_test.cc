@@ -217,7 +217,8 @@ kind: List
 apiVersion: v1
 items:
 - {kind: EndpointSlice, apiVersion: discovery.k8s.io/v1, metadata: &m {name: short, labels:
-   {lived: short}}, addressType: IPv4, endpoints: [{addresses: [10.1.2.3]}], ports: [{name: http, port: 80}]}
+   {lived: short}}, addressType: IPv4, endpoints: [{addresses: [10.1.2.3]}],
+   ports: [{name: http, port: 80}]}
 - {kind: IngressClass, apiVersion: networking.k8s.io/v1, metadata: *m, spec: {controller: a.b/c}}
 - {kind: Ingress, apiVersion: networking.k8s.io/v1, metadata: *m,
    spec: {defaultBackend: {service: {name: none, port: {number: 80}}}}}

@@ -116,8 +116,8 @@ TEST_F(Stories, StorageObjectsLive) {
 kind: List
 apiVersion: v1
 items:
-- {kind: CSIDriver, apiVersion: storage.k8s.io/v1, metadata: &m {name: short, labels: {lived: short}},
-   spec: {attachRequired: false, volumeLifecycleModes: [Ephemeral]}}
+- {kind: CSIDriver, apiVersion: storage.k8s.io/v1, metadata: &m {name: short, labels:
+   {lived: short}}, spec: {attachRequired: false, volumeLifecycleModes: [Ephemeral]}}
 - {kind: CSINode, apiVersion: storage.k8s.io/v1, metadata: *m, spec: {drivers: []}}
 - {kind: StorageClass, apiVersion: storage.k8s.io/v1, metadata: *m, provisioner: example.com/none}
 - {kind: CSIStorageCapacity, apiVersion: storage.k8s.io/v1, metadata: *m, storageClassName: short,
