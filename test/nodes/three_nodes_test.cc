@@ -71,7 +71,8 @@ spec:
       - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway,
          labelSelector: {matchLabels: {app: moving}}}
       tolerations:
-      - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 1}
+      - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute,
+         tolerationSeconds: 1}
       - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute,
          tolerationSeconds: 1}
       containers: [{name: c, image: busybox, imagePullPolicy: Never, command: [sleep, "36000"]}]

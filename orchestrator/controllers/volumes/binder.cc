@@ -410,8 +410,8 @@ kube::Result<NodePtr> Binder::NodeFor(const PersistentVolumeClaim& claim, const 
   NodePtr node = nodes_.Get("", selected);
   if (node != nullptr) return node;
   // By a list, because the controller's role has no right to get one.
-  const auto asked = kube::List<Node>(
-      context_.client, {.field_selector = absl::StrCat("metadata.name=", selected)});
+  const auto asked = kube::List<Node>(context_.client,
+                                      {.field_selector = absl::StrCat("metadata.name=", selected)});
   if (!asked.ok()) return asked.status();
   if (!asked->empty()) return NodePtr(std::make_shared<Node>(asked->front()));
   recorder_.Record(claim, kube::kWarning, "ProvisioningFailed",

@@ -174,7 +174,8 @@ TEST_F(ContainerdTest, APodRunsAsItsSpecSays) {
   EXPECT_TRUE(runtime_->Status()->conditions(0).status());
   MakePod(R"j({"dnsPolicy":"ClusterFirst","hostname":"box","containers":[{"name":"app",
     "image":"localhost/test:1","terminationMessagePath":"/dev/termination-log",
-    "command":["sh","-c"],"args":["echo hello; trap 'echo bye > $(FILE); exit 3' TERM; while :; do sleep 0.05; done"],
+    "command":["sh","-c"],
+    "args":["echo hello; trap 'echo bye > $(FILE); exit 3' TERM; while :; do sleep 0.05; done"],
     "env":[{"name":"WHO","value":"me"},{"name":"FILE","value":"/dev/termination-log"}],
     "securityContext":{"runAsUser":1000,"runAsGroup":2000,"readOnlyRootFilesystem":true},
     "resources":{"requests":{"cpu":"100m"},"limits":{"cpu":"500m","memory":"64Mi"}}}]})j");

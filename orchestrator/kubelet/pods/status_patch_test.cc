@@ -41,8 +41,8 @@ TEST(PodStatusPatch, ConditionsOneByOne) {
   const PodStatus before =
       Status(R"({"conditions":[{"type":"Ready","status":"False","reason":"r","message":"m"},)"
              R"({"type":"Initialized","status":"True"}]})");
-  const PodStatus after = Status(
-      R"({"conditions":[{"type":"Ready","status":"True"},{"type":"Initialized","status":"True"}]})");
+  const PodStatus after = Status(R"({"conditions":[{"type":"Ready","status":"True"},)"
+                                 R"({"type":"Initialized","status":"True"}]})");
   EXPECT_EQ(PodStatusPatch("u", before, after),
             R"({"metadata":{"uid":"u"},"status":{"conditions":[{"type":"Ready","status":"True",)"
             R"("lastProbeTime":null,"lastTransitionTime":null,"reason":null,"message":null}]}})");
