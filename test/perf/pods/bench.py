@@ -3,6 +3,7 @@
 import argparse
 import base64
 import datetime
+import glob
 import http.client
 import json
 import os
@@ -207,8 +208,7 @@ def main():
             print_memory("idle", data)
             say("%d pods, one by one" % options.pods)
             one_by_one(api, watch, options.pods)
-            socket = next(os.path.join(f, "containerd.sock") for f, _, files in os.walk("/run/meltemi")
-                          if "containerd.sock" in files)
+            socket = glob.glob("/run/meltemi*/*/containerd.sock")[0]
             floor(socket, options.pods)
             say("%d pods at once" % options.at_once)
             at_once(api, watch, data, options.at_once)
