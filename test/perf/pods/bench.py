@@ -208,7 +208,8 @@ def main():
             print_memory("idle", data)
             say("%d pods, one by one" % options.pods)
             one_by_one(api, watch, options.pods)
-            socket = glob.glob("/run/meltemi*/*/containerd.sock")[0]
+            with open(glob.glob(data + "/nodes/*/containerd.toml")[0], encoding="utf-8") as f:
+                socket = re.search(r'address = "(.*)"', f.read()).group(1)
             floor(socket, options.pods)
             say("%d pods at once" % options.at_once)
             at_once(api, watch, data, options.at_once)
