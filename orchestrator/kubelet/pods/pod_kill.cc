@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log/log.h"
+#include "orchestrator/kubelet/cri/runtime.h"
 #include "orchestrator/kubelet/pods/pod_worker.h"
 #include "orchestrator/kubelet/probes/probes.h"
 
@@ -99,7 +100,7 @@ void PodWorker::EndStop(const std::string& id, const absl::Status& status) {
   at->second.retry_at = Now() + RetryDelay(++at->second.failures, kStopRetryMax);
   at->second.error =
       absl::StrCat("error killing pod: failed to \"KillContainer\" with KillContainerError: \"",
-                   RpcText(status), "\"");
+                   RuntimeErrorText(status), "\"");
 }
 
 }  // namespace meltemi::kubelet

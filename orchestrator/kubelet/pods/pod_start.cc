@@ -6,6 +6,7 @@
 #include "cri/runtime/v1/container.pb.h"
 #include "cri/runtime/v1/sandbox.pb.h"
 #include "orchestrator/kubelet/cgroups/pod_cgroups.h"
+#include "orchestrator/kubelet/cri/runtime.h"
 #include "orchestrator/kubelet/pods/pod_worker.h"
 #include "orchestrator/kubelet/probes/probes.h"
 
@@ -94,7 +95,7 @@ PodWorker::Done PodWorker::CreateSandbox(uint32_t attempt) {
       shared_.parts.runtime.RunPodSandbox(*config, pod_->spec().runtime_class_name());
   if (!made.ok()) {
     if (IsAbsent(made.status())) return Check(made.status(), "making a sandbox");
-    return FailSandbox(RpcText(made.status()));
+    return FailSandbox(RuntimeErrorText(made.status()));
   }
   sandbox_failures_ = 0;
   return Done::kAgain;

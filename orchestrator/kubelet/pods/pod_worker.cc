@@ -1,4 +1,5 @@
 #include "orchestrator/kubelet/pods/pod_worker.h"
+#include "orchestrator/kubelet/cri/runtime.h"
 
 #include <algorithm>
 #include <utility>
@@ -20,54 +21,11 @@ constexpr int kRoundsMax = 64;
 constexpr Duration kStatusDelay = milliseconds(300);
 constexpr Duration kRetryMax = seconds(10);
 
-const char* CodeName(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kOk:
-      return "OK";
-    case absl::StatusCode::kCancelled:
-      return "Canceled";
-    case absl::StatusCode::kInvalidArgument:
-      return "InvalidArgument";
-    case absl::StatusCode::kDeadlineExceeded:
-      return "DeadlineExceeded";
-    case absl::StatusCode::kNotFound:
-      return "NotFound";
-    case absl::StatusCode::kAlreadyExists:
-      return "AlreadyExists";
-    case absl::StatusCode::kPermissionDenied:
-      return "PermissionDenied";
-    case absl::StatusCode::kResourceExhausted:
-      return "ResourceExhausted";
-    case absl::StatusCode::kFailedPrecondition:
-      return "FailedPrecondition";
-    case absl::StatusCode::kAborted:
-      return "Aborted";
-    case absl::StatusCode::kOutOfRange:
-      return "OutOfRange";
-    case absl::StatusCode::kUnimplemented:
-      return "Unimplemented";
-    case absl::StatusCode::kInternal:
-      return "Internal";
-    case absl::StatusCode::kUnavailable:
-      return "Unavailable";
-    case absl::StatusCode::kDataLoss:
-      return "DataLoss";
-    case absl::StatusCode::kUnauthenticated:
-      return "Unauthenticated";
-    default:
-      return "Unknown";
-  }
-}
-
 bool RunsOrMay(const ContainerState& state) {
   return state.phase == Phase::kRunning || state.phase == Phase::kUnknown;
 }
 
 }  // namespace
-
-std::string RpcText(const absl::Status& status) {
-  return absl::StrCat("rpc error: code = ", CodeName(status.code()), " desc = ", status.message());
-}
 
 Duration RetryDelay(int failures, Duration longest) {
   const Duration delay = seconds(int64_t{1} << std::min(std::max(failures - 1, 0), 10));
@@ -314,7 +272,7 @@ PodWorker::Done PodWorker::ExecuteOne(const Action& action, const PodState& stat
       if (!stopped.ok()) {
         Tell(kube::kWarning, "FailedKillPod",
              absl::StrCat("error killing pod: failed to \"KillPodSandbox\" for \"", uid_,
-                          "\" with KillPodSandboxError: \"", RpcText(stopped), "\""));
+                          "\" with KillPodSandboxError: \"", RuntimeErrorText(stopped), "\""));
       }
       return Check(stopped, "stopping a sandbox");
     }

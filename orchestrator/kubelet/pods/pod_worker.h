@@ -145,8 +145,6 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool stale_ = false;  // the runtime has changed: it is read before the next plan
 };
 
-// "rpc error: code = Unknown desc = …", as errors of the runtime are told in events.
-std::string RpcText(const absl::Status& status);
 // 1 s, 2 s, 4 s … up to `longest`.
 Duration RetryDelay(int failures, Duration longest);
 
