@@ -1,5 +1,4 @@
 #include "orchestrator/kubelet/pods/pod_worker.h"
-#include "orchestrator/kubelet/cri/runtime.h"
 
 #include <algorithm>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "cri/runtime/v1/sandbox.pb.h"
 #include "kube/core/v1/event.pb.h"
 #include "orchestrator/kubelet/cgroups/pod_cgroups.h"
+#include "orchestrator/kubelet/cri/runtime.h"
 #include "orchestrator/kubelet/probes/probes.h"
 
 namespace meltemi::kubelet {
