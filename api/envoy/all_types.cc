@@ -37,6 +37,7 @@
 #include "envoy/config/listener/v3/udp_listener_config.pb.h"
 #include "envoy/config/metrics/v3/stats.pb.h"
 #include "envoy/config/overload/v3/overload.pb.h"
+#include "envoy/config/rbac/v3/rbac.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
 #include "envoy/config/trace/v3/http_tracer.pb.h"
@@ -46,11 +47,13 @@
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
 #include "envoy/extensions/filters/http/grpc_stats/v3/config.pb.h"
+#include "envoy/extensions/filters/http/rbac/v3/rbac.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "envoy/extensions/filters/network/rbac/v3/rbac.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
 #include "envoy/extensions/load_balancing_policies/common/v3/common.pb.h"
 #include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
@@ -64,11 +67,15 @@
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
 #include "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/common.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "envoy/type/matcher/v3/filter_state.pb.h"
 #include "envoy/type/matcher/v3/metadata.pb.h"
 #include "envoy/type/matcher/v3/number.pb.h"
+#include "envoy/type/matcher/v3/path.pb.h"
 #include "envoy/type/matcher/v3/regex.pb.h"
 #include "envoy/type/matcher/v3/string.pb.h"
 #include "envoy/type/matcher/v3/value.pb.h"
@@ -160,11 +167,18 @@ constexpr const FileDescriptor* (*kFiles[])() = {
     FileOf<envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate>,
     FileOf<envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig>,
     FileOf<envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer>,
+    FileOf<envoy::extensions::transport_sockets::tls::v3::TlsCertificate>,
+    FileOf<envoy::extensions::transport_sockets::tls::v3::Secret>,
     FileOf<envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext>,
+    FileOf<envoy::config::rbac::v3::Policy>,
+    FileOf<envoy::extensions::filters::http::rbac::v3::RBACPerRoute>,
+    FileOf<envoy::extensions::filters::network::rbac::v3::RBAC>,
     FileOf<envoy::extensions::upstreams::http::v3::HttpProtocolOptions>,
     FileOf<envoy::service::discovery::v3::ResourceLocator>,
     FileOf<envoy::type::matcher::v3::MetadataMatcher>,
     FileOf<envoy::type::matcher::v3::DoubleMatcher>,
+    FileOf<envoy::type::matcher::v3::FilterStateMatcher>,
+    FileOf<envoy::type::matcher::v3::PathMatcher>,
     FileOf<envoy::type::matcher::v3::RegexMatcher>,
     FileOf<envoy::type::matcher::v3::StringMatcher>,
     FileOf<envoy::type::matcher::v3::ValueMatcher>,

@@ -75,11 +75,13 @@ TEST(OfficialApi, IstioNetworking) {
                         {"", fetched.folders[0] + "/common-protos"}});
   ProtoSource ours(kOurs);
   Compared compared;
-  for (const std::string& file : OurFiles({"networking"})) {
+  for (const std::string& file : OurFiles({"networking", "security"})) {
     // One object under all versions: our folder is v1, the package is Istio's.
     std::string official_file = file;
     if (absl::StartsWith(file, "networking/v1/")) official_file.insert(13, "alpha3");
     if (absl::StartsWith(file, "networking/type/")) official_file = file.substr(11);
+    if (absl::StartsWith(file, "security/v1/")) official_file.insert(11, "beta1");
+    if (file == "security/v1alpha1/ca_service.proto") official_file = "security/v1alpha1/ca.proto";
     const FileDescriptor* our_file = ours.Load(file);
     ASSERT_NE(our_file, nullptr) << absl::StrJoin(ours.errors(), "\n");
     ASSERT_NE(official.Load(official_file), nullptr) << absl::StrJoin(official.errors(), "\n");
