@@ -20,6 +20,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/json/parse.h"
+#include "base/json/value.h"
 
 namespace meltemi::cli {
 namespace {
@@ -29,6 +31,17 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kPoll(5), kDeathMax(3000);
 constexpr char kCgroups[] = "/sys/fs/cgroup";
+
+// Whether one of its interfaces was in a namespace of the folder.
+bool IsCniResultOf(const std::string& text, const std::string& folder) {
+  const absl::StatusOr<json::Value> value = json::Parse(text);
+  const json::Value* const interfaces = value.ok() ? value->Find("result", "interfaces") : nullptr;
+  if (interfaces == nullptr) return false;
+  return std::any_of(
+      interfaces->items().begin(), interfaces->items().end(), [&](const json::Value& one) {
+        return absl::StartsWith(one.FindString("sandbox"), absl::StrCat(folder, "/"));
+      });
+}
 
 std::string ReadAll(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -184,6 +197,17 @@ absl::Status UnmountBelow(const std::string& folder) {
         absl::StrCat(at, ": cannot be unmounted: ", std::strerror(errno))));
   }
   return status;
+}
+
+void RemoveCniResults(const std::string& folder, const std::string& results) {
+  std::error_code error;
+  std::vector<fs::path> ours;
+  for (const fs::directory_entry& entry : fs::directory_iterator(results, error)) {
+    std::error_code ignored;
+    if (!entry.is_regular_file(ignored)) continue;
+    if (IsCniResultOf(ReadAll(entry.path().string()), folder)) ours.push_back(entry.path());
+  }
+  for (const fs::path& path : ours) fs::remove(path, error);
 }
 
 void RemoveControlGroup(const std::string& path) {

@@ -23,6 +23,11 @@ int KillContainers(const std::string& containerd_socket, std::chrono::millisecon
 std::vector<std::string> MountsBelow(absl::string_view mountinfo, const std::string& folder);
 absl::Status UnmountBelow(const std::string& folder);
 
+// What the CNI library of a runtime remembers of the sandboxes whose network namespaces were in or
+// below `folder`; they must be gone. Not those of others.
+void RemoveCniResults(const std::string& folder,
+                      const std::string& results = "/var/lib/cni/results");
+
 // In every hierarchy; processes that are still in it are killed.
 void RemoveControlGroup(const std::string& path);
 

@@ -98,6 +98,27 @@ TEST(Mounts, ThoseBelowAFolderComeInTheOrderToUnmount) {
   EXPECT_THAT(MountsBelow("", "/x"), IsEmpty());
 }
 
+TEST(CniResults, OfOtherNodesStay) {
+  char path[] = "/tmp/cluster_test.XXXXXX";
+  const std::string folder = mkdtemp(path);
+  const auto write = [&](const std::string& name, const std::string& sandbox) {
+    std::ofstream(absl::StrCat(folder, "/", name))
+        << R"({"networkName":"n","result":{"interfaces":[{"name":"veth1"},{"name":"eth0","sandbox":")"
+        << sandbox << "\"}]}}";
+  };
+  write("n-1-eth0", "/run/meltemi/a/containerd/netns/1");
+  write("n-2-eth0", "/run/meltemi/ab/containerd/netns/2");
+  write("n-3-eth0", "/run/netns/3");
+  std::ofstream(folder + "/nonsense") << "{";
+  RemoveCniResults("/run/meltemi/a", folder);
+  std::vector<std::string> left;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    left.push_back(entry.path().filename().string());
+  }
+  EXPECT_THAT(left, testing::UnorderedElementsAre("n-2-eth0", "n-3-eth0", "nonsense"));
+  EXPECT_TRUE(RemoveTree(folder).ok());
+}
+
 TEST(KnownNodes, AreThoseWithFolders) {
   char path[] = "/tmp/cluster_test.XXXXXX";
   ClusterFolders folders;

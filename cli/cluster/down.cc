@@ -67,6 +67,7 @@ void CleanNode(const NodeFolders& folders, Troubles& troubles) {
   troubles.Note(where, UnmountBelow(folders.run));
   troubles.Note(where, UnmountBelow(folders.data));
   RemoveControlGroup(folders.cgroup_root);
+  RemoveCniResults(folders.run);
   const bool has_namespace = fs::exists(folders.netns_path());
   if (has_namespace) {
     troubles.Note(where, RemoveNodeNamespace(folders.netns_name));

@@ -266,7 +266,7 @@ absl::Status RemoveNodeNetwork(const NodeNetworkOptions& options, System& system
   }
   const absl::StatusOr<std::string> saved = system.Run({"iptables-save", "-t", "nat"});
   if (saved.ok()) {
-    const std::string leftovers = PortmapLeftovers(*saved);
+    const std::string leftovers = PortmapLeftovers(*saved, options.bridge);
     if (!leftovers.empty()) run({"iptables-restore", "--noflush"}, leftovers);
   }
   fs::remove_all(options.ipam_dir, error);

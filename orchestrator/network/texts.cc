@@ -1,5 +1,6 @@
 #include "orchestrator/network/texts.h"
 
+#include <set>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -87,17 +88,28 @@ std::string RouteChanges(const Routes& have, const Routes& wanted) {
   return out;
 }
 
-std::string PortmapLeftovers(absl::string_view saved) {
-  std::vector<std::string> chains, rules;
+std::string PortmapLeftovers(absl::string_view saved, absl::string_view network) {
+  const std::string ours = absl::StrCat("name: \\\"", network, "\\\" id: ");
+  std::set<std::string> of_pods, removed;
+  std::vector<std::string> shared, rules, shared_rules;
   for (const absl::string_view line : absl::StrSplit(saved, '\n')) {
-    if (absl::StartsWith(line, ":CNI-DN-")) return "";
-    if (absl::StartsWith(line, ":CNI-HOSTPORT-")) {
-      const std::pair<absl::string_view, absl::string_view> parts =
-          absl::StrSplit(line.substr(1), absl::MaxSplits(' ', 1));
-      chains.emplace_back(parts.first);
-    } else if (absl::StartsWith(line, "-A ") && absl::StrContains(line, "-j CNI-HOSTPORT-")) {
+    const std::string name(line.substr(0, line.find(' ')));
+    if (absl::StartsWith(name, ":CNI-DN-")) {
+      of_pods.insert(name.substr(1));
+    } else if (absl::StartsWith(name, ":CNI-HOSTPORT-")) {
+      shared.push_back(name.substr(1));
+    } else if (absl::StartsWith(line, "-A CNI-HOSTPORT-DNAT ") && absl::StrContains(line, ours)) {
       rules.push_back(absl::StrCat("-D ", line.substr(3)));
+      removed.emplace(line.substr(line.rfind(' ') + 1));
+    } else if (absl::StartsWith(line, "-A ") && !absl::StartsWith(line, "-A CNI-DN-") &&
+               absl::StrContains(line, " -j CNI-HOSTPORT-")) {
+      shared_rules.push_back(absl::StrCat("-D ", line.substr(3)));
     }
+  }
+  std::vector<std::string> chains(removed.begin(), removed.end());
+  if (of_pods == removed) {
+    rules.insert(rules.end(), shared_rules.begin(), shared_rules.end());
+    chains.insert(chains.end(), shared.begin(), shared.end());
   }
   if (chains.empty()) return "";
   std::string out = "*nat\n";

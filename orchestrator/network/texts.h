@@ -37,8 +37,8 @@ Routes ParseRoutes(absl::string_view printed);
 std::string RouteChanges(const Routes& have, const Routes& wanted);
 
 // Of an iptables-save of the nat table: the commands (for iptables-restore --noflush) that take
-// away what the portmap plugin leaves behind when no pod has ports on the host; "" when there is
-// nothing, or still a pod.
-std::string PortmapLeftovers(absl::string_view saved);
+// away what the portmap plugin has made for the pods of a CNI network, and, when no other pod has
+// ports on the host, what it leaves behind for all of them; "" when there is nothing.
+std::string PortmapLeftovers(absl::string_view saved, absl::string_view network);
 
 }  // namespace meltemi::network

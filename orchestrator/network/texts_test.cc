@@ -1,10 +1,14 @@
 #include "orchestrator/network/texts.h"
 
+#include "absl/strings/str_cat.h"
 #include "base/json/parse.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace meltemi::network {
 namespace {
+
+using testing::HasSubstr;
 
 json::Value Parsed(const CniOptions& options) {
   const absl::StatusOr<json::Value> value = json::Parse(CniConfigList(options));
@@ -61,17 +65,46 @@ TEST(Masquerade, LeavesTrafficOfTheClusterAsItIs) {
             "  }\n}\n");
 }
 
-TEST(PortmapLeftovers, GoWithTheLastPod) {
-  const std::string base =
-      "*nat\n:PREROUTING ACCEPT [0:0]\n:CNI-HOSTPORT-DNAT - [0:0]\n:CNI-HOSTPORT-MASQ - [0:0]\n"
+class PortmapLeftoversTest : public testing::Test {
+ protected:
+  static std::string Entry(const std::string& network, const std::string& protocol,
+                           const std::string& chain) {
+    return absl::StrCat("-A CNI-HOSTPORT-DNAT -p ", protocol,
+                        " -m comment --comment \"dnat name: \\\"", network,
+                        "\\\" id: \\\"1\\\"\" -m multiport --dports 80 -j ", chain, "\n");
+  }
+  const std::string shared_ =
+      ":PREROUTING ACCEPT [0:0]\n:CNI-HOSTPORT-DNAT - [0:0]\n:CNI-HOSTPORT-MASQ - [0:0]\n"
       "-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n"
       "-A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE\n";
-  EXPECT_EQ(PortmapLeftovers(base + "COMMIT\n"),
+  // Of pods that were killed before anybody could take their ports back.
+  const std::string own_ =
+      absl::StrCat(":CNI-DN-a - [0:0]\n-A CNI-DN-a -s 127.0.0.1/32 -p tcp -j CNI-HOSTPORT-MASQ\n",
+                   Entry("meltemi0", "tcp", "CNI-DN-a"), Entry("meltemi0", "udp", "CNI-DN-a"));
+};
+
+TEST_F(PortmapLeftoversTest, GoWithTheLastPod) {
+  EXPECT_EQ(PortmapLeftovers("*nat\n" + shared_ + "COMMIT\n", "meltemi0"),
             "*nat\n-D PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n"
             "-F CNI-HOSTPORT-DNAT\n-F CNI-HOSTPORT-MASQ\n"
             "-X CNI-HOSTPORT-DNAT\n-X CNI-HOSTPORT-MASQ\nCOMMIT\n");
-  EXPECT_EQ(PortmapLeftovers(":CNI-DN-4c2 - [0:0]\n" + base), "");
-  EXPECT_EQ(PortmapLeftovers("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n"), "");
+  EXPECT_EQ(PortmapLeftovers("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n", "meltemi0"), "");
+}
+
+TEST_F(PortmapLeftoversTest, AreThoseOfTheNetworksPods) {
+  const std::string removed = PortmapLeftovers("*nat\n" + shared_ + own_ + "COMMIT\n", "meltemi0");
+  EXPECT_THAT(removed, HasSubstr(Entry("meltemi0", "udp", "CNI-DN-a").replace(0, 2, "-D")));
+  EXPECT_THAT(removed, HasSubstr("-F CNI-DN-a\n-F CNI-HOSTPORT-DNAT\n"));
+  EXPECT_THAT(removed, HasSubstr("-X CNI-DN-a\n-X CNI-HOSTPORT-DNAT\n"));
+}
+
+TEST_F(PortmapLeftoversTest, AreNotThoseOfOthers) {
+  const std::string other = ":CNI-DN-b - [0:0]\n" + Entry("meltemi01", "tcp", "CNI-DN-b");
+  EXPECT_EQ(PortmapLeftovers(shared_ + other, "meltemi0"), "");
+  EXPECT_EQ(PortmapLeftovers(shared_ + own_ + other, "meltemi0"),
+            absl::StrCat("*nat\n", Entry("meltemi0", "tcp", "CNI-DN-a").replace(0, 2, "-D"),
+                         Entry("meltemi0", "udp", "CNI-DN-a").replace(0, 2, "-D"),
+                         "-F CNI-DN-a\n-X CNI-DN-a\nCOMMIT\n"));
 }
 
 }  // namespace

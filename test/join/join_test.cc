@@ -19,6 +19,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/kubeproxy/network.h"
+#include "test/machine/process.h"
 
 namespace meltemi::cli {
 namespace {
@@ -82,8 +83,8 @@ class Machine {
 std::string WhyNot() {
   const std::string no_namespaces = machine::WhyNoNamespaces();
   if (!no_namespaces.empty()) return no_namespaces;
-  for (const char* program :
-       {"containerd", "runc", "ctr", "nft", "iptables", "conntrack", "/usr/lib/cni/bridge"}) {
+  for (const char* program : {"containerd", "runc", "ctr", "kubectl", "nft", "iptables",
+                              "conntrack", "/usr/lib/cni/bridge"}) {
     if (FindProgram(program).empty()) return absl::StrCat(program, " is not installed");
   }
   return "";
@@ -134,8 +135,27 @@ class JoinTest : public testing::Test {
     words.push_back("--node-name=second");
     return words;
   }
+  // On the first machine; there is no image for it, but a sandbox with its network.
+  void RunPodWithPort(const std::string& name) {
+    const std::string file = absl::StrCat(folder_, "/pod.yaml");
+    std::ofstream(file)
+        << "apiVersion: v1\nkind: Pod\nmetadata: {name: " << name
+        << "}\nspec: {nodeName: first, containers: [{name: c, image: none, "
+           "imagePullPolicy: Never, ports: [{containerPort: 80, hostPort: 8088}]}]}\n";
+    const Answer created = first_->Run(
+        {"kubectl", "--kubeconfig", first_->folder() + "/admin.kubeconfig", "create", "-f", file});
+    ASSERT_EQ(created.exit_code, 0) << created.output;
+    EXPECT_TRUE(machine::Eventually(
+        [&] {
+          return absl::StrContains(first_->Run({"iptables-save", "-t", "nat"}).output,
+                                   "--dport 8088 -j DNAT");
+        },
+        std::chrono::seconds(30)));
+  }
   static void ExpectNothingLeft(const Machine& machine) {
-    EXPECT_EQ(machine.Run({"nft", "list", "ruleset"}).output, "");
+    // Tables that iptables has made once stay, empty.
+    EXPECT_THAT(machine.Run({"nft", "list", "ruleset"}).output,
+                AllOf(Not(HasSubstr("meltemi")), Not(HasSubstr("jump")), Not(HasSubstr("CNI-"))));
     EXPECT_THAT(machine.Run({"ip", "link"}).output,
                 AllOf(Not(HasSubstr("meltemi")), Not(HasSubstr("veth"))));
     EXPECT_EQ(machine.Run({"ip", "route", "show", "proto", "77"}).output, "");
@@ -202,6 +222,8 @@ TEST_F(JoinTest, WhatHasDiedIsStartedAgain) {
 TEST_F(JoinTest, NothingIsLeftEvenWhenAllWereKilled) {
   Begin();
   ASSERT_EQ(second_->Meltemi(JoinLine()).exit_code, 0);
+  const std::string pod = absl::StrCat("port-", getpid());
+  RunPodWithPort(pod);
   for (const char* part : {"containerd", "kubelet", "kube-proxy", "dns"}) {
     first_->Kill(first_->part(part));
     second_->Kill(second_->part(part));
@@ -214,6 +236,15 @@ TEST_F(JoinTest, NothingIsLeftEvenWhenAllWereKilled) {
     EXPECT_EQ(down.exit_code, 0) << down.output;
     ExpectNothingLeft(*machine);
   }
+  EXPECT_EQ(first_->Run({"grep", "-rl", pod, "/var/lib/cni/results"}).output, "");
+}
+
+TEST_F(JoinTest, NothingIsLeftOfPodsWithPorts) {
+  Begin();
+  RunPodWithPort("port");
+  const Answer down = first_->Meltemi({"down", "--purge"});
+  EXPECT_EQ(down.exit_code, 0) << down.output;
+  ExpectNothingLeft(*first_);
 }
 
 }  // namespace
