@@ -205,6 +205,8 @@ void PodsOfNode::MarkGone(const Pod& pod) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     entries_[uid].gone = true;
+    // Whoever took it away by force has also given its place away, even while it still ends.
+    places_.Release(uid);
     const auto at = by_name_.find(NameOf(pod));
     if (at != by_name_.end() && at->second == uid) by_name_.erase(at);
   }

@@ -132,6 +132,23 @@ TEST_F(PodsTest, TheSameNameAgainIsAnotherPod) {
   EXPECT_EQ(w.pods().Find("default", "web")->pod->metadata().uid(), second.metadata().uid());
 }
 
+// As a StatefulSet or a test does it that deletes by force and begins again.
+TEST_F(PodsTest, WhatIsGoneByForceHoldsNoPortsAnyMore) {
+  const char* const spec =
+      "containers: [{name: web, image: a, ports: [{containerPort: 80, hostPort: 80}]}]";
+  w.runtime.SetContainer("web", {.stops_after = seconds(20)});
+  w.AddPod("web", spec);
+  w.Delete("web", 0);
+  ASSERT_EQ(w.runtime.Running().size(), 1u) << "it takes its time";
+  w.AddPod("web", spec);
+  w.Advance(seconds(1));
+  EXPECT_EQ(w.PhaseOf("web"), "Running Ready");
+  w.Advance(minutes(1));
+  EXPECT_EQ(w.PhaseOf("web"), "Running Ready");
+  w.AddPod("other", spec);
+  EXPECT_EQ(w.Get("other").status().reason(), "NodePorts") << "and the new one has them";
+}
+
 TEST_F(PodsTest, CrashesBackOff) {
   w.runtime.SetContainer("web", {.exits_after = milliseconds(500), .exit_code = 1});
   w.fake.termination_messages["web"] = "no such table";
