@@ -10,6 +10,7 @@
 #include "base/http/server/debug_server.h"
 #include "base/log/log.h"
 #include "base/net/address.h"
+#include "pilot/ingest/file/file_source.h"
 #include "pilot/status/debug_pages.h"
 #include "pilot/validate/validate.h"
 
@@ -59,7 +60,7 @@ absl::Status Pilot::StartDebug() {
   debug_ = *std::move(server);
   RegisterDebugPages({.push = &push_,
                       .registry = registry_,
-                      .store = [this]() -> const FileStore& { return source_->store(); },
+                      .source = source_.get(),
                       .refresh = [this] { Refresh(); },
                       .options_json = OptionsJson(options_)},
                      debug_.get());
@@ -68,7 +69,7 @@ absl::Status Pilot::StartDebug() {
 }
 
 void Pilot::OnChange(const Changes& changes) {
-  for (const Diagnostic& diagnostic : source_->store().Diagnostics()) {
+  for (const Diagnostic& diagnostic : source_->Diagnostics()) {
     LOG(kWarn, "config", diagnostic.ToString());
   }
   metrics_.GetCounter("pilot_k8s_cfg_events").Add(changes.updated.size() + changes.deleted.size());
@@ -94,7 +95,7 @@ void Pilot::OnChange(const Changes& changes) {
 void Pilot::Publish() {
   publish_timer_->Disarm();
   debouncer_.OnActed(loop_->Now());
-  const SnapshotPtr snapshot = builder_.Build(decoder_.Decode(source_->store().Objects()));
+  const SnapshotPtr snapshot = builder_.Build(decoder_.Decode(source_->Objects()));
   std::string reason = std::exchange(first_changed_, {});
   if (changed_objects_ > 1) absl::StrAppend(&reason, " and ", changed_objects_ - 1, " more");
   changed_objects_ = 0;

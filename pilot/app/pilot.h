@@ -13,7 +13,7 @@
 #include "base/loop/loop.h"
 #include "base/metrics/metrics.h"
 #include "pilot/app/options.h"
-#include "pilot/ingest/file/file_source.h"
+#include "pilot/ingest/source.h"
 #include "pilot/push/debounce.h"
 #include "pilot/push/push_server.h"
 #include "pilot/serve/ads_server.h"
@@ -35,7 +35,6 @@ class Pilot {
 
   const Options& options() const { return options_; }
   PushServer& push() { return push_; }
-  const FileStore& store() const { return source_->store(); }
   int xds_port() const { return ads_->port(); }
   int http_port() const { return debug_->address().port(); }
 
@@ -56,7 +55,7 @@ class Pilot {
   PushServer push_;
   Debouncer debouncer_;
   std::unique_ptr<Timer> publish_timer_;
-  std::unique_ptr<FileSource> source_;
+  std::unique_ptr<ConfigSource> source_;
   std::unique_ptr<AdsServer> ads_;
   std::unique_ptr<http::DebugServer> debug_;
   // Since the last publishing.

@@ -179,12 +179,12 @@ std::string PushHistoryJson(const PushServer& push) {
   return out;
 }
 
-std::string ConfigJson(const FileStore& store, const Snapshot* snapshot) {
+std::string ConfigJson(const ConfigSource& source, const Snapshot* snapshot) {
   std::string out;
   json::Writer writer(&out, 1);
   writer.BeginObject();
   writer.Key("objects").BeginArray();
-  for (const ObjectPtr& object : store.Objects()) {
+  for (const ObjectPtr& object : source.Objects()) {
     writer.BeginObject();
     writer.Key("kind").String(KindName(object->kind));
     writer.Key("api_version").String(object->api_version);
@@ -214,11 +214,11 @@ std::string ConfigJson(const FileStore& store, const Snapshot* snapshot) {
   return out;
 }
 
-std::string DiagnosticsJson(const FileStore& store, const Snapshot* snapshot) {
+std::string DiagnosticsJson(const ConfigSource& source, const Snapshot* snapshot) {
   std::string out;
   json::Writer writer(&out, 1);
   writer.BeginArray();
-  for (const Diagnostic& diagnostic : store.Diagnostics()) {
+  for (const Diagnostic& diagnostic : source.Diagnostics()) {
     writer.BeginObject();
     writer.Key("severity").String(SeverityName(diagnostic.severity));
     writer.Key("code").String(diagnostic.code);
@@ -271,7 +271,7 @@ std::string EndpointsJson(const Snapshot& snapshot) {
 void RegisterDebugPages(const DebugSources& sources, DebugServer* server) {
   using Methods = DebugServer::Methods;
   PushServer* const push = sources.push;
-  const auto store = sources.store;
+  const ConfigSource* const source = sources.source;
   const auto snapshot = [push] { return push->snapshot().get(); };
   server->Route("/ready", Methods::kGet, "200 once configuration has been read",
                 [snapshot](const DebugRequest&) {
@@ -298,10 +298,10 @@ void RegisterDebugPages(const DebugSources& sources, DebugServer* server) {
                 [push](const DebugRequest&) { return Json(PushHistoryJson(*push)); });
   server->Route(
       "/debug/configz", Methods::kGet, "objects in force, as read",
-      [store, snapshot](const DebugRequest&) { return Json(ConfigJson(store(), snapshot())); });
+      [source, snapshot](const DebugRequest&) { return Json(ConfigJson(*source, snapshot())); });
   server->Route("/debug/diagnostics", Methods::kGet, "what is wrong with the configuration",
-                [store, snapshot](const DebugRequest&) {
-                  return Json(DiagnosticsJson(store(), snapshot()));
+                [source, snapshot](const DebugRequest&) {
+                  return Json(DiagnosticsJson(*source, snapshot()));
                 });
   server->Route("/debug/endpointz", Methods::kGet, "services and their endpoints",
                 [snapshot](const DebugRequest&) {

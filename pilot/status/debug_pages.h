@@ -8,7 +8,7 @@
 
 #include "base/http/server/debug_server.h"
 #include "base/metrics/metrics.h"
-#include "pilot/ingest/file/file_store.h"
+#include "pilot/ingest/source.h"
 #include "pilot/push/push_server.h"
 
 namespace meltemi::pilot {
@@ -17,7 +17,7 @@ namespace meltemi::pilot {
 struct DebugSources {
   PushServer* push = nullptr;
   const metrics::Registry* registry = nullptr;
-  std::function<const FileStore&()> store;
+  const ConfigSource* source = nullptr;
   std::function<void()> refresh;  // puts what lies on the disk in force now
   std::string options_json;
 };
@@ -31,9 +31,9 @@ std::string SyncJson(const PushServer& push);
 std::string SettledJson(const PushServer& push);
 std::string PushHistoryJson(const PushServer& push);
 // Objects in force as read, with what is held back or retained.
-std::string ConfigJson(const FileStore& store, const Snapshot* snapshot);
+std::string ConfigJson(const ConfigSource& source, const Snapshot* snapshot);
 // Everything that is wrong with the files, and rules that are not in force as written.
-std::string DiagnosticsJson(const FileStore& store, const Snapshot* snapshot);
+std::string DiagnosticsJson(const ConfigSource& source, const Snapshot* snapshot);
 std::string EndpointsJson(const Snapshot& snapshot);
 
 }  // namespace meltemi::pilot

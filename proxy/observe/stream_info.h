@@ -19,6 +19,7 @@ struct ClusterConfig;
 struct Host;
 struct MeshPeer;  // proxy/observe/peer_metadata.h
 struct Route;
+struct TlsInfo;  // proxy/observe/tls_info.h
 
 struct StreamInfo {
   // --- downstream
@@ -27,7 +28,8 @@ struct StreamInfo {
   net::Address downstream_local;          // the original destination when redirected
   std::string requested_server_name;      // SNI
   uint64_t connection_id = 0;
-  std::optional<http::Protocol> protocol;  // unset for TCP
+  std::optional<http::Protocol> protocol;   // unset for TCP
+  const TlsInfo* downstream_tls = nullptr;  // null: plaintext; the connection's
 
   // --- times (monotonic; unset = 0 epoch) and the wall time of the start
   WallTime start_wall{};
@@ -58,6 +60,7 @@ struct StreamInfo {
   const Host* upstream_host = nullptr;
   std::optional<net::Address> upstream_local;
   std::optional<http::Protocol> upstream_protocol;
+  const TlsInfo* upstream_tls = nullptr;  // null: plaintext, or not connected
 
   // --- who is at the other end (Istio's metadata exchange); MeshStats fills and owns what it
   // points to

@@ -72,10 +72,10 @@ class Fd {
   const int fd_;
 };
 
-class FileSourceImpl final : public FileSource {
+class FileSource final : public ConfigSource {
  public:
-  FileSourceImpl(Loop& loop, FileSourceOptions options, FileStore::Validator validator,
-                 OnChange on_change)
+  FileSource(Loop& loop, FileSourceOptions options, FileStore::Validator validator,
+             OnChange on_change)
       : loop_(loop),
         options_(std::move(options)),
         on_change_(std::move(on_change)),
@@ -90,7 +90,8 @@ class FileSourceImpl final : public FileSource {
     settle_timer_->Disarm();
     Settle();
   }
-  const FileStore& store() const override { return store_; }
+  std::vector<ObjectPtr> Objects() const override { return store_.Objects(); }
+  std::vector<Diagnostic> Diagnostics() const override { return store_.Diagnostics(); }
 
  private:
   // A folder that is watched, and which of its files count; all manifests when `names` is empty.
@@ -133,7 +134,7 @@ class FileSourceImpl final : public FileSource {
   bool told_once_ = false;
 };
 
-absl::Status FileSourceImpl::Start() {
+absl::Status FileSource::Start() {
   for (const std::string& path : options_.paths) {
     if (absl::Status status = AddPath(path); !status.ok()) return status;
   }
@@ -151,7 +152,7 @@ absl::Status FileSourceImpl::Start() {
   return absl::OkStatus();
 }
 
-absl::Status FileSourceImpl::AddPath(const std::string& path) {
+absl::Status FileSource::AddPath(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) {
     return absl::NotFoundError(absl::StrCat("configuration \"", path, "\": ", ErrnoText()));
@@ -167,7 +168,7 @@ absl::Status FileSourceImpl::AddPath(const std::string& path) {
   return absl::OkStatus();
 }
 
-void FileSourceImpl::Watch(const std::string& folder) {
+void FileSource::Watch(const std::string& folder) {
   const int number = inotify_add_watch(
       inotify_.get(), folder.c_str(),
       IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ONLYDIR);
@@ -179,7 +180,7 @@ void FileSourceImpl::Watch(const std::string& folder) {
   watched_[number] = folder;
 }
 
-void FileSourceImpl::OnInotify() {
+void FileSource::OnInotify() {
   alignas(inotify_event) char buffer[16 * 1024];
   while (true) {
     const ssize_t size = read(inotify_.get(), buffer, sizeof(buffer));
@@ -202,7 +203,7 @@ void FileSourceImpl::OnInotify() {
   }
 }
 
-void FileSourceImpl::OnEvent(const std::string& folder, uint32_t mask, const std::string& name) {
+void FileSource::OnEvent(const std::string& folder, uint32_t mask, const std::string& name) {
   const auto it = folders_.find(folder);
   if (it == folders_.end()) return;
   // A mounted ConfigMap: all its files are links through "..data", which is moved into place.
@@ -217,22 +218,22 @@ void FileSourceImpl::OnEvent(const std::string& folder, uint32_t mask, const std
   MarkDirty(path);
 }
 
-bool FileSourceImpl::Counts(const Folder& folder, const std::string& name) const {
+bool FileSource::Counts(const Folder& folder, const std::string& name) const {
   return folder.names.count(name) > 0 || (folder.whole && IsManifestName(name));
 }
 
-void FileSourceImpl::MarkDirty(const std::string& path) {
+void FileSource::MarkDirty(const std::string& path) {
   dirty_.insert(path);
   if (!settle_timer_->armed()) settle_timer_->Arm(options_.settle);
 }
 
-void FileSourceImpl::MarkAllDirty() {
+void FileSource::MarkAllDirty() {
   all_dirty_ = true;
   if (!settle_timer_->armed()) settle_timer_->Arm(options_.settle);
 }
 
-absl::StatusOr<std::set<std::string>> FileSourceImpl::List(const std::string& path,
-                                                           const Folder& folder) const {
+absl::StatusOr<std::set<std::string>> FileSource::List(const std::string& path,
+                                                       const Folder& folder) const {
   std::set<std::string> found;
   for (const std::string& name : folder.names) found.insert(absl::StrCat(path, "/", name));
   if (!folder.whole) return found;
@@ -245,7 +246,7 @@ absl::StatusOr<std::set<std::string>> FileSourceImpl::List(const std::string& pa
   return found;
 }
 
-void FileSourceImpl::Settle() {
+void FileSource::Settle() {
   std::set<std::string> paths = std::move(dirty_);
   dirty_.clear();
   if (all_dirty_) {
@@ -268,7 +269,7 @@ void FileSourceImpl::Settle() {
   Tell(changes);
 }
 
-void FileSourceImpl::Tell(const Changes& changes) {
+void FileSource::Tell(const Changes& changes) {
   std::vector<Diagnostic> diagnostics = store_.Diagnostics();
   if (changes.empty() && diagnostics == told_ && told_once_) return;
   told_once_ = true;
@@ -298,7 +299,7 @@ void Append(Changes more, Changes* changes) {
   }
 }
 
-void FileSourceImpl::Read(const std::string& path, Changes* changes) {
+void FileSource::Read(const std::string& path, Changes* changes) {
   changed_.erase(path);
   Stamp stamp;
   const absl::StatusOr<std::string> text = ReadText(path, &stamp);
@@ -313,7 +314,7 @@ void FileSourceImpl::Read(const std::string& path, Changes* changes) {
   store_.SetUnreadable(path, text.status().message());
 }
 
-absl::StatusOr<std::string> FileSourceImpl::ReadText(const std::string& path, Stamp* stamp) const {
+absl::StatusOr<std::string> FileSource::ReadText(const std::string& path, Stamp* stamp) const {
   const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
     if (errno == ENOENT) return absl::NotFoundError(path);
@@ -341,7 +342,7 @@ absl::StatusOr<std::string> FileSourceImpl::ReadText(const std::string& path, St
 
 // What inotify has missed: a file is read when two polls have seen it in the same new state, so
 // that nobody is writing it just now.
-void FileSourceImpl::Poll() {
+void FileSource::Poll() {
   for (const auto& [path, folder] : folders_) {
     const auto listed = List(path, folder);
     if (!listed.ok()) continue;
@@ -378,11 +379,11 @@ void FileSourceImpl::Poll() {
 
 }  // namespace
 
-std::unique_ptr<FileSource> NewFileSource(Loop& loop, FileSourceOptions options,
-                                          FileStore::Validator validator,
-                                          FileSource::OnChange on_change) {
-  return std::make_unique<FileSourceImpl>(loop, std::move(options), std::move(validator),
-                                          std::move(on_change));
+std::unique_ptr<ConfigSource> NewFileSource(Loop& loop, FileSourceOptions options,
+                                            FileStore::Validator validator,
+                                            ConfigSource::OnChange on_change) {
+  return std::make_unique<FileSource>(loop, std::move(options), std::move(validator),
+                                      std::move(on_change));
 }
 
 }  // namespace meltemi::pilot

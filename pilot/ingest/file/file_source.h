@@ -8,11 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/functional/any_invocable.h"
-#include "absl/status/status.h"
 #include "base/clock/clock.h"
-#include "pilot/ingest/diagnostic.h"
 #include "pilot/ingest/file/file_store.h"
+#include "pilot/ingest/source.h"
 
 namespace meltemi {
 class Loop;
@@ -33,26 +31,10 @@ struct FileSourceOptions {
   size_t file_bytes_max = 64 * 1024 * 1024;
 };
 
-class FileSource {
- public:
-  // Called whenever objects or diagnostics have changed; `changes` may be empty then.
-  using OnChange = absl::AnyInvocable<void(const Changes& changes)>;
-
-  virtual ~FileSource() = default;
-
-  // Reads everything, calls `on_change` once (even when there is nothing), then watches. NotFound
-  // when a path is missing. A file counts as written when its writer closes it or moves it into
-  // place.
-  virtual absl::Status Start() = 0;
-  // Looks at every file now, instead of when the watch tells; `on_change` is called from within
-  // when something has changed. For who must know that what lies on the disk has been seen.
-  virtual void Refresh() = 0;
-
-  virtual const FileStore& store() const = 0;
-};
-
-std::unique_ptr<FileSource> NewFileSource(Loop& loop, FileSourceOptions options,
-                                          FileStore::Validator validator,
-                                          FileSource::OnChange on_change);
+// Start: NotFound when a path is missing. A file counts as written when its writer closes it or
+// moves it into place. Refresh calls `on_change` from within when something has changed.
+std::unique_ptr<ConfigSource> NewFileSource(Loop& loop, FileSourceOptions options,
+                                            FileStore::Validator validator,
+                                            ConfigSource::OnChange on_change);
 
 }  // namespace meltemi::pilot

@@ -75,7 +75,7 @@ class FileSourceTest : public ::testing::Test {
   std::string folder_;
   std::map<std::string, std::string> state_;
   int calls_ = 0;
-  std::unique_ptr<FileSource> source_;
+  std::unique_ptr<ConfigSource> source_;
 };
 
 TEST_F(FileSourceTest, ReadsAFolderAndFollowsIt) {
@@ -120,10 +120,10 @@ TEST_F(FileSourceTest, ABrokenFileIsToldAndTakesNothingAway) {
   Write("a.yaml", Rule("a", "x"));
   ASSERT_TRUE(Start({folder_}).ok());
   Write("a.yaml", "apiVersion: [\n");
-  EXPECT_TRUE(Until([&] { return HasErrors(source_->store().Diagnostics()); }));
+  EXPECT_TRUE(Until([&] { return HasErrors(source_->Diagnostics()); }));
   EXPECT_EQ(State(), "a=x");
-  EXPECT_EQ(source_->store().Diagnostics()[0].file, folder_ + "/a.yaml");
-  EXPECT_EQ(source_->store().Diagnostics()[0].line, 2);
+  EXPECT_EQ(source_->Diagnostics()[0].file, folder_ + "/a.yaml");
+  EXPECT_EQ(source_->Diagnostics()[0].line, 2);
   Write("a.yaml", Rule("a", "y"));
   EXPECT_TRUE(UntilState("a=y")) << State();
   EXPECT_EQ(calls_, 3);
@@ -185,8 +185,8 @@ TEST_F(FileSourceTest, AMissingPathIsSaidAtOnce) {
 TEST_F(FileSourceTest, WhatIsNoRegularFileIsSaid) {
   std::filesystem::create_directory(folder_ + "/x.yaml");
   ASSERT_TRUE(Start({folder_}).ok());
-  ASSERT_EQ(source_->store().Diagnostics().size(), 1u);
-  EXPECT_THAT(source_->store().Diagnostics()[0].ToString(), HasSubstr("it is not a regular file"));
+  ASSERT_EQ(source_->Diagnostics().size(), 1u);
+  EXPECT_THAT(source_->Diagnostics()[0].ToString(), HasSubstr("it is not a regular file"));
 }
 
 }  // namespace

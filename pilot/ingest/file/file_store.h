@@ -12,16 +12,9 @@
 #include "pilot/ingest/decode/manifests.h"
 #include "pilot/ingest/diagnostic.h"
 #include "pilot/ingest/object.h"
+#include "pilot/ingest/source.h"
 
 namespace meltemi::pilot {
-
-// What is different for whoever reads the configuration; in the order of keys.
-struct Changes {
-  std::vector<ObjectPtr> updated;  // new, or with another content
-  std::vector<ObjectKey> deleted;
-
-  bool empty() const { return updated.empty() && deleted.empty(); }
-};
 
 class FileStore {
  public:
