@@ -19,6 +19,8 @@ struct ObjectMeta {
   Labels labels;
   Labels annotations;
   int64_t created_s = 0;  // seconds since the epoch; 0 where the manifest does not say
+  // Kubernetes': grows whenever the spec is written; 0 where the source has none (files).
+  int64_t generation = 0;
 
   std::string Id() const { return kind + "/" + ns + "/" + name; }
 };
