@@ -17,8 +17,8 @@ namespace {
 
 using envoy::service::discovery::v3::DiscoveryRequest;
 
-constexpr XdsType kOrder[] = {XdsType::kCluster, XdsType::kEndpoint, XdsType::kListener,
-                              XdsType::kRoute};
+constexpr XdsType kOrder[] = {XdsType::kCluster, XdsType::kEndpoint, XdsType::kSecret,
+                              XdsType::kListener, XdsType::kRoute};
 constexpr size_t kErrorBytesMax = 4096;
 
 void AppendVarint(uint64_t value, std::string* out) {
@@ -266,7 +266,7 @@ bool Session::ClustersReady() const {
 }
 
 bool Session::GateOpen(XdsType type, MonotonicTime now) {
-  if (type == XdsType::kCluster || type == XdsType::kEndpoint) return true;
+  if (type != XdsType::kListener && type != XdsType::kRoute) return true;
   if (ClustersReady()) {
     gated_since_.reset();
     return true;

@@ -6,7 +6,7 @@
 //
 // What is sent, and when ("make before break", so that no request ever meets half a change):
 //  1. clusters, new ones added, those that go away kept;
-//  2. endpoints of clusters that are new or changed;
+//  2. endpoints of clusters that are new or changed; secrets, at any time;
 //  3. listeners and routes: once 1 and 2 are acknowledged, and clusters' endpoints subscribed to;
 //  4. clusters again, now without those that went away, once 3 is acknowledged.
 // A rejected response counts as settled: what else is good still goes out. Waiting is bounded by

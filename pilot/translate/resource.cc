@@ -22,8 +22,9 @@ constexpr absl::string_view kTypeUrls[kXdsTypes] = {
     "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
     "type.googleapis.com/envoy.config.listener.v3.Listener",
     "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
 };
-constexpr absl::string_view kShortNames[kXdsTypes] = {"CDS", "EDS", "LDS", "RDS"};
+constexpr absl::string_view kShortNames[kXdsTypes] = {"CDS", "EDS", "LDS", "RDS", "SDS"};
 
 }  // namespace
 

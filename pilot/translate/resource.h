@@ -15,8 +15,8 @@ class Message;
 
 namespace meltemi::pilot {
 
-enum class XdsType : uint8_t { kCluster, kEndpoint, kListener, kRoute };
-inline constexpr int kXdsTypes = 4;
+enum class XdsType : uint8_t { kCluster, kEndpoint, kListener, kRoute, kSecret };
+inline constexpr int kXdsTypes = 5;
 
 absl::string_view XdsTypeUrl(XdsType type);
 absl::string_view XdsTypeShortName(XdsType type);  // "CDS" …

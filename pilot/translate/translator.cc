@@ -121,6 +121,8 @@ ResourcePtr ProxyView::Find(XdsType type, absl::string_view name) {
     case XdsType::kListener:
       if (node_.kind == ProxyKind::kProxyless) return class_->ApiListener(name);
       return All(type)->Find(name);
+    case XdsType::kSecret:
+      return nullptr;
     case XdsType::kCluster:
       break;
   }
@@ -129,6 +131,8 @@ ResourcePtr ProxyView::Find(XdsType type, absl::string_view name) {
 
 std::vector<ResourcePtr> ProxyView::Everything(XdsType type) {
   if (type == XdsType::kCluster || type == XdsType::kListener) return All(type)->resources;
+  // Secrets are asked for by names that only the proxy knows; their keys are not for dumps anyway.
+  if (type == XdsType::kSecret) return {};
   std::set<std::string> names;
   const XdsType parent = type == XdsType::kEndpoint ? XdsType::kCluster : XdsType::kListener;
   for (const ResourcePtr& resource : All(parent)->resources) {
