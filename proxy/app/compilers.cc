@@ -30,10 +30,10 @@ FormatEnvironment ReadEnvironment() {
 
 }  // namespace
 
-Compilers::Compilers(std::string node_id)
+Compilers::Compilers(std::string node_id, SecretStore& secrets)
     : log_sinks_(std::make_unique<LogSinks>()),
       context_(std::make_unique<CompileContext>(
-          CompileContext{*log_sinks_, ReadEnvironment(), std::move(node_id)})) {}
+          CompileContext{*log_sinks_, ReadEnvironment(), std::move(node_id), secrets})) {}
 
 Compilers::~Compilers() = default;
 

@@ -9,12 +9,14 @@
 namespace meltemi::proxy {
 
 class LogSinks;
+class SecretStore;
 struct CompileContext;
 
 // Main loop only.
 class Compilers final : public Compiler {
  public:
-  explicit Compilers(std::string node_id);
+  // `secrets` outlives what is compiled.
+  Compilers(std::string node_id, SecretStore& secrets);
   ~Compilers() override;
 
   absl::StatusOr<ClusterResource> Compile(

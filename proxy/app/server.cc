@@ -51,6 +51,7 @@ Server::Server(const Options& options, Bootstrap bootstrap, const Clock& clock)
       started_wall_(clock.WallNow()),
       shard_(registry_.NewShard()),
       loop_(NewEventLoop(clock)),
+      secrets_(clock),
       // What parsing and compiling needed once is given back.
       trim_timer_(loop_->NewTimer([] { malloc_trim(0); })),
       snapshot_(std::make_shared<const Snapshot>()) {}
@@ -65,7 +66,7 @@ absl::Status Server::Init() {
   if (!dns.ok()) return dns.status();
   dns_ = *std::move(dns);
   clusters_ = NewClusterDirectory(*loop_, random_, *dns_, registry_);
-  compilers_ = std::make_unique<Compilers>(bootstrap_.node().id());
+  compilers_ = std::make_unique<Compilers>(bootstrap_.node().id(), secrets_);
   store_ = std::make_unique<ConfigStore>(
       *clusters_, static_cast<SnapshotSink&>(*this),
       ConfigStoreOptions{.initial_fetch_timeout = bootstrap_.initial_fetch_timeout});

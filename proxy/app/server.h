@@ -27,6 +27,7 @@
 #include "proxy/app/options.h"
 #include "proxy/app/worker.h"
 #include "proxy/config/bootstrap/bootstrap.h"
+#include "proxy/config/secrets/secrets.h"
 #include "proxy/config/snapshot.h"
 #include "proxy/config/store/config_store.h"
 #include "proxy/config/xds/ads_transport.h"
@@ -90,6 +91,7 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   metrics::Registry registry_;
   metrics::Shard& shard_;
   std::unique_ptr<Loop> loop_;
+  Secrets secrets_;
   std::unique_ptr<net::DnsResolver> dns_;
   std::unique_ptr<ClusterDirectory> clusters_;
   std::unique_ptr<Compilers> compilers_;

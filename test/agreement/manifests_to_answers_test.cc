@@ -17,6 +17,7 @@
 #include "pilot/translate/translator.h"
 #include "proxy/config/compile/context.h"
 #include "proxy/config/compile/route.h"
+#include "proxy/config/secrets/secret_store_fake.h"
 #include "proxy/observe/log_sink.h"
 #include "proxy/route/route.h"
 
@@ -90,7 +91,9 @@ class Client {
     ASSERT_TRUE(any.ParseFromString(view->Find(pilot::XdsType::kRoute, "80")->any));
     ASSERT_TRUE(any.UnpackTo(&routes));
     proxy::LogSinks sinks;
-    auto table = proxy::CompileRouteTable(routes, proxy::CompileContext{sinks, {}, "client"});
+    proxy::SecretStoreFake secrets;
+    auto table =
+        proxy::CompileRouteTable(routes, proxy::CompileContext{sinks, {}, "client", secrets});
     ASSERT_TRUE(table.ok()) << table.status();
     table_ = *std::move(table);
   }

@@ -23,6 +23,7 @@
 #include "proxy/config/compile/endpoints.h"
 #include "proxy/config/compile/listener.h"
 #include "proxy/config/compile/route.h"
+#include "proxy/config/secrets/secret_store_fake.h"
 #include "proxy/observe/log_sink.h"
 
 namespace meltemi {
@@ -82,7 +83,8 @@ pilot::ProxyNode Node(ProxyKind kind) {
 
 TEST(PilotAndProxy, WhatPilotSendsTheProxyTakes) {
   proxy::LogSinks sinks;
-  const proxy::CompileContext context{sinks, {}, "tester"};
+  proxy::SecretStoreFake secrets;
+  const proxy::CompileContext context{sinks, {}, "tester", secrets};
   int compiled = 0;
   for (const fs::path& path : Manifests()) {
     std::stringstream text;

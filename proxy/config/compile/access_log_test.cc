@@ -13,6 +13,7 @@
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "proxy/config/compile/context.h"
+#include "proxy/config/secrets/secret_store_fake.h"
 #include "proxy/observe/log_sink.h"
 #include "proxy/observe/stream_info.h"
 #include "proxy/stream/reply/stream_error.h"
@@ -53,7 +54,8 @@ class CompileAccessLogTest : public ::testing::Test {
 
   const std::string path_;
   LogSinks sinks_;
-  CompileContext context_{sinks_, {"pod-1", {{"REGION", "north"}}}, "node"};
+  SecretStoreFake secrets_;
+  CompileContext context_{sinks_, {"pod-1", {{"REGION", "north"}}}, "node", secrets_};
   StreamInfo info_;
 };
 

@@ -7,12 +7,14 @@
 
 namespace meltemi::proxy {
 
-class LogSinks;  // proxy/observe/log_sink.h
+class LogSinks;     // proxy/observe/log_sink.h
+class SecretStore;  // proxy/config/secrets/secret_store.h
 
 struct CompileContext {
   LogSinks& log_sinks;            // files of access logs, shared by all listeners
   FormatEnvironment environment;  // %HOSTNAME%, %ENVIRONMENT(X)%
   std::string node_id;            // FaultPolicy::downstream_nodes never match it; for messages
+  SecretStore& secrets;           // of transport sockets; outlives what is compiled
 };
 
 }  // namespace meltemi::proxy

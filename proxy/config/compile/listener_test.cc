@@ -15,6 +15,7 @@
 #include "envoy/extensions/request_id/uuid/v3/uuid.pb.h"
 #include "google/protobuf/text_format.h"
 #include "proxy/config/compile/context.h"
+#include "proxy/config/secrets/secret_store_fake.h"
 #include "proxy/observe/log_sink.h"
 #include "proxy/route/route.h"
 
@@ -55,7 +56,8 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> Compile(const std::string&
   envoy::config::listener::v3::Listener listener;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(Expand(text), &listener)) << text;
   LogSinks sinks;
-  const CompileContext context{sinks, {}, "node"};
+  SecretStoreFake secrets;
+  const CompileContext context{sinks, {}, "node", secrets};
   return CompileListener(listener, context);
 }
 std::string ErrorOf(const std::string& text) {

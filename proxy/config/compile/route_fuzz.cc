@@ -9,6 +9,7 @@
 #include "google/protobuf/text_format.h"
 #include "proxy/config/compile/context.h"
 #include "proxy/config/compile/route.h"
+#include "proxy/config/secrets/secret_store_fake.h"
 #include "proxy/observe/log_sink.h"
 #include "proxy/observe/stream_info.h"
 #include "proxy/route/rewrite.h"
@@ -41,7 +42,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   envoy::config::route::v3::RouteConfiguration config;
   if (!Read(data, size, &config)) return 0;
   LogSinks sinks;
-  const CompileContext context{sinks, {}, "node"};
+  SecretStoreFake secrets;
+  const CompileContext context{sinks, {}, "node", secrets};
   const auto table = CompileRouteTable(config, context);
   if (!table.ok()) {
     if (table.status().message().empty()) abort();

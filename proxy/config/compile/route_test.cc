@@ -11,6 +11,7 @@
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "proxy/config/compile/context.h"
+#include "proxy/config/secrets/secret_store_fake.h"
 #include "proxy/observe/log_sink.h"
 #include "proxy/observe/stream_info.h"
 #include "proxy/route/rewrite.h"
@@ -47,7 +48,8 @@ class CompileRouteTest : public ::testing::Test {
   }
 
   LogSinks sinks_;
-  CompileContext context_{sinks_, {}, "node"};
+  SecretStoreFake secrets_;
+  CompileContext context_{sinks_, {}, "node", secrets_};
   std::shared_ptr<const RouteTable> table_;
 };
 
