@@ -97,6 +97,7 @@ class StoreInformer final : public Informer, public ReflectorSink {
   }
 
   void OnBookmark(int64_t revision) override { revision_ = revision; }
+  void OnFailure(const Status&) override {}
 
   void Tell(Change change, bool initial) const {
     change.initial = initial;

@@ -100,6 +100,7 @@ ApiCall Reflector::NewCall(absl::string_view answer) const {
 
 void Reflector::Failed(absl::string_view doing, const Status& why) {
   LOG(kWarn, "informer", doing, " ", path_, ": ", why.message);
+  sink_.OnFailure(why);
 }
 
 Outcome Reflector::ReadPage(const ApiCall& call, std::string* token,

@@ -35,6 +35,8 @@ class ReflectorSink {
                         int64_t revision) = 0;
   // Nothing has changed up to here.
   virtual void OnBookmark(int64_t revision) = 0;
+  // A list or a watch has failed: `why`. It is tried again, whatever it is.
+  virtual void OnFailure(const Status& why) = 0;
 };
 
 // What is listed and watched.

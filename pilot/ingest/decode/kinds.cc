@@ -1,5 +1,6 @@
 #include "pilot/ingest/decode/kinds.h"
 
+#include "kube/core/v1/config.pb.h"
 #include "kube/core/v1/namespace.pb.h"
 #include "kube/core/v1/pod.pb.h"
 #include "kube/core/v1/service.pb.h"
@@ -10,6 +11,8 @@
 #include "networking/v1/sidecar.pb.h"
 #include "networking/v1/virtual_service.pb.h"
 #include "networking/v1/workload_entry.pb.h"
+#include "security/v1/authorization_policy.pb.h"
+#include "security/v1/peer_authentication.pb.h"
 
 namespace meltemi::pilot {
 namespace {
@@ -17,11 +20,21 @@ namespace {
 namespace istio_api = ::istio::networking::v1alpha3;
 
 constexpr absl::string_view kIstio = "networking.istio.io";
+constexpr absl::string_view kIstioSecurity = "security.istio.io";
 
 constexpr KindInfo IstioKind(Kind kind) {
   return {.kind = kind,
           .group = kIstio,
           .versions = {"v1", "v1beta1", "v1alpha3"},
+          .namespaced = true,
+          .message_is_spec = true,
+          .keeps_manifest = true};
+}
+
+constexpr KindInfo SecurityKind(Kind kind) {
+  return {.kind = kind,
+          .group = kIstioSecurity,
+          .versions = {"v1", "v1beta1", ""},
           .namespaced = true,
           .message_is_spec = true,
           .keeps_manifest = true};
@@ -48,9 +61,15 @@ constexpr KindInfo kKinds[] = {
     IstioKind(Kind::kServiceEntry),
     IstioKind(Kind::kWorkloadEntry),
     IstioKind(Kind::kSidecar),
+    SecurityKind(Kind::kPeerAuthentication),
+    SecurityKind(Kind::kAuthorizationPolicy),
+    // Keys are kept once.
+    KubeKind(Kind::kSecret, "", false),
 };
 
 }  // namespace
+
+absl::Span<const KindInfo> AllKinds() { return kKinds; }
 
 const KindInfo* FindKind(absl::string_view group, absl::string_view kind_name) {
   for (const KindInfo& info : kKinds) {
@@ -83,6 +102,12 @@ std::unique_ptr<google::protobuf::Message> NewSpec(Kind kind) {
       return std::make_unique<istio_api::WorkloadEntry>();
     case Kind::kSidecar:
       return std::make_unique<istio_api::Sidecar>();
+    case Kind::kPeerAuthentication:
+      return std::make_unique<::istio::security::v1beta1::PeerAuthentication>();
+    case Kind::kAuthorizationPolicy:
+      return std::make_unique<::istio::security::v1beta1::AuthorizationPolicy>();
+    case Kind::kSecret:
+      return std::make_unique<kube::core::v1::Secret>();
   }
   return nullptr;
 }

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "pilot/ingest/object.h"
 
 namespace meltemi::pilot {
@@ -18,6 +19,8 @@ struct KindInfo {
   bool keeps_manifest;
 };
 
+// All of them.
+absl::Span<const KindInfo> AllKinds();
 // Null when the mesh does not read that kind.
 const KindInfo* FindKind(absl::string_view group, absl::string_view kind_name);
 

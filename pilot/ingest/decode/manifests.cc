@@ -146,7 +146,8 @@ void ManifestDecoder::DecodeKnown(const KindInfo& info, absl::string_view api_ve
     return;
   }
   object->spec = std::move(spec);
-  if (info.keeps_manifest) object->manifest = std::make_shared<const Value>(std::move(document));
+  if (info.keeps_manifest && !file_.empty())
+    object->manifest = std::make_shared<const Value>(std::move(document));
   if (!seen_.insert(key).second) {
     Report(Severity::kWarning, id, "", object->line,
            "occurs twice in this file: the last one counts", kReplaced);
@@ -190,6 +191,7 @@ void ManifestDecoder::DecodeMeta(const KindInfo& info, const Value& document, ab
   object->meta.labels.insert(meta.labels().begin(), meta.labels().end());
   object->meta.annotations.insert(meta.annotations().begin(), meta.annotations().end());
   object->meta.created_s = meta.creation_timestamp().seconds();
+  object->meta.generation = meta.generation();
 }
 
 void ManifestDecoder::DecodeSpec(const KindInfo& info, const Value& document, absl::string_view id,
@@ -277,6 +279,12 @@ Manifests DecodeManifests(absl::string_view text, absl::string_view file,
       out.complete = false;
     }
   }
+  return out;
+}
+
+Manifests DecodeObject(json::Value document, const DecodeManifestsOptions& options) {
+  Manifests out;
+  ManifestDecoder(/*file=*/"", options, &out).DecodeDocument(std::move(document));
   return out;
 }
 

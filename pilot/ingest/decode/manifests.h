@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "base/json/value.h"
 #include "pilot/ingest/diagnostic.h"
 #include "pilot/ingest/object.h"
 
@@ -28,5 +29,9 @@ struct Manifests {
 // messages. Never fails as a whole: what cannot be read is in the diagnostics.
 Manifests DecodeManifests(absl::string_view text, absl::string_view file,
                           const DecodeManifestsOptions& options = {});
+
+// One object as a tree, as an API server or an admission review has it: with the same strictness.
+// It keeps no manifest.
+Manifests DecodeObject(json::Value document, const DecodeManifestsOptions& options = {});
 
 }  // namespace meltemi::pilot

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/json/parse.h"
 #include "base/protojson/encode.h"
 #include "kube/core/v1/pod.pb.h"
 #include "kube/core/v1/service.pb.h"
@@ -338,6 +339,26 @@ TEST(DecodeManifests, TheTutorialDecodes) {
   }
   EXPECT_EQ(files, 21u);
   EXPECT_EQ(objects, 17u);
+}
+
+TEST(DecodeObject, AnObjectAsAnApiServerHasItIsJudgedLikeAManifest) {
+  const auto tree = json::Parse(R"({"apiVersion": "networking.istio.io/v1beta1",
+      "kind": "DestinationRule", "metadata": {"name": "a", "namespace": "n", "generation": 7,
+      "managedFields": [{"manager": "kubectl"}]}, "spec": {"host": "a"},
+      "status": {"conditions": []}})");
+  ASSERT_TRUE(tree.ok());
+  const Manifests good = DecodeObject(*tree);
+  ASSERT_EQ(good.objects.size(), 1u);
+  EXPECT_EQ(good.objects[0]->meta.generation, 7);
+  EXPECT_EQ(good.objects[0]->manifest, nullptr);
+  EXPECT_EQ(good.objects[0]->Spec<DestinationRule>().host(), "a");
+
+  json::Value wrong = *tree;
+  wrong.MutableObject("spec").Set("hots", json::Value::String("a"));
+  const Manifests bad = DecodeObject(wrong);
+  EXPECT_TRUE(bad.objects.empty());
+  EXPECT_THAT(Errors(bad), HasSubstr("unknown field \"hots\""));
+  EXPECT_THAT(bad.failed, ElementsAre(good.objects[0]->Key()));
 }
 
 }  // namespace
