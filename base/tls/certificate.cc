@@ -14,9 +14,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/net/address.h"
+#include "base/tls/certificate_info.h"
 #include "base/tls/handles.h"
 
 namespace meltemi::tls {
@@ -278,19 +280,21 @@ std::string AddressText(absl::string_view bytes) {
   return inet_ntop(storage.ss_family, at, text, sizeof(text)) == nullptr ? "" : text;
 }
 
-void ReadNames(X509* certificate, CertificateInfo* info) {
-  const NamesPtr names(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  if (names == nullptr) return;
-  for (size_t i = 0; i < static_cast<size_t>(sk_GENERAL_NAME_num(names.get())); ++i) {
-    int type = 0;
-    const void* const value =
-        GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), static_cast<int>(i)), &type);
-    const auto* const string = static_cast<const ASN1_STRING*>(value);
-    if (type == GEN_DNS) info->dns_names.push_back(BytesOf(string));
-    if (type == GEN_URI) info->uris.push_back(BytesOf(string));
-    if (type == GEN_IPADD) info->ip_addresses.push_back(AddressText(BytesOf(string)));
-  }
+// RFC 2253, as Envoy writes it.
+std::string NameText(X509_NAME* name) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253) < 0) return "";
+  return ContentsOf(bio.get());
+}
+
+std::string SerialHex(X509* certificate) {
+  const NumberPtr number(ASN1_INTEGER_to_BN(X509_get_serialNumber(certificate), nullptr));
+  if (number == nullptr) return "";
+  char* hex = BN_bn2hex(number.get());
+  if (hex == nullptr) return "";
+  std::string text = absl::AsciiStrToLower(hex);
+  OPENSSL_free(hex);
+  return text;
 }
 
 absl::StatusOr<int64_t> UnixTime(const ASN1_TIME* time) {
@@ -298,27 +302,6 @@ absl::StatusOr<int64_t> UnixTime(const ASN1_TIME* time) {
   int days = 0, rest = 0;
   if (ASN1_TIME_diff(&days, &rest, epoch.get(), time) != 1) return Error("a time can't be read");
   return int64_t{days} * 86400 + rest;
-}
-
-absl::StatusOr<CertificateInfo> InfoOf(X509* certificate) {
-  CertificateInfo info;
-  X509_NAME* const subject = X509_get_subject_name(certificate);
-  // The last one is the most specific.
-  for (std::string& name : EntriesOf(subject, NID_commonName)) info.common_name = std::move(name);
-  info.organizations = EntriesOf(subject, NID_organizationName);
-  ReadNames(certificate, &info);
-  const auto before = UnixTime(X509_get0_notBefore(certificate));
-  const auto after = UnixTime(X509_get0_notAfter(certificate));
-  if (!before.ok()) return before.status();
-  if (!after.ok()) return after.status();
-  info.not_before_s = *before;
-  info.not_after_s = *after;
-  const ConstraintsPtr constraints(static_cast<BASIC_CONSTRAINTS*>(
-      X509_get_ext_d2i(certificate, NID_basic_constraints, nullptr, nullptr)));
-  info.is_ca = constraints != nullptr && constraints->ca != 0;
-  info.sha256_hex = absl::BytesToHexString(Sha256(Der(i2d_X509, certificate)));
-  ERR_clear_error();
-  return info;
 }
 
 // ---- Signatures ---------------------------------------------------------------------------------
@@ -374,6 +357,54 @@ absl::string_view TakeDer(uint8_t tag, absl::string_view* der) {
 
 }  // namespace
 
+SubjectNames SubjectNamesOf(X509* certificate) {
+  SubjectNames result;
+  const NamesPtr names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  if (names == nullptr) {
+    ERR_clear_error();
+    return result;
+  }
+  for (size_t i = 0; i < static_cast<size_t>(sk_GENERAL_NAME_num(names.get())); ++i) {
+    int type = 0;
+    const void* const value =
+        GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), static_cast<int>(i)), &type);
+    const auto* const string = static_cast<const ASN1_STRING*>(value);
+    if (type == GEN_DNS) result.dns_names.push_back(BytesOf(string));
+    if (type == GEN_URI) result.uris.push_back(BytesOf(string));
+    if (type == GEN_IPADD) result.ip_addresses.push_back(AddressText(BytesOf(string)));
+    if (type == GEN_EMAIL) result.emails.push_back(BytesOf(string));
+  }
+  return result;
+}
+
+absl::StatusOr<CertificateInfo> CertificateInfoOf(X509* certificate) {
+  CertificateInfo info;
+  X509_NAME* const subject = X509_get_subject_name(certificate);
+  // The last one is the most specific.
+  for (std::string& name : EntriesOf(subject, NID_commonName)) info.common_name = std::move(name);
+  info.organizations = EntriesOf(subject, NID_organizationName);
+  SubjectNames names = SubjectNamesOf(certificate);
+  info.dns_names = std::move(names.dns_names);
+  info.ip_addresses = std::move(names.ip_addresses);
+  info.uris = std::move(names.uris);
+  info.subject = NameText(subject);
+  info.issuer = NameText(X509_get_issuer_name(certificate));
+  info.serial_hex = SerialHex(certificate);
+  const auto before = UnixTime(X509_get0_notBefore(certificate));
+  const auto after = UnixTime(X509_get0_notAfter(certificate));
+  if (!before.ok()) return before.status();
+  if (!after.ok()) return after.status();
+  info.not_before_s = *before;
+  info.not_after_s = *after;
+  const ConstraintsPtr constraints(static_cast<BASIC_CONSTRAINTS*>(
+      X509_get_ext_d2i(certificate, NID_basic_constraints, nullptr, nullptr)));
+  info.is_ca = constraints != nullptr && constraints->ca != 0;
+  info.sha256_hex = absl::BytesToHexString(Sha256(Der(i2d_X509, certificate)));
+  ERR_clear_error();
+  return info;
+}
+
 absl::StatusOr<std::string> NewPrivateKeyPem(KeyKind kind) {
   const KeyPtr key = NewKey(kind);
   if (key == nullptr) return Error("no private key can be made");
@@ -411,7 +442,7 @@ absl::StatusOr<KeyPair> NewCertificate(const CertificateRequest& request, const 
 absl::StatusOr<CertificateInfo> ReadCertificatePem(absl::string_view pem) {
   const X509Ptr certificate = CertificateOfPem(pem);
   if (certificate == nullptr) return Error("the certificate can't be read");
-  return InfoOf(certificate.get());
+  return CertificateInfoOf(certificate.get());
 }
 
 absl::StatusOr<CertificateInfo> ReadCertificateDer(absl::string_view der) {
@@ -420,7 +451,7 @@ absl::StatusOr<CertificateInfo> ReadCertificateDer(absl::string_view der) {
   if (certificate == nullptr || at != Bytes(der) + der.size()) {
     return Error("the certificate can't be read");
   }
-  return InfoOf(certificate.get());
+  return CertificateInfoOf(certificate.get());
 }
 
 absl::StatusOr<PublicKey> ReadPublicKeyPem(absl::string_view pem) {

@@ -35,6 +35,8 @@ struct CertificateInfo {
   int64_t not_before_s = 0, not_after_s = 0;
   bool is_ca = false;
   std::string sha256_hex;
+  std::string subject, issuer;  // RFC 2253
+  std::string serial_hex;       // lower case
 };
 absl::StatusOr<CertificateInfo> ReadCertificatePem(absl::string_view pem);
 absl::StatusOr<CertificateInfo> ReadCertificateDer(absl::string_view der);

@@ -5,9 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log/log.h"
+#include "base/tls/certificate_info.h"
 #include "base/tls/context.h"
+#include "base/tls/failure_words.h"
 #include "base/tls/handles.h"
 #include "base/tls/tls.h"
+#include "base/tls/verify.h"
 
 namespace meltemi::tls {
 namespace {
@@ -37,13 +40,15 @@ bool IsIpAddress(const std::string& name) {
 // what is left is sent, nothing is read any more. Whatever the socket tells of leads to kClosed.
 class TlsConnection final : public Connection,
                             private net::ConnectionHandler,
-                            private SessionKeeper {
+                            private ConnectionSide {
  public:
   enum class State : uint8_t { kHandshaking, kOpen, kClosing, kClosed };
 
   TlsConnection(Loop& loop, std::unique_ptr<net::Connection> socket,
                 const net::ConnectionLimits& limits, std::shared_ptr<const Context> context,
-                absl::string_view server_name);
+                ClientChoice choice);
+  // Over a socket that is connected already: the handshake begins at the end of the turn.
+  void BeginSoon(bool end_of_stream);
   ~TlsConnection() override {
     // The library's own end must not tell anybody.
     SSL_set_app_data(ssl_.get(), nullptr);
@@ -51,6 +56,8 @@ class TlsConnection final : public Connection,
   }
 
   const SessionInfo& session() const override { return session_; }
+  HandshakeFailure handshake_failure() const override { return handshake_failure_; }
+  absl::StatusOr<CertificateInfo> ReadPeer() const override;
 
   void SetHandler(net::ConnectionHandler* handler) override { handler_ = handler; }
   Buffer& input() override { return input_; }
@@ -95,10 +102,11 @@ class TlsConnection final : public Connection,
   void OnDrained() override;
   void OnClosed(net::CloseCause cause, absl::string_view detail) override;
 
-  // --- SessionKeeper
+  // --- ConnectionSide
   void Keep(SessionPtr session) override {
     context_->KeepSession(session_key_, std::move(session));
   }
+  bool VerifyPeer(X509_STORE_CTX* chain) override;
 
   // --- The library's side of the socket
   static BIO_METHOD* BioMethod();
@@ -106,9 +114,11 @@ class TlsConnection final : public Connection,
   static int BioWrite(BIO* bio, const char* from, int length);
   static long BioControl(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH; }
 
+  void SetUpClient();
   void OnTurnEnd();
   void OnAfterWrite();
   void Handshake();
+  void FailHandshake(int result);
   void Established();
   void NotePeerChain();
   bool ResumedPeerHasExpired() const;
@@ -131,7 +141,7 @@ class TlsConnection final : public Connection,
   const std::shared_ptr<const Context> context_;
   const net::ConnectionLimits limits_;
   const std::unique_ptr<net::Connection> socket_;
-  const std::string server_name_;  // clients
+  const ClientChoice choice_;
   const std::string session_key_;
   SslPtr ssl_;
   net::ConnectionHandler* handler_ = nullptr;
@@ -139,11 +149,15 @@ class TlsConnection final : public Connection,
   AfterWrite after_write_{*this};
   Buffer input_, output_;  // plaintext
   SessionInfo session_;
-  std::string error_;  // why reading or the handshake failed
+  std::string error_;          // why reading or the handshake failed
+  std::string verdict_words_;  // why the peer's certificate was refused
   Duration flush_timeout_{};
   net::CloseCause failure_ = net::CloseCause::kLocalClosed;
 
+  HandshakeFailure handshake_failure_ = HandshakeFailure::kNone;
   State state_ = State::kHandshaking;
+  bool verifies_ = false;    // the peer's certificate means something
+  bool begin_soon_ = false;  // the socket has told of its connection already
   bool paused_ = false;
   bool read_again_ = false;  // OnRead is due although the socket has nothing new
   bool read_failed_ = false;
@@ -203,17 +217,26 @@ net::ConnectionLimits SocketLimits() {
   return {.read_buffer_bytes_max = kCipherReadBytesMax, .write_buffer_bytes_high = kCipherBytesMax};
 }
 
+// The context's where the choice says nothing.
+ClientChoice WithDefaults(const Context& context, ClientChoice choice) {
+  if (choice.server_name.empty()) choice.server_name = context.server_name();
+  if (!choice.name_fits && context.rules() != nullptr) {
+    choice.name_fits = context.rules()->name_fits;
+  }
+  return choice;
+}
+
 TlsConnection::TlsConnection(Loop& loop, std::unique_ptr<net::Connection> socket,
                              const net::ConnectionLimits& limits,
-                             std::shared_ptr<const Context> context, absl::string_view server_name)
+                             std::shared_ptr<const Context> context, ClientChoice choice)
     : loop_(loop),
       context_(std::move(context)),
       limits_(limits),
       socket_(std::move(socket)),
-      server_name_(server_name.empty() ? context_->server_name() : std::string(server_name)),
-      session_key_(context_->server()
-                       ? ""
-                       : absl::StrCat(socket_->remote_address().ToString(), " ", server_name_)),
+      choice_(WithDefaults(*context_, std::move(choice))),
+      session_key_(context_->server() ? ""
+                                      : absl::StrCat(socket_->remote_address().ToString(), " ",
+                                                     choice_.server_name, " ", choice_.name_rule)),
       ssl_(SSL_new(context_->ssl_context())) {
   CHECK(ssl_ != nullptr);
   BIO* const bio = BIO_new(BioMethod());
@@ -221,35 +244,77 @@ TlsConnection::TlsConnection(Loop& loop, std::unique_ptr<net::Connection> socket
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);  // takes it over
-  SSL_set_app_data(ssl_.get(), static_cast<SessionKeeper*>(this));
+  SSL_set_app_data(ssl_.get(), static_cast<ConnectionSide*>(this));
+  verifies_ = SSL_get_verify_mode(ssl_.get()) != SSL_VERIFY_NONE;
+#ifdef OPENSSL_IS_BORINGSSL
+  // What only handshakes need is given back after this one.
+  SSL_set_shed_handshake_config(ssl_.get(), 1);
+#endif
   socket_->SetHandler(this);
   if (context_->server()) {
     SSL_set_accept_state(ssl_.get());
-    return;
+  } else {
+    SetUpClient();
   }
+}
+
+void TlsConnection::SetUpClient() {
   SSL_set_connect_state(ssl_.get());
-  const std::string& name = server_name_;
-  X509_VERIFY_PARAM* const verify = SSL_get0_param(ssl_.get());
+  const std::string& name = choice_.server_name;
   const bool is_address = IsIpAddress(name);
   if (!name.empty() && !is_address) SSL_set_tlsext_host_name(ssl_.get(), name.c_str());
-  if (!name.empty() && SSL_get_verify_mode(ssl_.get()) != SSL_VERIFY_NONE) {
+  if (!name.empty() && verifies_ && context_->rules() == nullptr) {
+    X509_VERIFY_PARAM* const verify = SSL_get0_param(ssl_.get());
     const int set = is_address ? X509_VERIFY_PARAM_set1_ip_asc(verify, name.c_str())
                                : X509_VERIFY_PARAM_set1_host(verify, name.data(), name.size());
     if (set != 1) error_ = "a server name that no certificate can have";
+  }
+  if (!choice_.alpn.empty()) {
+    const auto wire = AlpnWire(choice_.alpn);
+    if (!wire.ok() ||
+        SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const unsigned char*>(wire->data()),
+                            static_cast<unsigned>(wire->size())) != 0) {
+      error_ = "the ALPN protocols can't be used";
+    }
   }
   if (SessionPtr session = context_->TakeSession(session_key_); session != nullptr) {
     SSL_set_session(ssl_.get(), session.get());
   }
 }
 
+void TlsConnection::BeginSoon(bool end_of_stream) {
+  socket_eof_ = end_of_stream;
+  begin_soon_ = true;
+  FlushSoon();
+}
+
 // ---- The handshake ------------------------------------------------------------------------------
 
+bool TlsConnection::VerifyPeer(X509_STORE_CTX* chain) {
+  const PeerRules& rules = *context_->rules();
+  Verdict verdict = VerifyChain(chain, rules, choice_.name_fits, context_->verifies_chain());
+  verifies_ = verdict.failure == HandshakeFailure::kNone && context_->verifies_chain();
+  if (verdict.failure == HandshakeFailure::kNone || rules.accept_untrusted) return true;
+  handshake_failure_ = verdict.failure;
+  verdict_words_ = std::move(verdict.words);
+  return false;
+}
+
+absl::StatusOr<CertificateInfo> TlsConnection::ReadPeer() const {
+  const X509Ptr leaf(SSL_get_peer_certificate(ssl_.get()));
+  if (leaf == nullptr) return absl::NotFoundError("the peer sent no certificate");
+  return CertificateInfoOf(leaf.get());
+}
+
 std::string TlsConnection::LibraryError(int result) const {
+  if (context_->for_proxy()) return TakeErrorsWithCodes(verdict_words_);
   const int kind = SSL_get_error(ssl_.get(), result);
   std::string words = TakeErrors();
   if (words.empty()) words = absl::StrCat("TLS error ", kind);
   const long verified = SSL_get_verify_result(ssl_.get());
-  if (verified != X509_V_OK && SSL_get_verify_mode(ssl_.get()) != SSL_VERIFY_NONE) {
+  if (!verdict_words_.empty()) {
+    absl::StrAppend(&words, ": ", verdict_words_);
+  } else if (verified != X509_V_OK && verifies_) {
     absl::StrAppend(&words, ": ", X509_verify_cert_error_string(verified));
   }
   return words;
@@ -266,11 +331,36 @@ void TlsConnection::Handshake() {
     if (socket_eof_) Fail(net::CloseCause::kRemoteReset, "closed during the TLS handshake");
     return;
   }
-  Fail(net::CloseCause::kConnectFailed, absl::StrCat("TLS handshake: ", LibraryError(result)));
+  FailHandshake(result);
+}
+
+void TlsConnection::FailHandshake(int result) {
+  if (handshake_failure_ == HandshakeFailure::kNone) {
+    const auto first = ERR_peek_error();
+    if (first != 0) {
+      const bool none = ERR_GET_LIB(first) == ERR_LIB_SSL &&
+                        ERR_GET_REASON(first) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
+      const bool refused = ERR_GET_LIB(first) == ERR_LIB_SSL &&
+                           ERR_GET_REASON(first) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+      handshake_failure_ = none      ? HandshakeFailure::kNoCertificate
+                           : refused ? HandshakeFailure::kUntrusted
+                                     : HandshakeFailure::kProtocol;
+    }
+  }
+  const absl::string_view prefix = context_->for_proxy() ? "" : "TLS handshake: ";
+  Fail(net::CloseCause::kConnectFailed, absl::StrCat(prefix, LibraryError(result)));
 }
 
 void TlsConnection::NotePeerChain() {
-  if (SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_NONE) return;
+  if (context_->for_proxy()) {
+    // Nobody looks at a resumed session's certificate again, so nobody knows what was accepted
+    // then.
+    const bool in_doubt =
+        session_.resumed && context_->rules() != nullptr && context_->rules()->accept_untrusted;
+    session_.peer_verified = verifies_ && context_->verifies_chain() && !in_doubt;
+    return;
+  }
+  if (!verifies_) return;
   const X509Ptr leaf(SSL_get_peer_certificate(ssl_.get()));
   if (leaf == nullptr) return;
   const auto add = [this](X509* certificate) {
@@ -292,7 +382,8 @@ void TlsConnection::NotePeerChain() {
 
 // A resumed session carries the certificate of the first handshake, which is not looked at again.
 bool TlsConnection::ResumedPeerHasExpired() const {
-  if (!session_.resumed) return false;
+  if (!session_.resumed || !verifies_) return false;
+  if (context_->rules() != nullptr && context_->rules()->allow_expired) return false;
   const X509Ptr leaf(SSL_get_peer_certificate(ssl_.get()));
   return leaf != nullptr && X509_cmp_current_time(X509_get0_notAfter(leaf.get())) < 0;
 }
@@ -304,12 +395,13 @@ void TlsConnection::Established() {
   if (alpn_length > 0) session_.alpn.assign(reinterpret_cast<const char*>(alpn), alpn_length);
   const char* const name = context_->server()
                                ? SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)
-                               : server_name_.c_str();
+                               : choice_.server_name.c_str();
   if (name != nullptr) session_.server_name = name;
   session_.version = SSL_get_version(ssl_.get());
   session_.cipher = SSL_get_cipher_name(ssl_.get());
   session_.resumed = SSL_session_reused(ssl_.get()) == 1;
-  if (context_->server() && ResumedPeerHasExpired()) {
+  if (ResumedPeerHasExpired()) {
+    handshake_failure_ = HandshakeFailure::kUntrusted;
     return Fail(net::CloseCause::kConnectFailed, "TLS handshake: certificate has expired");
   }
   NotePeerChain();
@@ -403,6 +495,11 @@ void TlsConnection::PauseReading(bool paused) {
 
 void TlsConnection::OnTurnEnd() {
   if (state_ == State::kClosing) return FinishClose();
+  if (std::exchange(begin_soon_, false) && state_ == State::kHandshaking) {
+    Handshake();
+    // What came with the last of the handshake's messages.
+    if (state_ == State::kOpen && !paused_) Receive();
+  }
   if (state_ != State::kOpen) return;
   Encrypt();
   if (!read_again_ || paused_ || state_ != State::kOpen) return;
@@ -544,7 +641,17 @@ std::unique_ptr<Connection> NewServerConnection(Loop& loop, int fd, const net::A
                                                 std::shared_ptr<const Context> context) {
   return std::make_unique<TlsConnection>(loop,
                                          net::NewServerConnection(loop, fd, remote, SocketLimits()),
-                                         limits, std::move(context), "");
+                                         limits, std::move(context), ClientChoice());
+}
+
+std::unique_ptr<Connection> NewServerConnection(Loop& loop, std::unique_ptr<net::Connection> socket,
+                                                const net::ConnectionLimits& limits,
+                                                std::shared_ptr<const Context> context,
+                                                bool end_of_stream) {
+  auto connection = std::make_unique<TlsConnection>(loop, std::move(socket), limits,
+                                                    std::move(context), ClientChoice());
+  connection->BeginSoon(end_of_stream);
+  return connection;
 }
 
 std::unique_ptr<Connection> NewClientConnection(Loop& loop, const net::Address& to,
@@ -552,9 +659,22 @@ std::unique_ptr<Connection> NewClientConnection(Loop& loop, const net::Address& 
                                                 const net::ConnectionLimits& limits,
                                                 std::shared_ptr<const Context> context,
                                                 absl::string_view server_name) {
+  ClientChoice choice;
+  choice.server_name = std::string(server_name);
   return std::make_unique<TlsConnection>(loop,
                                          net::NewClientConnection(loop, to, source, SocketLimits()),
-                                         limits, std::move(context), server_name);
+                                         limits, std::move(context), std::move(choice));
+}
+
+std::unique_ptr<Connection> NewClientConnection(Loop& loop, std::unique_ptr<net::Connection> socket,
+                                                const net::ConnectionLimits& limits,
+                                                std::shared_ptr<const Context> context,
+                                                ClientChoice choice) {
+  const bool connected = socket->connected();
+  auto connection = std::make_unique<TlsConnection>(loop, std::move(socket), limits,
+                                                    std::move(context), std::move(choice));
+  if (connected) connection->BeginSoon(false);
+  return connection;
 }
 
 }  // namespace meltemi::tls
