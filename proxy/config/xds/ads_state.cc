@@ -16,10 +16,12 @@ constexpr std::array<absl::string_view, kResourceTypes> kTypeUrls = {
     "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
     "type.googleapis.com/envoy.config.listener.v3.Listener",
     "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
 };
-constexpr std::array<absl::string_view, kResourceTypes> kShortNames = {"cds", "eds", "lds", "rds"};
+constexpr std::array<absl::string_view, kResourceTypes> kShortNames = {"cds", "eds", "lds", "rds",
+                                                                       "sds"};
 constexpr std::array<absl::string_view, kResourceTypes> kNouns = {"cluster", "endpoints",
-                                                                  "listener", "routes"};
+                                                                  "listener", "routes", "secret"};
 
 }  // namespace
 

@@ -28,11 +28,12 @@ namespace meltemi::proxy {
 // One DiscoveryRequest.
 struct AdsRequest {
   std::string type_url;
-  std::string version;             // the last one accepted; "" when none
-  std::string nonce;               // of the response that this answers; "" on a new stream
-  std::vector<std::string> names;  // sorted; empty: all (CDS, LDS), or none any more (EDS, RDS)
-  std::string error;               // not empty: a NACK, with this reason
-  bool with_node = false;          // the first request of a stream says who we are
+  std::string version;  // the last one accepted; "" when none
+  std::string nonce;    // of the response that this answers; "" on a new stream
+  std::vector<std::string>
+      names;               // sorted; empty: all (CDS, LDS), or none any more (EDS, RDS, SDS)
+  std::string error;       // not empty: a NACK, with this reason
+  bool with_node = false;  // the first request of a stream says who we are
 };
 
 // A resource that was refused. `name` may be "" when it could not even be parsed.
@@ -81,7 +82,7 @@ class AdsState {
                   size_t resources, const std::vector<Rejection>& rejections);
   // A response of a type that was never asked for.
   void OnUnknownType(const std::string& type_url, const std::string& nonce);
-  // What to subscribe to from now on (EDS and RDS). The same names again: no request.
+  // What to subscribe to from now on (EDS, RDS and SDS). The same names again: no request.
   void SetNames(ResourceType type, std::set<std::string> names);
 
   // The requests to send, in order; empties the queue. None while not connected.

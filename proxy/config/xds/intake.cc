@@ -7,10 +7,12 @@
 #include "base/log/log.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "google/protobuf/arena.h"
 #include "proxy/config/store/config_store.h"
 #include "proxy/config/xds/compiler.h"
+#include "proxy/config/xds/secret_sink.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -19,6 +21,7 @@ namespace cluster_v3 = envoy::config::cluster::v3;
 namespace endpoint_v3 = envoy::config::endpoint::v3;
 namespace listener_v3 = envoy::config::listener::v3;
 namespace route_v3 = envoy::config::route::v3;
+namespace tls_v3 = envoy::extensions::transport_sockets::tls::v3;
 
 constexpr char kWrapper[] = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
@@ -41,8 +44,8 @@ std::string AddressName(const listener_v3::Listener& listener) {
 
 }  // namespace
 
-Intake::Intake(Compiler& compiler, ConfigStore& store, const Clock& clock)
-    : compiler_(compiler), store_(store), clock_(clock) {}
+Intake::Intake(Compiler& compiler, ConfigStore& store, const Clock& clock, SecretSink* secrets)
+    : compiler_(compiler), store_(store), clock_(clock), secrets_(secrets) {}
 
 Intake::~Intake() = default;
 
@@ -92,6 +95,14 @@ absl::Status Intake::Store(const route_v3::RouteConfiguration& routes, bool is_s
 
 absl::Status Intake::AddStatic(const envoy::config::bootstrap::v3::Bootstrap& bootstrap,
                                MonotonicTime now) {
+  std::set<std::string> secrets;
+  for (const tls_v3::Secret& secret : bootstrap.static_resources().secrets()) {
+    if (!secrets.insert(secret.name()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("static secret '", secret.name(), "' is there twice"));
+    }
+    if (absl::Status status = Store(secret, ""); !status.ok()) return status;
+  }
   for (const cluster_v3::Cluster& cluster : bootstrap.static_resources().clusters()) {
     const std::string& name = cluster.name();
     if (name.empty()) return absl::InvalidArgumentError("a static cluster has no name");
@@ -122,6 +133,7 @@ std::vector<Rejection> Intake::Accept(
   std::set<std::string> wanted;
   if (type == ResourceType::kEndpoints) wanted = store_.EndpointNames();
   if (type == ResourceType::kRoutes) wanted = store_.RouteNames();
+  if (type == ResourceType::kSecrets) wanted = SecretNames();
   Batch batch{.type = type,
               .version = version,
               .now = now,
@@ -155,6 +167,7 @@ void Intake::AcceptOne(const google::protobuf::Any& any, Batch* batch) {
         absl::StrCat("expected type ", TypeUrl(batch->type), ", got ", resource->type_url()));
   }
   const absl::string_view bytes = resource->value();
+  if (batch->type == ResourceType::kSecrets) return AcceptSecret(bytes, batch);
   const uint64_t hash = XxHash64(bytes);
   if (Unchanged(bytes, hash, batch)) return;
   switch (batch->type) {
@@ -166,6 +179,8 @@ void Intake::AcceptOne(const google::protobuf::Any& any, Batch* batch) {
       return AcceptAs<listener_v3::Listener>(bytes, hash, batch);
     case ResourceType::kRoutes:
       return AcceptAs<route_v3::RouteConfiguration>(bytes, hash, batch);
+    case ResourceType::kSecrets:
+      break;  // above
   }
 }
 
@@ -199,6 +214,32 @@ void Intake::AcceptAs(absl::string_view bytes, uint64_t hash, Batch* batch) {
     return Reject(batch, name, std::string(status.message()));
   }
   Remember(batch->type, name, std::string(bytes), hash, batch->version, /*is_static=*/false);
+}
+
+// Unlike the others, no copy is kept: what is secret lies in one place.
+void Intake::AcceptSecret(absl::string_view bytes, Batch* batch) {
+  tls_v3::Secret secret;
+  if (!secret.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    batch->unreadable = true;
+    return Reject(batch, "", "can't be decoded");
+  }
+  const std::string& name = secret.name();
+  if (name.empty()) return Reject(batch, "", "has no name");
+  if (!batch->wanted->contains(name)) return;
+  if (!batch->present.insert(name).second) return Reject(batch, name, "is there twice");
+  if (absl::Status status = Store(secret, batch->version); !status.ok()) {
+    return Reject(batch, name, std::string(status.message()));
+  }
+  records_[IndexOf(batch->type)].erase(name);
+}
+
+absl::Status Intake::Store(const tls_v3::Secret& secret, const std::string& version) {
+  if (secrets_ == nullptr) return absl::InvalidArgumentError("secrets are not supported here");
+  return secrets_->Set(secret, version);
+}
+
+std::set<std::string> Intake::SecretNames() {
+  return secrets_ == nullptr ? std::set<std::string>() : secrets_->WantedNames();
 }
 
 void Intake::Reject(Batch* batch, const std::string& name, std::string reason) {

@@ -36,6 +36,9 @@ class Listener;
 namespace envoy::config::route::v3 {
 class RouteConfiguration;
 }
+namespace envoy::extensions::transport_sockets::tls::v3 {
+class Secret;
+}
 namespace google::protobuf {
 class Any;
 template <typename T>
@@ -46,6 +49,7 @@ namespace meltemi::proxy {
 
 class Compiler;
 class ConfigStore;
+class SecretSink;
 
 // One resource as it was sent.
 struct ResourceRecord {
@@ -64,11 +68,12 @@ struct ResourceRecord {
 
 class Intake {
  public:
-  // All outlive the intake.
-  Intake(Compiler& compiler, ConfigStore& store, const Clock& clock);
+  // All outlive the intake. `secrets`: null where none come over the stream.
+  Intake(Compiler& compiler, ConfigStore& store, const Clock& clock, SecretSink* secrets = nullptr);
   ~Intake();
 
-  // The bootstrap's own clusters and listeners. A wrong one is an error of the whole bootstrap.
+  // The bootstrap's own secrets, clusters and listeners. A wrong one is an error of the whole
+  // bootstrap.
   absl::Status AddStatic(const envoy::config::bootstrap::v3::Bootstrap& bootstrap,
                          MonotonicTime now);
 
@@ -77,6 +82,8 @@ class Intake {
       ResourceType type, const std::string& version,
       const google::protobuf::RepeatedPtrField<google::protobuf::Any>& all, MonotonicTime now);
 
+  // The secrets to subscribe to; those that were dropped are forgotten.
+  std::set<std::string> SecretNames();
   // Endpoints or routes that are not subscribed to any more are forgotten: when they come back they
   // are new.
   void Forget(ResourceType type, const std::set<std::string>& still_wanted);
@@ -109,6 +116,9 @@ class Intake {
                      MonotonicTime now);
   absl::Status Store(const envoy::config::route::v3::RouteConfiguration& routes, bool is_static,
                      MonotonicTime now);
+  absl::Status Store(const envoy::extensions::transport_sockets::tls::v3::Secret& secret,
+                     const std::string& version);
+  void AcceptSecret(absl::string_view bytes, Batch* batch);
   void Remember(ResourceType type, const std::string& name, std::string bytes, uint64_t hash,
                 const std::string& version, bool is_static);
   void Reject(Batch* batch, const std::string& name, std::string reason);
@@ -117,6 +127,7 @@ class Intake {
   Compiler& compiler_;
   ConfigStore& store_;
   const Clock& clock_;
+  SecretSink* const secrets_;
   std::array<std::map<std::string, ResourceRecord>, kResourceTypes> records_;
   // The content hash of each current record -> its name.
   std::array<std::unordered_map<uint64_t, std::string>, kResourceTypes> by_hash_;

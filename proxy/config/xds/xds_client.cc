@@ -31,6 +31,8 @@ absl::string_view StatPrefix(ResourceType type) {
       return "envoy_listener_manager_lds_";
     case ResourceType::kRoutes:
       return "envoy_listener_manager_rds_";
+    case ResourceType::kSecrets:
+      return "envoy_sds_";
   }
   return "";
 }
@@ -71,7 +73,8 @@ XdsClient::XdsClient(Loop& loop, Intake& intake, ConfigStore& store,
       stats_{NewTypeStats(scope, ResourceType::kCluster),
              NewTypeStats(scope, ResourceType::kEndpoints),
              NewTypeStats(scope, ResourceType::kListener),
-             NewTypeStats(scope, ResourceType::kRoutes)},
+             NewTypeStats(scope, ResourceType::kRoutes),
+             NewTypeStats(scope, ResourceType::kSecrets)},
       connected_state_(scope.GetGauge("envoy_control_plane_connected_state")),
       active_clusters_(scope.GetGauge("envoy_cluster_manager_active_clusters")),
       warming_clusters_(scope.GetGauge("envoy_cluster_manager_warming_clusters")) {}
@@ -144,9 +147,12 @@ void XdsClient::Advance() {
   const std::set<std::string> endpoints = store_.EndpointNames();
   const std::set<std::string> routes = store_.RouteNames();
   intake_.Forget(ResourceType::kEndpoints, endpoints);
+  const std::set<std::string> secrets = intake_.SecretNames();
   intake_.Forget(ResourceType::kRoutes, routes);
+  intake_.Forget(ResourceType::kSecrets, secrets);
   state_.SetNames(ResourceType::kEndpoints, endpoints);
   state_.SetNames(ResourceType::kRoutes, routes);
+  state_.SetNames(ResourceType::kSecrets, secrets);
   active_clusters_.Set(static_cast<int64_t>(store_.active_clusters()));
   warming_clusters_.Set(static_cast<int64_t>(store_.warming_clusters()));
   SendRequests();
