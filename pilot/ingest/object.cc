@@ -67,6 +67,12 @@ absl::string_view KindName(Kind kind) {
       return "WorkloadEntry";
     case Kind::kSidecar:
       return "Sidecar";
+    case Kind::kPeerAuthentication:
+      return "PeerAuthentication";
+    case Kind::kAuthorizationPolicy:
+      return "AuthorizationPolicy";
+    case Kind::kSecret:
+      return "Secret";
   }
   return "";
 }

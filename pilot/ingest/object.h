@@ -29,6 +29,9 @@ enum class Kind {
   kServiceEntry,
   kWorkloadEntry,
   kSidecar,
+  kPeerAuthentication,
+  kAuthorizationPolicy,
+  kSecret,
 };
 
 // "VirtualService".

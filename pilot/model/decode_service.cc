@@ -60,6 +60,13 @@ std::vector<std::string> SplitExportTo(const ObjectMeta& meta) {
   return words;
 }
 
+// The label decides; without it an entry has an identity if it names its account.
+bool EntryTakesMtls(const Labels& labels, const networking::WorkloadEntry& entry) {
+  const auto label = labels.find(kTlsModeLabel);
+  if (label != labels.end()) return label->second == "istio";
+  return !entry.service_account().empty();
+}
+
 Endpoint DeclaredEndpoint(const ObjectMeta& meta, const networking::WorkloadEntry& entry,
                           const ServicePort& port) {
   Endpoint endpoint;
@@ -73,6 +80,7 @@ Endpoint DeclaredEndpoint(const ObjectMeta& meta, const networking::WorkloadEntr
   endpoint.ns = meta.ns;
   endpoint.workload = meta.name;
   endpoint.service_account = entry.service_account();
+  endpoint.takes_mtls = EntryTakesMtls(endpoint.labels, entry);
   return endpoint;
 }
 
@@ -121,6 +129,14 @@ std::string WorkloadNameOf(const kube::core::v1::Pod& pod) {
     return owner.name();
   }
   return pod.metadata().name();
+}
+
+// The label decides; without it a pod has what the injector's own note says.
+bool PodTakesMtls(const ObjectMeta& meta) {
+  const auto label = meta.labels.find(kTlsModeLabel);
+  if (label != meta.labels.end()) return label->second == "istio";
+  const auto status = meta.annotations.find("sidecar.istio.io/status");
+  return status != meta.annotations.end() && !status->second.empty();
 }
 
 }  // namespace
@@ -174,6 +190,8 @@ std::vector<ServicePtr> DecodeServiceEntry(const ObjectMeta& meta,
     service->resolution = DecodeResolution(spec);
     service->external = spec.location() == networking::ServiceEntry::MESH_EXTERNAL;
     service->selector = ToLabels(spec.workload_selector().labels());
+    service->subject_alt_names.assign(spec.subject_alt_names().begin(),
+                                      spec.subject_alt_names().end());
     service->export_to =
         ExportTo::Parse({spec.export_to().begin(), spec.export_to().end()}, meta.ns);
     const bool by_dns = service->resolution == Resolution::kDns ||
@@ -203,6 +221,7 @@ WorkloadPtr DecodePod(const ObjectMeta& meta, const kube::core::v1::Pod& pod) {
   result->address = status.pod_ip();
   result->workload_name = WorkloadNameOf(pod);
   result->service_account = pod.spec().service_account_name();
+  if (result->service_account.empty()) result->service_account = "default";
   for (const auto& container : pod.spec().containers()) {
     for (const auto& port : container.ports()) {
       if (!port.name().empty()) {
@@ -211,6 +230,7 @@ WorkloadPtr DecodePod(const ObjectMeta& meta, const kube::core::v1::Pod& pod) {
     }
   }
   result->ready = PodIsReady(pod);
+  result->takes_mtls = PodTakesMtls(meta);
   return result;
 }
 
@@ -225,6 +245,7 @@ WorkloadPtr DecodeWorkloadEntry(const ObjectMeta& meta, const networking::Worklo
   result->service_account = spec.service_account();
   result->ports.insert(spec.ports().begin(), spec.ports().end());
   result->weight = spec.weight();
+  result->takes_mtls = EntryTakesMtls(result->meta.labels, spec);
   return result;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -25,7 +26,8 @@ Endpoint OnWorkload(const Workload& workload, uint32_t target, uint32_t service_
                   .labels = workload.meta.labels,
                   .ns = workload.meta.ns,
                   .workload = workload.workload_name,
-                  .service_account = workload.service_account};
+                  .service_account = workload.service_account,
+                  .takes_mtls = workload.takes_mtls};
 }
 
 void AppendSelected(const Service& service, bool with_pods,
@@ -109,6 +111,15 @@ WorkloadPtr WorkloadIndex::FindByAddress(const std::string& address) const {
   return it == by_address_.end() ? nullptr : it->second;
 }
 
+std::vector<std::string> AccountsOf(const std::vector<Endpoint>& endpoints) {
+  std::set<std::string> accounts;
+  for (const Endpoint& endpoint : endpoints) {
+    if (endpoint.service_account.empty()) continue;
+    accounts.insert(absl::StrCat(endpoint.ns, "/", endpoint.service_account));
+  }
+  return {accounts.begin(), accounts.end()};
+}
+
 ServiceEndpointsPtr JoinEndpoints(const Service& service, const std::vector<EndpointListPtr>& lists,
                                   const std::vector<WorkloadPtr>& selected,
                                   const WorkloadIndex& workloads) {
@@ -128,6 +139,7 @@ ServiceEndpointsPtr JoinEndpoints(const Service& service, const std::vector<Endp
   all.erase(std::unique(all.begin(), all.end(),
                         [&](const Endpoint& a, const Endpoint& b) { return key(a) == key(b); }),
             all.end());
+  result->accounts = AccountsOf(all);
   return result;
 }
 

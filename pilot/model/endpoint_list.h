@@ -53,6 +53,9 @@ class WorkloadIndex {
 // The port on which `workload` serves `port`; 0 where a named target is not there.
 uint32_t TargetOnWorkload(const ServicePort& port, const Workload& workload);
 
+// "NS/ACCOUNT" of all endpoints that have one, sorted, unique.
+std::vector<std::string> AccountsOf(const std::vector<Endpoint>& endpoints);
+
 // The endpoints of `service`. `lists` are those that name the service: slices are preferred over
 // Endpoints objects of the same service. Pods are chosen by the selector only when there is no
 // list; WorkloadEntries always, as in Istio.

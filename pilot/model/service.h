@@ -14,6 +14,9 @@
 
 namespace meltemi::pilot {
 
+// On whatever has a proxy with an identity: "istio".
+inline constexpr char kTlsModeLabel[] = "security.istio.io/tlsMode";
+
 struct ServicePort {
   uint32_t number = 0;
   std::string name;
@@ -42,6 +45,7 @@ struct Endpoint {
   std::string ns;
   std::string workload;
   std::string service_account;
+  bool takes_mtls = false;  // a proxy with an identity of the mesh stands before it
 
   bool operator==(const Endpoint&) const = default;
 };
@@ -56,7 +60,8 @@ struct Service {
   bool headless = false;
   Labels selector;  // empty: no workload is selected
   ExportTo export_to;
-  std::vector<Endpoint> declared;  // written in the object itself (ServiceEntry)
+  std::vector<Endpoint> declared;              // written in the object itself (ServiceEntry)
+  std::vector<std::string> subject_alt_names;  // likewise: who its certificates may name
 
   const ServicePort* FindPort(uint32_t number) const {
     for (const ServicePort& port : ports) {
@@ -71,6 +76,9 @@ using ServicePtr = std::shared_ptr<const Service>;
 struct ServiceEndpoints {
   std::string host;
   std::vector<Endpoint> endpoints;
+  // Whose certificates clients may meet: "NS/ACCOUNT", sorted, unique. Those of the last endpoints
+  // while there are none, so that a service that is scaled to nothing and back keeps its clusters.
+  std::vector<std::string> accounts;
 };
 using ServiceEndpointsPtr = std::shared_ptr<const ServiceEndpoints>;
 
@@ -83,6 +91,7 @@ struct Workload {
   std::map<std::string, uint32_t> ports;  // named ports
   uint32_t weight = 0;
   bool ready = true;
+  bool takes_mtls = false;
 };
 using WorkloadPtr = std::shared_ptr<const Workload>;
 

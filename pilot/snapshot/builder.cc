@@ -24,11 +24,17 @@ SnapshotPtr SnapshotBuilder::Build(const ObjectSet& objects) {
       services_same && objects.virtual_services == last_objects_.virtual_services &&
       objects.destination_rules == last_objects_.destination_rules &&
       objects.gateways == last_objects_.gateways && objects.sidecars == last_objects_.sidecars;
-  if (rules_same && workloads_same && lists_same) return last_;
+  const bool peers_same =
+      !first && objects.peer_authentications == last_objects_.peer_authentications;
+  const bool authorization_same =
+      !first && objects.authorization_policies == last_objects_.authorization_policies;
+  const bool credentials_same = !first && objects.credentials == last_objects_.credentials;
+  const bool config_same = rules_same && peers_same && authorization_same && credentials_same;
+  if (config_same && workloads_same && lists_same) return last_;
 
   auto next = std::make_shared<Snapshot>();
   next->version = first ? 1 : last_->version + 1;
-  next->config_version = first ? 1 : last_->config_version + (rules_same ? 0 : 1);
+  next->config_version = first ? 1 : last_->config_version + (config_same ? 0 : 1);
   next->mesh = mesh_;
   next->services =
       services_same ? last_->services : std::make_shared<const ServiceTable>(objects.services);
@@ -51,6 +57,16 @@ SnapshotPtr SnapshotBuilder::Build(const ObjectSet& objects) {
         objects, *next->services, *next->workloads, first ? nullptr : last_->endpoints.get());
     if (!first && next->endpoints->SameAs(*last_->endpoints)) next->endpoints = last_->endpoints;
   }
+  next->peer_authentications =
+      peers_same ? last_->peer_authentications
+                 : std::make_shared<const PeerAuthenticationTable>(objects.peer_authentications);
+  next->authorization =
+      authorization_same
+          ? last_->authorization
+          : std::make_shared<const AuthorizationTable>(objects.authorization_policies);
+  next->credentials = credentials_same
+                          ? last_->credentials
+                          : std::make_shared<const CredentialTable>(objects.credentials);
   last_objects_ = objects;
   last_ = std::move(next);
   return last_;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "kube/core/v1/config.pb.h"
 #include "kube/core/v1/pod.pb.h"
 #include "kube/core/v1/service.pb.h"
 #include "kube/discovery/v1/discovery.pb.h"
@@ -15,6 +16,8 @@
 #include "networking/v1/virtual_service.pb.h"
 #include "networking/v1/workload_entry.pb.h"
 #include "pilot/model/decode.h"
+#include "security/v1/authorization_policy.pb.h"
+#include "security/v1/peer_authentication.pb.h"
 
 namespace meltemi::pilot {
 namespace {
@@ -71,6 +74,17 @@ ObjectSet ObjectDecoder::DecodeOne(const Object& object, const std::string& doma
     case Kind::kSidecar:
       Take(DecodeSidecar(meta, object.Spec<networking::Sidecar>()), &out.sidecars);
       break;
+    case Kind::kPeerAuthentication:
+      Take(DecodePeerAuthentication(meta, object.Spec<security::PeerAuthentication>()),
+           &out.peer_authentications);
+      break;
+    case Kind::kAuthorizationPolicy:
+      Take(DecodeAuthorizationPolicy(meta, object.Spec<security::AuthorizationPolicy>()),
+           &out.authorization_policies);
+      break;
+    case Kind::kSecret:
+      Take(DecodeSecret(meta, object.Spec<kube::core::v1::Secret>()), &out.credentials);
+      break;
   }
   return out;
 }
@@ -92,6 +106,9 @@ ObjectSet ObjectDecoder::Decode(const std::vector<ObjectPtr>& objects) {
     Append(parts.destination_rules, &all.destination_rules);
     Append(parts.gateways, &all.gateways);
     Append(parts.sidecars, &all.sidecars);
+    Append(parts.peer_authentications, &all.peer_authentications);
+    Append(parts.authorization_policies, &all.authorization_policies);
+    Append(parts.credentials, &all.credentials);
   }
   absl::erase_if(cache_, [this](const auto& entry) { return entry.second->round != round_; });
   return all;

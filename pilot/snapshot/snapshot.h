@@ -12,8 +12,11 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "pilot/model/authorization.h"
 #include "pilot/model/endpoint_list.h"
+#include "pilot/model/peer_authentication.h"
 #include "pilot/model/rules.h"
+#include "pilot/model/secret.h"
 #include "pilot/model/service.h"
 
 namespace meltemi::pilot {
@@ -24,6 +27,7 @@ enum class SimpleBalancer : uint8_t { kLeastRequest, kRoundRobin, kRandom };
 // Istio's mesh configuration, as far as we have it. Constant while pilot runs.
 struct MeshSettings {
   std::string domain = "cluster.local";
+  std::string trust_domain = "cluster.local";
   std::string root_namespace = "istio-system";
   OutboundPolicy outbound_policy = OutboundPolicy::kAllowAny;
   SimpleBalancer default_balancer = SimpleBalancer::kLeastRequest;
@@ -44,6 +48,9 @@ struct ObjectSet {
   std::vector<DestinationRulePtr> destination_rules;
   std::vector<GatewayPtr> gateways;
   std::vector<SidecarPtr> sidecars;
+  std::vector<PeerAuthenticationPtr> peer_authentications;
+  std::vector<AuthorizationPolicyPtr> authorization_policies;
+  std::vector<CredentialPtr> credentials;
 };
 
 class ServiceTable {
@@ -169,6 +176,9 @@ struct Snapshot {
   std::shared_ptr<const RuleTable> rules;
   std::shared_ptr<const WorkloadIndex> workloads;
   std::shared_ptr<const EndpointTable> endpoints;
+  std::shared_ptr<const PeerAuthenticationTable> peer_authentications;
+  std::shared_ptr<const AuthorizationTable> authorization;
+  std::shared_ptr<const CredentialTable> credentials;
   std::vector<RuleNote> notes;
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;

@@ -99,9 +99,14 @@ ServiceEndpointsPtr EndpointTable::Join(const std::string& key, const Inputs& in
       return before;
     }
   }
-  ServiceEndpointsPtr joined =
-      JoinEndpoints(*inputs.service, inputs.lists, inputs.selected, workloads);
-  return before != nullptr && before->endpoints == joined->endpoints ? before : joined;
+  auto joined = JoinEndpoints(*inputs.service, inputs.lists, inputs.selected, workloads);
+  if (before != nullptr && before->endpoints == joined->endpoints) return before;
+  if (before != nullptr && joined->endpoints.empty() && !before->accounts.empty()) {
+    auto emptied = std::make_shared<ServiceEndpoints>(*joined);
+    emptied->accounts = before->accounts;
+    return emptied;
+  }
+  return joined;
 }
 
 void EndpointTable::NoteChanges(const EndpointTable& previous) {

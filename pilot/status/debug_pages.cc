@@ -70,7 +70,7 @@ DebugResponse ConfigDump(PushServer* push, const DebugRequest& request) {
     if (absl::AsciiStrToLower(XdsTypeShortName(type)) == wanted) types.push_back(type);
   }
   if (!wanted.empty() && types.empty()) {
-    return Text(400, "type is one of cds, eds, lds, rds\n");
+    return Text(400, "type is one of cds, eds, lds, rds, sds\n");
   }
   return Json(ConfigDumpJson(view, types));
 }
@@ -193,7 +193,11 @@ std::string ConfigJson(const ConfigSource& source, const Snapshot* snapshot) {
     writer.Key("file").String(object->file);
     writer.Key("line").Int(object->line);
     writer.Key("spec");
-    protojson::WriteJson(*object->spec, {}, &writer);
+    if (object->kind == Kind::kSecret) {
+      writer.String("[redacted]");
+    } else {
+      protojson::WriteJson(*object->spec, {}, &writer);
+    }
     writer.EndObject();
   }
   writer.EndArray();

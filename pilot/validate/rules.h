@@ -22,9 +22,13 @@ class VirtualService;
 class WorkloadEntry;
 }  // namespace istio::networking::v1alpha3
 
+namespace istio::security::v1beta1 {
+class PeerAuthentication;
+}
 namespace meltemi::kube::core::v1 {
 class Endpoints;
 class Pod;
+class Secret;
 class Service;
 }  // namespace meltemi::kube::core::v1
 namespace meltemi::kube::discovery::v1 {
@@ -41,6 +45,9 @@ void ValidateGateway(const networking::Gateway& spec, Report* report);
 void ValidateServiceEntry(const networking::ServiceEntry& spec, Report* report);
 void ValidateWorkloadEntry(const networking::WorkloadEntry& spec, Report* report);
 void ValidateSidecar(const networking::Sidecar& spec, Report* report);
+void ValidatePeerAuthentication(const istio::security::v1beta1::PeerAuthentication& spec,
+                                Report* report);
+void ValidateSecret(const kube::core::v1::Secret& secret, Report* report);
 void ValidateService(const kube::core::v1::Service& service, Report* report);
 void ValidateEndpoints(const kube::core::v1::Endpoints& endpoints, Report* report);
 void ValidateEndpointSlice(const kube::discovery::v1::EndpointSlice& slice, Report* report);

@@ -1,5 +1,6 @@
 #include "pilot/validate/validate.h"
 
+#include "kube/core/v1/config.pb.h"
 #include "kube/core/v1/service.pb.h"
 #include "kube/discovery/v1/discovery.pb.h"
 #include "networking/v1/destination_rule.pb.h"
@@ -10,6 +11,7 @@
 #include "networking/v1/workload_entry.pb.h"
 #include "pilot/validate/rules.h"
 #include "pilot/validate/shared_rules.h"
+#include "security/v1/peer_authentication.pb.h"
 
 namespace meltemi::pilot {
 
@@ -45,6 +47,14 @@ std::vector<Diagnostic> Validate(const Object& object) {
     case Kind::kEndpointSlice:
       ValidateEndpointSlice(object.Spec<kube::discovery::v1::EndpointSlice>(), &report);
       break;
+    case Kind::kPeerAuthentication:
+      ValidatePeerAuthentication(object.Spec<istio::security::v1beta1::PeerAuthentication>(),
+                                 &report);
+      break;
+    case Kind::kSecret:
+      ValidateSecret(object.Spec<kube::core::v1::Secret>(), &report);
+      break;
+    case Kind::kAuthorizationPolicy:
     case Kind::kPod:
     case Kind::kNamespace:
       break;
