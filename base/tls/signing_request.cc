@@ -182,6 +182,17 @@ bool AddNames(X509* certificate, X509_REQ* request) {
          X509_add1_ext_i2d(certificate, NID_subject_alt_name, kept.get(), 0, 0) == 1;
 }
 
+// Without a subject the names have to be understood (RFC 5280 4.2.1.6).
+bool SetUris(X509* certificate, const std::vector<std::string>& uris) {
+  const NamesPtr names(sk_GENERAL_NAME_new_null());
+  for (const std::string& uri : uris) {
+    if (!PushText(names.get(), GEN_URI, uri)) return false;
+  }
+  const NamePtr nobody(X509_NAME_new());
+  return X509_set_subject_name(certificate, nobody.get()) == 1 &&
+         X509_add1_ext_i2d(certificate, NID_subject_alt_name, names.get(), 1, 0) == 1;
+}
+
 absl::Status AddUsages(X509* certificate, const std::vector<std::string>& words) {
   uint16_t bits = 0;
   const UsagesPtr extended(EXTENDED_KEY_USAGE_new());
@@ -315,7 +326,8 @@ absl::StatusOr<std::string> SignRequest(absl::string_view request_pem, const Key
   const X509Ptr certificate(X509_new());
   if (!SetHead(certificate.get(), request.get(), authority.get(), policy) ||
       !AddConstraints(certificate.get(), authority.get()) ||
-      !AddNames(certificate.get(), request.get())) {
+      !(policy.uris.empty() ? AddNames(certificate.get(), request.get())
+                            : SetUris(certificate.get(), policy.uris))) {
     return Error("the certificate can't be made");
   }
   if (absl::Status status = AddUsages(certificate.get(), policy.usages); !status.ok()) {

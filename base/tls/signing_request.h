@@ -1,6 +1,6 @@
 // Requests for certificates (PKCS #10): made, read, signed.
 //
-// Threads: functions without state. OpenSSL's build alone (tls.h). Source: RFC 2986, RFC 5280.
+// Threads: functions without state. Two builds, as tls.h. Source: RFC 2986, RFC 5280.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,8 @@ struct SigningPolicy {
   // Kubernetes' certificates API.
   std::vector<std::string> usages;
   int64_t not_before_s = 0, not_after_s = 0;  // Unix time
+  // Not empty: the certificate is for these alone, whatever the request says it is for.
+  std::vector<std::string> uris;
 };
 // A certificate for the request's key with its subject and names, never an authority. Error: what
 // is wrong with the request, the issuer or a usage.

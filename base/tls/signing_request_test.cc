@@ -59,6 +59,23 @@ TEST(SigningRequest, BecomesACertificateForItsKey) {
   EXPECT_FALSE(info->is_ca);
 }
 
+TEST(SigningRequest, MayBeSignedForOtherNamesThanItsOwn) {
+  const std::string key = *NewPrivateKeyPem(KeyKind::kEcdsaP256);
+  const std::string request =
+      *NewSigningRequestPem({.common_name = "admin", .dns_names = {"admin"}}, key);
+  const auto signed_pem = SignRequest(request, Authority(),
+                                      {.usages = {"client auth"},
+                                       .not_before_s = kNow,
+                                       .not_after_s = kNow + 3600,
+                                       .uris = {"spiffe://cluster.local/ns/a/sa/b"}});
+  ASSERT_TRUE(signed_pem.ok()) << signed_pem.status();
+  const auto info = ReadCertificatePem(*signed_pem);
+  ASSERT_TRUE(info.ok());
+  EXPECT_EQ(info->common_name, "");
+  EXPECT_THAT(info->dns_names, ElementsAre());
+  EXPECT_THAT(info->uris, ElementsAre("spiffe://cluster.local/ns/a/sa/b"));
+}
+
 TEST(SigningRequest, UnknownUsagesAreRefused) {
   const std::string key = *NewPrivateKeyPem(KeyKind::kEcdsaP256);
   const std::string request = *NewSigningRequestPem({.common_name = "n1"}, key);
