@@ -6,6 +6,7 @@
 #include "base/grpc/framing.h"
 #include "base/grpc/status.h"
 #include "base/http/client/client_connection.h"
+#include "base/tls/tls.h"
 
 namespace meltemi::http::grpc {
 namespace {
@@ -19,6 +20,15 @@ http::Http2Limits Limits() {
   limits.stream_window_bytes = kStreamWindowBytes;
   limits.connection_window_bytes = kConnectionWindowBytes;
   return limits;
+}
+
+std::unique_ptr<net::Connection> NewConnection(Loop& loop, const net::Address& to,
+                                               const BidiOptions& options) {
+  if (options.tls == nullptr) {
+    return net::NewClientConnection(loop, to, net::Address(), net::ConnectionLimits());
+  }
+  return tls::NewClientConnection(loop, to, net::Address(), net::ConnectionLimits(), options.tls,
+                                  options.server_name);
 }
 
 // Connecting -> connected -> ended. Outlives its handle until the end of the turn, so that
@@ -36,7 +46,8 @@ class Call final : public Deferrable,
         timer_(loop.NewTimer([this] { OnTimer(); })) {
     http::ClientConnectionEvents& connection_events = *this;
     connection_ = std::make_unique<http::ClientConnection>(
-        loop, to, http::Protocol::kHttp2, connection_events, http::Http1Limits(), Limits());
+        loop, NewConnection(loop, to, options), http::Protocol::kHttp2, connection_events,
+        http::Http1Limits(), Limits());
     stream_ = &connection_->NewStream(this);
     timer_->Arm(options_.connect_timeout);
     SendHeaders();
@@ -70,7 +81,7 @@ class Call final : public Deferrable,
   void SendHeaders() {
     http::HeaderMapPtr headers = http::HeaderMap::New();
     headers->set_method("POST");
-    headers->set_scheme("http");
+    headers->set_scheme(options_.tls == nullptr ? "http" : "https");
     headers->set_authority(options_.authority.empty() ? to_ : options_.authority);
     headers->set_path(options_.path);
     headers->Add(http::HeaderId::kContentType, "application/grpc");

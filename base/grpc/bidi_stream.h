@@ -1,6 +1,7 @@
 // One bidirectional gRPC stream on an HTTP/2 connection of its own: the ADS client's transport.
 //
-// Loop-owned. It connects once and ends once: reconnecting is its user's affair.
+// Loop-owned. It connects once and ends once: reconnecting is its user's affair. Whoever links it
+// also links one of the builds of //base/tls.
 #pragma once
 
 #include <memory>
@@ -14,6 +15,10 @@
 #include "base/loop/loop.h"
 #include "base/net/address.h"
 
+namespace meltemi::tls {
+class Context;
+}
+
 namespace meltemi::http::grpc {
 
 struct BidiOptions {
@@ -22,6 +27,10 @@ struct BidiOptions {
   std::string user_agent = "meltemi";
   // Names in lower case.
   std::vector<std::pair<std::string, std::string>> metadata;
+  // Not null: over TLS. The context offers ALPN "h2"; `server_name`: instead of the context's.
+  std::shared_ptr<const tls::Context> tls;
+  std::string server_name;
+  // Of the connection, the handshake included.
   Duration connect_timeout = seconds(10);
   // A PING this often; without an answer within keepalive_timeout the stream ends as UNAVAILABLE.
   // Zero: none.

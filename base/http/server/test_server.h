@@ -2,6 +2,7 @@
 // connection goes to one ServerCodecEvents.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -17,10 +18,13 @@ namespace meltemi::http {
 // Loop-owned.
 class TestServer {
  public:
+  // Makes a connection of an accepted socket: for TLS.
+  using Wrap = std::function<std::unique_ptr<net::Connection>(int fd, const net::Address& remote)>;
+
   // `events` outlives the server.
   TestServer(Loop& loop, const net::Address& address, Protocol protocol, ServerCodecEvents& events,
-             const Http1Limits& h1 = {}, const Http2Limits& h2 = {})
-      : loop_(loop), protocol_(protocol), events_(events), h1_(h1), h2_(h2) {
+             const Http1Limits& h1 = {}, const Http2Limits& h2 = {}, Wrap wrap = nullptr)
+      : loop_(loop), protocol_(protocol), events_(events), h1_(h1), h2_(h2), wrap_(wrap) {
     auto listener =
         net::Listen(loop, address, net::ListenOptions(),
                     [this](int fd, const net::Address& remote) { OnAccept(fd, remote); });
@@ -87,7 +91,8 @@ class TestServer {
 
   void OnAccept(int fd, const net::Address& remote) {
     auto connection = std::make_unique<Connection>(
-        *this, net::NewServerConnection(loop_, fd, remote, net::ConnectionLimits()));
+        *this, wrap_ ? wrap_(fd, remote)
+                     : net::NewServerConnection(loop_, fd, remote, net::ConnectionLimits()));
     Connection* const raw = connection.get();
     connections_[raw] = std::move(connection);
   }
@@ -97,6 +102,7 @@ class TestServer {
   ServerCodecEvents& events_;
   const Http1Limits h1_;
   const Http2Limits h2_;
+  const Wrap wrap_;
   absl::Status status_;
   std::unique_ptr<net::Listener> listener_;
   std::map<Connection*, std::unique_ptr<Connection>> connections_;
