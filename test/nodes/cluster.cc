@@ -47,6 +47,16 @@ std::unique_ptr<Cluster> Cluster::Up(const ClusterOptions& options, std::string*
   std::vector<std::string> words = {"up", "--port=0"};
   if (options.nodes > 0) words.push_back(absl::StrCat("--nodes=", options.nodes));
   words.insert(words.end(), options.up_args.begin(), options.up_args.end());
+  if (options.node_disk_mb > 0) {
+    words.push_back("--node-name=small");
+    const Answer disk = cluster->Shell(absl::StrCat(
+        "PATH=$PATH:/usr/sbin:/sbin; d=", cluster->NodeDisk(), "; mkdir -p $d && truncate -s ",
+        options.node_disk_mb, "M disk && mke2fs -q -t ext4 -m 0 disk && mount -o loop disk $d"));
+    if (disk.exit_status != 0) {
+      *why_not = "a disk of its own cannot be mounted: " + disk.output;
+      return nullptr;
+    }
+  }
   const auto began = std::chrono::steady_clock::now();
   const Answer up = cluster->Meltemi(words);
   cluster->up_took_ = std::chrono::duration_cast<std::chrono::milliseconds>(

@@ -21,6 +21,8 @@ struct Answer {
 struct ClusterOptions {
   int nodes = 0;                     // 0: this machine is the node; else network namespaces
   std::vector<std::string> up_args;  // more of them
+  // The one node has a disk of its own for all that it keeps, of so many megabytes; 0: it has none.
+  int node_disk_mb = 0;
   std::vector<std::string> images = {"nginx-1.10", "busybox"};  // of examples/images
 };
 
@@ -47,6 +49,8 @@ class Cluster {
   bool Prints(const std::string& line, const std::string& expected, std::chrono::seconds timeout,
               std::string* last = nullptr) const;
 
+  // The folder of the node's own disk.
+  std::string NodeDisk() const { return folder_ + "/nodes/small"; }
   std::vector<std::string> NodeNames() const;
   std::string NodeIp(const std::string& node) const;
   const std::string& folder() const { return folder_; }
