@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json/write.h"
 #include "base/yaml/parse.h"
+#include "base/yaml/write.h"
 
 namespace meltemi::yaml {
 namespace {
@@ -87,6 +88,45 @@ TEST(Yaml, IsBounded) {
   }
   EXPECT_THAT(ErrorOf(bomb, {.values_max = 100'000}), HasSubstr("more than 100000 values"));
   EXPECT_THAT(ErrorOf("[1, 2, 3]", {.size_bytes_max = 4}), HasSubstr("more than 4"));
+}
+
+TEST(Yaml, WhatIsWrittenIsReadBack) {
+  const std::string text =
+      "apiVersion: v1\n"
+      "metadata:\n"
+      "  annotations:\n"
+      "    a/b: \"true\"\n"
+      "    empty: \"\"\n"
+      "    number: \"1e3\"\n"
+      "    script: |\n"
+      "      first\n"
+      "\n"
+      "        second\n"
+      "spec:\n"
+      "  args:\n"
+      "  - --a=$(B)\n"
+      "  - \"- x\"\n"
+      "  - \"a: b\"\n"
+      "  - - 1\n"
+      "    - null\n"
+      "  emptyDir: {}\n"
+      "  list: []\n"
+      "  ports:\n"
+      "  - containerPort: 80\n"
+      "    name: http\n";
+  const auto tree = Parse(text);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_EQ(ToYaml(*tree), text);
+  for (const char* hard :
+       {"#", "a #b", "a:", ":a", "~", "yes", "0x1f", "\n", "a\nb", " a\n", "a\n\n", "\tx", "\x7f\n",
+        "caf\xc3\xa9", "\xe2\x80\xa8\n", "*a", "a: b", "?", "1_000"}) {
+    json::Value value = json::Value::Object();
+    value.Set("key", json::Value::String(hard));
+    value.Set(hard, json::Value::Array()).Append(json::Value::String(hard));
+    const auto read = Parse(ToYaml(value));
+    ASSERT_TRUE(read.ok()) << ToYaml(value) << read.status();
+    EXPECT_EQ(*read, value) << ToYaml(value);
+  }
 }
 
 }  // namespace
