@@ -12,8 +12,7 @@ def _proto_cpp_sources_impl(ctx):
 
     args = ctx.actions.args()
     args.add("--proto_path=" + (root or "."))
-    if root:
-        args.add("--proto_path=.")
+    args.add("--proto_path=" + ("." if root else "api"))
     args.add("--proto_path=/usr/include")
     args.add("--cpp_out=" + out)
     tools = [ctx.file._protoc]
