@@ -72,6 +72,12 @@ class FilterFactory {
   virtual absl::string_view name() const = 0;
   // nullptr: this filter has nothing to do on this stream (cheap way out).
   virtual std::unique_ptr<Filter> NewFilter(FilterStream& stream) = 0;
+  // True: the filter keeps nothing of a stream and looks at the request alone. Then Judge is asked
+  // in its turn, NewFilter is not, and no object is made. Constant.
+  virtual bool stateless() const { return false; }
+  virtual FilterResult Judge(FilterStream& stream, const http::HeaderMap& request) {
+    return FilterResult::kContinue;
+  }
 };
 
 // The immutable, thread-safe form that the compiler makes from a filter's proto; each worker asks

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "proxy/connection/http_connection.h"
+#include "proxy/filters/network_filter.h"
 #include "proxy/filters/tcp_proxy/tcp_proxy.h"
 #include "proxy/listener/sniffer.h"
 #include "proxy/stream/http_runtime.h"
@@ -36,11 +37,37 @@ void ActiveChain::Take(Accepted accepted) {
   const uint64_t id =
       static_cast<uint64_t>(worker_.worker_index) << 48 | worker_.next_connection_id++;
   if (accepted.stats != nullptr) accepted.stats->OnConnection();
-  if (config_.http != nullptr) {
-    TakeHttp(std::move(accepted), id);
-  } else {
-    TakeTcp(std::move(accepted), id);
+  const absl::string_view refused =
+      config_.network_filters.empty() ? absl::string_view() : Judge(accepted, id);
+  if (config_.http == nullptr) return TakeTcp(std::move(accepted), id, refused);
+  if (!refused.empty()) return Refuse(std::move(accepted));
+  TakeHttp(std::move(accepted), id);
+}
+
+absl::string_view ActiveChain::Judge(const Accepted& accepted, uint64_t id) {
+  if (network_filters_.empty()) {
+    filter_scope_ = std::make_unique<metrics::Scope>(worker_.shard, metrics::Labels{});
+    for (const auto& filter : config_.network_filters) {
+      network_filters_.push_back(filter->NewFilter(*filter_scope_));
+    }
   }
+  ConnectionFacts facts{.remote = accepted.connection->remote_address(),
+                        .local = accepted.local,
+                        .server_name = {},
+                        .id = id};
+  if (accepted.sniffed != nullptr) facts.server_name = accepted.sniffed->server_name;
+  for (const std::unique_ptr<NetworkFilter>& filter : network_filters_) {
+    const absl::string_view refused = filter->Judge(facts);
+    if (!refused.empty()) return refused;
+  }
+  return {};
+}
+
+// No request was read, so that there is nothing to log. The connection may stand below us on the
+// stack.
+void ActiveChain::Refuse(Accepted accepted) {
+  if (accepted.stats != nullptr) accepted.stats->OnConnectionEnd(Duration(0));
+  worker_.loop.DeferDelete(std::move(accepted.connection));
 }
 
 void ActiveChain::TakeHttp(Accepted accepted, uint64_t id) {
@@ -62,13 +89,14 @@ void ActiveChain::TakeHttp(Accepted accepted, uint64_t id) {
       .Start(accepted.end_of_stream);
 }
 
-void ActiveChain::TakeTcp(Accepted accepted, uint64_t id) {
+void ActiveChain::TakeTcp(Accepted accepted, uint64_t id, absl::string_view refused) {
   if (tcp_ == nullptr) tcp_ = std::make_shared<TcpRuntime>(worker_, config_.tcp);
   TcpPeer peer;
   peer.direct_remote = accepted.connection->remote_address();
   peer.local = accepted.local;
   peer.connection_id = id;
   if (accepted.sniffed != nullptr) peer.server_name = accepted.sniffed->server_name;
+  peer.refused = std::string(refused);
   auto on_end = [stats = accepted.stats, &loop = worker_.loop, start = worker_.loop.Now()] {
     if (stats != nullptr) stats->OnConnectionEnd(loop.Now() - start);
   };

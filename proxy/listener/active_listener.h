@@ -20,6 +20,7 @@
 namespace meltemi::proxy {
 
 class HttpRuntime;
+class NetworkFilter;
 class StreamPool;
 struct SniffResult;
 struct TcpRuntime;
@@ -50,13 +51,19 @@ class ActiveChain {
   size_t connection_count() const { return connections_.size(); }
 
  private:
+  // What the network filters say: "" or why the connection must not be taken.
+  absl::string_view Judge(const Accepted& accepted, uint64_t id);
+  void Refuse(Accepted accepted);
   void TakeHttp(Accepted accepted, uint64_t id);
-  void TakeTcp(Accepted accepted, uint64_t id);
+  void TakeTcp(Accepted accepted, uint64_t id, absl::string_view refused);
 
   WorkerContext& worker_;
   StreamPool& streams_;
   const std::shared_ptr<const ListenerConfig> owner_;
   const FilterChain& config_;
+  // Made when the first connection comes; the filters' counters live in the scope.
+  std::unique_ptr<metrics::Scope> filter_scope_;
+  std::vector<std::unique_ptr<NetworkFilter>> network_filters_;
   std::shared_ptr<HttpRuntime> http_;
   std::shared_ptr<TcpRuntime> tcp_;
   ConnectionSet connections_;

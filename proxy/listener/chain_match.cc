@@ -145,7 +145,7 @@ bool NeedsSniffing(const ListenerConfig& config, const net::Address& destination
   KeepDestination(chains, destination);
   return std::any_of(chains.begin(), chains.end(), [](const FilterChain* chain) {
     return !chain->match.server_names.empty() || !chain->match.transport_protocol.empty() ||
-           !chain->match.application_protocols.empty();
+           !chain->match.application_protocols.empty() || !chain->network_filters.empty();
   });
 }
 

@@ -14,8 +14,9 @@
 
 namespace meltemi::proxy {
 
-class AccessLog;     // proxy/observe/access_log.h
-class FilterConfig;  // proxy/filters/filter.h
+class AccessLog;            // proxy/observe/access_log.h
+class FilterConfig;         // proxy/filters/filter.h
+class NetworkFilterConfig;  // proxy/filters/network_filter.h
 class RouteTable;
 
 // One HTTP filter in the chain, in order; the router at the end is implied.
@@ -100,6 +101,8 @@ struct FilterChainMatch {
 struct FilterChain {
   std::string name;
   FilterChainMatch match;
+  // Judge a connection before the chain takes it, in order. Mostly empty.
+  std::vector<std::shared_ptr<const NetworkFilterConfig>> network_filters;
   // Exactly one.
   std::shared_ptr<const HttpConfig> http;
   std::shared_ptr<const TcpProxyConfig> tcp;

@@ -14,6 +14,8 @@
 
 namespace meltemi::proxy {
 
+struct RbacConfig;  // proxy/filters/rbac/rbac.h
+
 // A share: numerator of denominator. Default: always.
 struct Fraction {
   uint32_t numerator = 100;
@@ -123,12 +125,23 @@ struct FaultPolicy {
   std::optional<uint32_t> active_faults_max;
 };
 
+// Replaces the rules of the RBAC filters of that name.
+struct RbacOverride {
+  std::string filter;
+  std::shared_ptr<const RbacConfig> config;  // null: they are off here
+};
+
 // Per-route settings of the filters; null: the filter's own apply.
 struct FilterOverrides {
   std::shared_ptr<const FaultPolicy> fault;
   bool fault_disabled = false;
   std::shared_ptr<const CorsPolicy> cors;
   bool cors_disabled = false;
+  std::vector<RbacOverride> rbac;  // one per name
+
+  bool empty() const {
+    return fault == nullptr && !fault_disabled && cors == nullptr && !cors_disabled && rbac.empty();
+  }
 };
 
 }  // namespace meltemi::proxy

@@ -15,10 +15,11 @@ HttpRuntime::HttpRuntime(WorkerContext& worker_context, StreamPool& stream_pool,
       config(*config_owner),
       buffer_bytes_max(buffer_bytes),
       scope(worker.shard, {}),
+      filter_scope(worker.shard, {{"envoy_http_conn_manager_prefix", config.stat_prefix}}),
       stats(scope, config.stat_prefix),
       listener_stats(std::move(stats_of_listener)) {
   for (const HttpFilterConfig& filter : config.filters) {
-    filters.push_back(filter.config->NewFactory(scope));
+    filters.push_back(filter.config->NewFactory(filter_scope));
   }
   if (config.inline_routes != nullptr) {
     routes_ = std::make_shared<const std::shared_ptr<const RouteTable>>(config.inline_routes);

@@ -50,6 +50,7 @@ class HttpRuntime {
   const HttpConfig& config;
   const uint32_t buffer_bytes_max;
   metrics::Scope scope;
+  metrics::Scope filter_scope;  // of the filters' counters, labelled with our stat_prefix
   HttpStats stats;
   const std::shared_ptr<ListenerStats> listener_stats;
   // In the order of the configuration.

@@ -61,6 +61,12 @@ class Stream final : public http::StreamReceiver, private ExchangeEvents {
  private:
   enum class State : uint8_t { kFree, kFilters, kPaused, kForwarding, kResponding, kOver };
 
+  // A filter's place in the chain: an object, or a factory that judges without one.
+  struct FilterSlot {
+    std::unique_ptr<Filter> filter;
+    FilterFactory* judge;
+  };
+
   // What filters see of the stream.
   struct FilterSide final : public FilterStream {
     explicit FilterSide(Stream& stream) : stream(stream) {}
@@ -159,7 +165,7 @@ class Stream final : public http::StreamReceiver, private ExchangeEvents {
   std::string upgrade_;                   // "websocket", "connect" …; "" for none
   std::vector<std::string> set_cookies_;  // made by the hash policies
 
-  std::vector<std::unique_ptr<Filter>> filters_;
+  std::vector<FilterSlot> filters_;
   size_t next_filter_ = 0;
   bool in_filter_ = false;  // a filter's OnRequestHeaders is on the stack
   std::unique_ptr<LocalReply> filter_reply_;

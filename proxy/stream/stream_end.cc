@@ -114,7 +114,9 @@ void Stream::Over() {
 }
 
 void Stream::EndFilters() {
-  for (const std::unique_ptr<Filter>& filter : filters_) filter->OnEnd();
+  for (const FilterSlot& slot : filters_) {
+    if (slot.filter != nullptr) slot.filter->OnEnd();
+  }
 }
 
 // ---- The account --------------------------------------------------------------------------------

@@ -131,16 +131,22 @@ bool Stream::RedirectToTls() {
 
 void Stream::MakeFilters() {
   for (const std::unique_ptr<FilterFactory>& factory : runtime_->filters) {
+    if (factory->stateless()) {
+      filters_.push_back({nullptr, factory.get()});
+      continue;
+    }
     std::unique_ptr<Filter> filter = factory->NewFilter(filter_side_);
-    if (filter != nullptr) filters_.push_back(std::move(filter));
+    if (filter != nullptr) filters_.push_back({std::move(filter), nullptr});
   }
 }
 
 void Stream::RunFilters() {
   while (next_filter_ < filters_.size()) {
-    Filter& filter = *filters_[next_filter_++];
+    const FilterSlot& slot = filters_[next_filter_++];
     in_filter_ = true;
-    const FilterResult result = filter.OnRequestHeaders(*request_, request_ended_);
+    const FilterResult result = slot.filter != nullptr
+                                    ? slot.filter->OnRequestHeaders(*request_, request_ended_)
+                                    : slot.judge->Judge(filter_side_, *request_);
     in_filter_ = false;
     if (filter_reply_ != nullptr) {
       const std::unique_ptr<LocalReply> reply = std::move(filter_reply_);
@@ -174,9 +180,7 @@ const FilterOverrides* Stream::FilterSide::overrides() const {
   // The chosen cluster's own settings stand over the route's, where it has any.
   if (stream.picked_ != nullptr) {
     const FilterOverrides& own = stream.picked_->filters;
-    if (own.fault != nullptr || own.fault_disabled || own.cors != nullptr || own.cors_disabled) {
-      return &own;
-    }
+    if (!own.empty()) return &own;
   }
   return &stream.route_->filters;
 }

@@ -160,7 +160,9 @@ void Stream::SendRedirect(int status, absl::string_view location, absl::string_v
 // ---- Both ---------------------------------------------------------------------------------------
 
 void Stream::SendHeadersDown(bool end_stream) {
-  for (size_t i = next_filter_; i-- > 0;) filters_[i]->OnResponseHeaders(*response_);
+  for (size_t i = next_filter_; i-- > 0;) {
+    if (filters_[i].filter != nullptr) filters_[i].filter->OnResponseHeaders(*response_);
+  }
   FinishResponse(runtime_->config, request_.get(), pool_.date().At(loop().WallNow()), *response_);
   state_ = State::kResponding;
   response_started_ = true;

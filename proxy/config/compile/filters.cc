@@ -14,6 +14,7 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "google/protobuf/any.pb.h"
 #include "proxy/config/compile/fault_policy.h"
+#include "proxy/config/compile/rbac.h"
 #include "proxy/config/compile/route_action.h"
 #include "proxy/config/compile/try.h"
 #include "proxy/config/compile/unsupported.h"
@@ -125,6 +126,11 @@ absl::Status CompileFilter(const hcm_v3::HttpFilter& filter, const std::string& 
     out->filters.push_back({filter.name(), NewCorsFilter()});
     return absl::OkStatus();
   }
+  if (IsHttpRbac(type)) {
+    ASSIGN_OR_RETURN(auto rbac, CompileHttpRbac(any, filter.name(), where));
+    out->filters.push_back({filter.name(), std::move(rbac)});
+    return absl::OkStatus();
+  }
   if (Is<grpc_stats_v3::FilterConfig>(type)) return CheckGrpcStats(any, where);
   if (std::find(kBuiltIn.begin(), kBuiltIn.end(), type) != kBuiltIn.end()) return absl::OkStatus();
   if (filter.is_optional()) return absl::OkStatus();
@@ -144,6 +150,8 @@ absl::Status CompileOverride(const Any& any, const std::string& where, absl::str
         out->fault_disabled = true;
       } else if (name == "envoy.filters.http.cors") {
         out->cors_disabled = true;
+      } else if (name == "envoy.filters.http.rbac") {
+        out->rbac.push_back({std::string(name), nullptr});
       } else if (!wrapper.is_optional()) {
         return absl::InvalidArgumentError(
             absl::StrCat(where, ": disabling this filter is not supported"));
@@ -163,6 +171,11 @@ absl::Status CompileOverride(const Any& any, const std::string& where, absl::str
     cors_v3::CorsPolicy cors;
     RETURN_IF_ERROR(UnpackAny(any, where, &cors));
     ASSIGN_OR_RETURN(out->cors, CompileCorsPolicy(cors, where));
+    return absl::OkStatus();
+  }
+  if (IsRbacPerRoute(type)) {
+    ASSIGN_OR_RETURN(auto rbac, CompileRbacPerRoute(any, where));
+    out->rbac.push_back({std::string(name), std::move(rbac)});
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
@@ -205,6 +218,12 @@ FilterOverrides MergeOverrides(const FilterOverrides& own, const FilterOverrides
   if (own.cors == nullptr && !own.cors_disabled) {
     merged.cors = base.cors;
     merged.cors_disabled = base.cors_disabled;
+  }
+  for (const RbacOverride& wider : base.rbac) {
+    const bool named = std::any_of(own.rbac.begin(), own.rbac.end(), [&](const RbacOverride& mine) {
+      return mine.filter == wider.filter;
+    });
+    if (!named) merged.rbac.push_back(wider);
   }
   return merged;
 }

@@ -15,6 +15,7 @@
 #include "proxy/config/compile/access_log.h"
 #include "proxy/config/compile/matchers.h"
 #include "proxy/config/compile/network_filters.h"
+#include "proxy/config/compile/rbac.h"
 #include "proxy/config/compile/try.h"
 #include "proxy/config/compile/unsupported.h"
 #include "proxy/listener/chain_match.h"
@@ -181,6 +182,12 @@ absl::Status CompileNetworkFilter(const listener_v3::Filter& filter, const std::
   if (!last && IsBuiltIn(filter)) return absl::OkStatus();
   RETURN_IF_ERROR(CheckSupported(filter, where, {"name", "typed_config"}));
   const std::string type = AnyTypeName(filter.typed_config());
+  if (IsNetworkRbac(type)) {
+    const std::string here = absl::StrCat(where, ": filter '", filter.name(), "'");
+    ASSIGN_OR_RETURN(auto rbac, CompileNetworkRbac(filter.typed_config(), here));
+    out->network_filters.push_back(std::move(rbac));
+    return absl::OkStatus();
+  }
   if (type != kHttpManager && type != kTcpProxy) {
     return Error(where, absl::StrCat("a network filter of type '", type, "' ('", filter.name(),
                                      "') is not supported"));

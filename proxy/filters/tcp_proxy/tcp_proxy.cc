@@ -48,6 +48,8 @@ TcpProxy::TcpProxy(ConnectionSet& set, std::shared_ptr<TcpRuntime> runtime,
   info_.downstream_local = std::move(peer.local);
   info_.requested_server_name = std::move(peer.server_name);
   info_.connection_id = peer.connection_id;
+  info_.connection_termination_details = std::move(peer.refused);
+  refused_ = !info_.connection_termination_details.empty();
   runtime_->stats.downstream_cx_total.Inc();
 }
 
@@ -62,6 +64,11 @@ TcpProxy::~TcpProxy() {
 
 void TcpProxy::Start(bool end_of_stream) {
   down_.ended = end_of_stream;
+  if (refused_) {
+    state_ = State::kOver;
+    down_.connection->Close(milliseconds(100));
+    return;
+  }
   const TcpProxyConfig& config = *runtime_->config;
   cluster_ = PickCluster(config, runtime_->worker.random.Next());
   if (config.connection_duration_max.has_value()) {

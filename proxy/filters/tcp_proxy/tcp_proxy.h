@@ -46,6 +46,8 @@ struct TcpPeer {
   net::Address local;       // the original destination when redirected
   std::string server_name;  // SNI
   uint64_t connection_id = 0;
+  // Why a network filter refused the connection: then it is closed and logged, and no more.
+  std::string refused;
 };
 
 class TcpProxy final : public DownstreamConnection, private TcpAttemptEvents {
@@ -109,6 +111,7 @@ class TcpProxy final : public DownstreamConnection, private TcpAttemptEvents {
   std::shared_ptr<const ClusterConfig> cluster_config_;
   std::unique_ptr<TcpAttempt> attempt_;
   std::vector<const Host*> tried_;
+  bool refused_ = false;  // by a network filter
   StreamInfo info_;
   uint64_t reported_received_ = 0, reported_sent_ = 0;
   std::unique_ptr<Timer> idle_timer_, max_timer_, report_timer_;
