@@ -92,6 +92,7 @@ class AdmissionFixture : public ::testing::Test {
       {"networking.k8s.io", "v1", "ingresses", "Ingress", true},
       {"coordination.k8s.io", "v1", "leases", "Lease", true},
       {"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false},
+      {"node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", false},
       {"rbac.authorization.k8s.io", "v1", "roles", "Role", true},
       {"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false},
       {"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true},

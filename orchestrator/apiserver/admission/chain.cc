@@ -26,6 +26,7 @@ constexpr absl::string_view kPlugins[] = {
     "DefaultTolerationSeconds",
     "DefaultStorageClass",
     "StorageObjectInUseProtection",
+    "RuntimeClass",
     "CertificateApproval",
     "CertificateSigning",
     "CertificateSubjectRestriction",
@@ -99,6 +100,7 @@ std::unique_ptr<AdmissionPlugin> NewPlugin(absl::string_view name, const Admissi
   if (name == "DefaultStorageClass") return NewDefaultStorageClass(deps.cache);
   if (name == "DefaultIngressClass") return NewDefaultIngressClass(deps.cache);
   if (name == "StorageObjectInUseProtection") return NewStorageObjectInUseProtection();
+  if (name == "RuntimeClass") return NewRuntimeClassPlugin(deps.cache);
   if (name == "CertificateApproval") return NewCertificateApproval(deps.authorizer);
   if (name == "CertificateSigning") return NewCertificateSigning(deps.authorizer);
   if (name == "CertificateSubjectRestriction") return NewCertificateSubjectRestriction();

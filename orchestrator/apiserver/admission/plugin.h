@@ -43,6 +43,7 @@ std::unique_ptr<AdmissionPlugin> NewDefaultTolerationSeconds(int64_t not_ready_s
 std::unique_ptr<AdmissionPlugin> NewDefaultStorageClass(WatchCache& cache);
 std::unique_ptr<AdmissionPlugin> NewDefaultIngressClass(WatchCache& cache);
 std::unique_ptr<AdmissionPlugin> NewStorageObjectInUseProtection();
+std::unique_ptr<AdmissionPlugin> NewRuntimeClassPlugin(WatchCache& cache);
 std::unique_ptr<AdmissionPlugin> NewCertificateApproval(Authorizer& authorizer);
 std::unique_ptr<AdmissionPlugin> NewCertificateSigning(Authorizer& authorizer);
 std::unique_ptr<AdmissionPlugin> NewCertificateSubjectRestriction();

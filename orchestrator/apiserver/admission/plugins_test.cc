@@ -165,6 +165,55 @@ TEST_F(PluginsTest, APriorityComesFromItsClass) {
             "name");
 }
 
+TEST_F(PluginsTest, ARuntimeClassSaysWhatItsPodsTake) {
+  Put("node.k8s.io", "runtimeclasses", R"({"metadata":{"name":"plain"},"handler":"runc"})");
+  Put("node.k8s.io", "runtimeclasses",
+      R"({"metadata":{"name":"heavy"},"handler":"vm","overhead":{"podFixed":{"cpu":"250m"}},
+          "scheduling":{"nodeSelector":{"vm":"yes"},"tolerations":[
+            {"key":"vm","operator":"Exists"},
+            {"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute",
+             "tolerationSeconds":5}]}})");
+  AdmissionRequest none = PodRequest(R"({"containers":[],"runtimeClassName":"none"})");
+  EXPECT_EQ(Mutate(none),
+            "pods \"web\" is forbidden: pod rejected: RuntimeClass \"none\" not found");
+  AdmissionRequest plain = PodRequest(R"({"containers":[],"runtimeClassName":"plain"})");
+  EXPECT_EQ(Mutate(plain), "");
+  EXPECT_EQ(Validate(plain), "");
+
+  AdmissionRequest heavy = PodRequest(R"({"containers":[],"runtimeClassName":"heavy",
+      "overhead":{"cpu":"0.25"},"nodeSelector":{"a":"b"},"tolerations":[
+        {"key":"vm","operator":"Equal","value":"1"}]})");
+  EXPECT_EQ(Mutate(heavy), "");
+  EXPECT_EQ(Validate(heavy), "");
+  EXPECT_EQ(Text(heavy, "spec.overhead"), R"({"cpu":"250m"})");
+  EXPECT_EQ(Text(heavy, "spec.nodeSelector"), R"({"a":"b","vm":"yes"})");
+  EXPECT_EQ(Text(heavy, "spec.tolerations"),
+            R"([{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute",)"
+            R"("tolerationSeconds":300},{"key":"node.kubernetes.io/unreachable","operator":)"
+            R"("Exists","effect":"NoExecute","tolerationSeconds":300},)"
+            R"({"key":"vm","operator":"Exists"}])")
+      << "the class's covers the pod's own, and the longer one the shorter";
+}
+
+TEST_F(PluginsTest, WhatDoesNotFitTheRuntimeClassIsRefused) {
+  Put("node.k8s.io", "runtimeclasses",
+      R"({"metadata":{"name":"heavy"},"handler":"vm","overhead":{"podFixed":{"cpu":"250m"}},
+          "scheduling":{"nodeSelector":{"vm":"yes"}}})");
+  AdmissionRequest other =
+      PodRequest(R"({"containers":[],"runtimeClassName":"heavy","overhead":{"cpu":"1"}})");
+  EXPECT_THAT(Mutate(other), HasSubstr("pod rejected: Pod's Overhead doesn't match RuntimeClass's "
+                                       "defined Overhead"));
+  AdmissionRequest alone = PodRequest(R"({"containers":[],"overhead":{"cpu":"1"}})");
+  EXPECT_EQ(Mutate(alone), "");
+  EXPECT_THAT(Validate(alone), HasSubstr("pod rejected: Pod Overhead set without corresponding "
+                                         "RuntimeClass defined Overhead"));
+  AdmissionRequest elsewhere =
+      PodRequest(R"({"containers":[],"runtimeClassName":"heavy","nodeSelector":{"vm":"no"}})");
+  EXPECT_THAT(Mutate(elsewhere),
+              HasSubstr("conflict: runtimeClass.scheduling.nodeSelector[vm] = yes; "
+                        "pod.spec.nodeSelector[vm] = no"));
+}
+
 TEST_F(PluginsTest, OnePriorityClassIsTheDefault) {
   Put("scheduling.k8s.io", "priorityclasses",
       R"({"metadata":{"name":"usual"},"value":10,"globalDefault":true})");

@@ -35,6 +35,7 @@ void AddGroups(KindTable& table) {
   AddRbac(table);
   AddCoordination(table);
   AddScheduling(table);
+  AddRuntimeClasses(table);
   AddAdmissionRegistration(table);
   AddEvents(table);
   AddMetrics(table);

@@ -88,6 +88,7 @@ TEST_F(Builtin, IsServedAsKubernetesServesIt) {
       "ingressclasses - networking.k8s.io/v1 cluster IngressClass * - -",
       "ingresses ing networking.k8s.io/v1 namespaced Ingress * - status",
       "networkpolicies netpol networking.k8s.io/v1 namespaced NetworkPolicy * - -",
+      "runtimeclasses - node.k8s.io/v1 cluster RuntimeClass * - -",
       "poddisruptionbudgets pdb policy/v1 namespaced PodDisruptionBudget * - status",
       "clusterrolebindings - rbac.authorization.k8s.io/v1 cluster ClusterRoleBinding * - -",
       "clusterroles - rbac.authorization.k8s.io/v1 cluster ClusterRole * - -",

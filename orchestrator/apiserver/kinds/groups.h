@@ -19,6 +19,7 @@ void AddStorage(KindTable& table);
 void AddRbac(KindTable& table);
 void AddCoordination(KindTable& table);
 void AddScheduling(KindTable& table);
+void AddRuntimeClasses(KindTable& table);
 void AddAdmissionRegistration(KindTable& table);
 void AddEvents(KindTable& table);
 void AddMetrics(KindTable& table);

@@ -130,6 +130,23 @@ TEST_F(Groups, Leases) {
               ElementsAre("l", "me", "<unknown>"));
 }
 
+TEST_F(Groups, RuntimeClasses) {
+  Use("node.k8s.io", "v1", "runtimeclasses");
+  const char* const full =
+      "metadata: {name: r}\nhandler: gvisor\noverhead: {podFixed: {cpu: 250m}}\n"
+      "scheduling: {nodeSelector: {a: b}, tolerations: [{key: k, operator: Exists}]}\n";
+  EXPECT_THAT(CreateErrors(full), IsEmpty());
+  EXPECT_THAT(Row(full), ElementsAre("r", "gvisor", "<unknown>"));
+  EXPECT_THAT(CreateErrors("metadata: {name: r}\nhandler: Big_\noverhead: {podFixed: {cpu: -1}}\n"
+                           "scheduling: {tolerations: [{key: k}, {key: k}]}\n"),
+              ElementsAre(HasSubstr("handler: Invalid value: \"Big_\": a lowercase RFC 1123 label"),
+                          HasSubstr("overhead.limits[cpu]: Invalid value: \"-1\": must be greater "
+                                    "than or equal to 0"),
+                          HasSubstr("scheduling.tolerations[1]: Duplicate value")));
+  EXPECT_THAT(UpdateErrors(full, "metadata: {name: r}\nhandler: kata\n"),
+              ElementsAre(R"(handler: Invalid value: "kata": field is immutable)"));
+}
+
 TEST_F(Groups, PriorityClasses) {
   Use("scheduling.k8s.io", "v1", "priorityclasses");
   EXPECT_EQ(Text(Created("metadata: {name: high}\nvalue: 10\n"), "preemptionPolicy"),

@@ -266,6 +266,7 @@ TEST_F(BuiltinKindsTest, ManyKindsLiveTheirLives) {
       {"/apis/coordination.k8s.io/v1/namespaces/default/leases", "{}"},
       {"/apis/rbac.authorization.k8s.io/v1/clusterroles", R"({"rules":[]})"},
       {"/apis/scheduling.k8s.io/v1/priorityclasses", R"({"value":5})"},
+      {"/apis/node.k8s.io/v1/runtimeclasses", R"({"handler":"x"})"},
       {"/apis/storage.k8s.io/v1/storageclasses", R"({"provisioner":"x"})"},
       {"/apis/policy/v1/namespaces/default/poddisruptionbudgets", R"({"spec":{"minAvailable":1}})"},
   };

@@ -5,6 +5,8 @@
 #include "base/log/log.h"
 #include "cri/runtime/v1/container.pb.h"
 #include "cri/runtime/v1/sandbox.pb.h"
+#include "kube/client/typed.h"
+#include "kube/node/v1/node.pb.h"
 #include "orchestrator/kubelet/cgroups/pod_cgroups.h"
 #include "orchestrator/kubelet/cri/runtime.h"
 #include "orchestrator/kubelet/pods/pod_worker.h"
@@ -12,6 +14,8 @@
 
 namespace meltemi::kubelet {
 namespace {
+
+using kube::node::v1::RuntimeClass;
 
 constexpr Duration kRetryMax = seconds(10);
 // The same failure of a volume is told again so rarely.
@@ -91,14 +95,27 @@ PodWorker::Done PodWorker::CreateSandbox(uint32_t attempt) {
   std::string error;
   const cri::PodSandboxConfig* config = SandboxConfig(attempt, &error);
   if (config == nullptr) return FailSandbox(error);
-  const absl::StatusOr<std::string> made =
-      shared_.parts.runtime.RunPodSandbox(*config, pod_->spec().runtime_class_name());
+  const absl::StatusOr<std::string> handler = RuntimeHandler();
+  if (!handler.ok()) return FailSandbox(std::string(handler.status().message()));
+  const absl::StatusOr<std::string> made = shared_.parts.runtime.RunPodSandbox(*config, *handler);
   if (!made.ok()) {
     if (IsAbsent(made.status())) return Check(made.status(), "making a sandbox");
     return FailSandbox(RuntimeErrorText(made.status()));
   }
   sandbox_failures_ = 0;
   return Done::kAgain;
+}
+
+absl::StatusOr<std::string> PodWorker::RuntimeHandler() {
+  const std::string& name = pod_->spec().runtime_class_name();
+  if (name.empty()) return std::string();
+  const kube::Result<RuntimeClass> found = kube::Get<RuntimeClass>(shared_.parts.client, "", name);
+  if (found.ok()) return found->handler();
+  if (kube::IsNotFound(found.status())) {
+    return absl::NotFoundError(absl::StrCat("runtimeclass.node.k8s.io \"", name, "\" not found"));
+  }
+  return absl::UnavailableError(
+      absl::StrCat("failed to lookup RuntimeClass ", name, ": ", found.status().message));
 }
 
 PodWorker::Done PodWorker::FailSandbox(const std::string& message) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kube/core/v1/pod.pb.h"
 #include "orchestrator/kubelet/containers/configs.h"
 #include "orchestrator/kubelet/images/images.h"
@@ -105,6 +106,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void RunPostStart(const Container& container, const ContainerState& state);
   void EndPostStart(const std::string& container, const std::string& id, Duration grace,
                     const absl::Status& status);
+  // What the runtime calls the pod's class; "": the usual one.
+  absl::StatusOr<std::string> RuntimeHandler();
   const cri::PodSandboxConfig* SandboxConfig(uint32_t attempt, std::string* error);
   std::vector<std::string> Ips(const PodState& state) const;
 

@@ -7,12 +7,14 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kube/node/v1/node.pb.h"
 #include "orchestrator/kubelet/pods/pods_world.h"
 
 namespace meltemi::kubelet {
 namespace {
 
 using kube::core::v1::Pod;
+using kube::node::v1::RuntimeClass;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -343,6 +345,23 @@ TEST_F(PodsTest, VolumesThatCanNotBeMounted) {
   w.fake.volumes_error = absl::OkStatus();
   w.Advance(seconds(10));
   EXPECT_EQ(w.PhaseOf("web"), "Running Ready");
+}
+
+TEST_F(PodsTest, ARuntimeClassNamesTheRuntimesHandler) {
+  w.world.Create<RuntimeClass>("{metadata: {name: heavy}, handler: vm}");
+  w.AddPod("web", absl::StrCat("runtimeClassName: heavy, ", kWeb));
+  ASSERT_EQ(w.PhaseOf("web"), "Running Ready");
+  EXPECT_EQ(w.runtime.Sandbox("default/web")->runtime_handler(), "vm");
+  w.world.Delete<RuntimeClass>("heavy");
+  w.Events();
+  w.runtime.KillSandbox("default/web");
+  w.Advance(seconds(5));
+  EXPECT_THAT(w.Events(), Contains("Warning FailedCreatePodSandBox Failed to create pod sandbox: "
+                                   "runtimeclass.node.k8s.io \"heavy\" not found"));
+  w.world.Create<RuntimeClass>("{metadata: {name: heavy}, handler: other}");
+  w.Advance(seconds(20));
+  EXPECT_EQ(w.PhaseOf("web"), "Running Ready");
+  EXPECT_EQ(w.runtime.Sandbox("default/web")->runtime_handler(), "other");
 }
 
 TEST_F(PodsTest, SandboxesThatCanNotBeMade) {
