@@ -209,7 +209,10 @@ kube::ReconcileResult LoadBalancerController::Reconcile(const kube::NamespacedNa
           absl::StrCat("Error syncing load balancer: failed to ensure load balancer: ", why));
     }
     const bool had = given_.erase(key) > 0;
-    if (GivenTo(*service).has_value()) {
+    // Without a pool others may say where the service is reached.
+    const bool managed =
+        !pool_.empty() || service->spec().load_balancer_class() == kLoadBalancerClass;
+    if (managed && GivenTo(*service).has_value()) {
       if (kube::Outcome written = WriteStatus(*service, std::nullopt); !written.ok()) {
         return written.status();
       }

@@ -160,6 +160,19 @@ TEST_F(LoadBalancerTest, SaysSoWhenThereIsNoPool) {
   EXPECT_THAT(world_.Events(), Contains(HasSubstr("there is no pool of addresses")));
 }
 
+TEST_F(LoadBalancerTest, WithoutAPoolOthersSayWhereItIs) {
+  Run({});
+  Add("a");
+  Add("own", "loadBalancerClass: meltemi.io/pool, ");
+  for (const char* name : {"a", "own"}) {
+    world_.Patch<Service>(
+        name, "{status: {loadBalancer: {ingress: [{ip: 203.0.113.1, ipMode: VIP}]}}}", "status");
+  }
+  world_.Advance(minutes(10));
+  EXPECT_EQ(AddressOf("a"), "203.0.113.1");
+  EXPECT_EQ(AddressOf("own"), "pending") << "of a class whose addresses come from the pool alone";
+}
+
 TEST_F(LoadBalancerTest, EndsRightWhenCallsFail) {
   Run({"192.0.2.1-192.0.2.3"});
   int calls = 0;
