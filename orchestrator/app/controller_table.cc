@@ -134,6 +134,8 @@ const std::vector<ControllerEntry>& AllControllers() {
        &Plain<NewEndpointsController>},
       {"endpointslice-controller", "endpointslice-controller", "endpoint-slice-controller",
        &Plain<NewEndpointSliceController>},
+      {"endpointslice-mirroring-controller", "endpointslicemirroring-controller",
+       "endpoint-slice-mirroring-controller", &Plain<NewEndpointSliceMirroringController>},
       {"service-lb-controller", "service-controller", "service-controller", &LoadBalancer},
       {"cluster-dns-controller", "cluster-dns-controller", "cluster-dns-controller", &ClusterDns},
       {"node-ipam-controller", "node-controller", "cidrAllocator", &NodeIpam},

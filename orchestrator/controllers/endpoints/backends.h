@@ -23,6 +23,8 @@ namespace meltemi::controllers {
 using ServicePtr = std::shared_ptr<const kube::core::v1::Service>;
 
 inline constexpr char kHeadlessLabel[] = "service.kubernetes.io/headless";
+// Locks of old leader elections look like endpoints of services that are gone.
+inline constexpr char kLeaderAnnotation[] = "control-plane.alpha.kubernetes.io/leader";
 inline constexpr char kTriggerTimeAnnotation[] = "endpoints.kubernetes.io/last-change-trigger-time";
 
 bool IsHeadless(const kube::core::v1::Service& service);

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "kube/client/typed.h"
 #include "kube/queue/controller.h"
 #include "orchestrator/controllers/endpoints/endpoints.h"
+#include "orchestrator/controllers/endpoints/slice_writes.h"
 #include "orchestrator/controllers/endpoints/slices.h"
 #include "orchestrator/controllers/runtime/context.h"
 #include "orchestrator/controllers/runtime/expectations.h"
@@ -104,10 +104,6 @@ class SliceController final : public Running {
   }
 
   kube::ReconcileResult Reconcile(const kube::NamespacedName& key);
-  kube::Outcome Apply(const Service& service, const SlicePlan& plan,
-                      const std::optional<std::string>& trigger_time);
-  kube::Outcome Write(const kube::NamespacedName& key, EndpointSlice slice, bool create,
-                      const std::optional<std::string>& trigger_time);
 
   Context& context_;
   kube::EventRecorder& recorder_;
@@ -160,56 +156,17 @@ kube::ReconcileResult SliceController::Reconcile(const kube::NamespacedName& key
         std::find(families.begin(), families.end(), slice->address_type()) != families.end();
     if (!wanted) plan.remove.push_back(slice);
   }
-  const kube::Outcome applied = Apply(*service, plan, trigger_time);
-  if (!applied.ok()) return applied.status();
+  const kube::Outcome written =
+      WriteSlices(context_.client, expectations_, key, plan, trigger_time);
+  if (!written.ok()) {
+    recorder_.Record(*service, kube::kWarning, "FailedToUpdateEndpointSlices",
+                     absl::StrCat("Error updating Endpoint Slices for Service ", key.ToString(),
+                                  ": ", written.status().message));
+    return written.status();
+  }
   if (missing_nodes.empty()) return kube::Finished();
   return kube::InternalError(absl::StrCat("skipping a Pod for Service ", key.ToString(), ", Node ",
                                           missing_nodes.front(), " Not Found"));
-}
-
-kube::Outcome SliceController::Apply(const Service& service, const SlicePlan& plan,
-                                     const std::optional<std::string>& trigger_time) {
-  const kube::NamespacedName key = kube::NameOf(service);
-  kube::Outcome done = kube::Done{};
-  for (const EndpointSlice& slice : plan.create) {
-    if (done.ok()) done = Write(key, slice, true, trigger_time);
-  }
-  for (const EndpointSlice& slice : plan.update) {
-    if (done.ok()) done = Write(key, slice, false, trigger_time);
-  }
-  for (const SlicePtr& slice : plan.remove) {
-    if (!done.ok()) break;
-    kube::DeleteOptions options;
-    options.uid = slice->metadata().uid();
-    expectations_.ExpectGone(key, *slice);
-    kube::Outcome deleted =
-        kube::Delete<EndpointSlice>(context_.client, key.ns, slice->metadata().name(), options);
-    if (deleted.ok()) continue;
-    expectations_.Forget(key, *slice);
-    if (!kube::IsNotFound(deleted.status()) && !kube::IsConflict(deleted.status())) {
-      done = std::move(deleted);
-    }
-  }
-  if (done.ok() || kube::IsNamespaceTerminating(done.status())) return kube::Done{};
-  recorder_.Record(service, kube::kWarning, "FailedToUpdateEndpointSlices",
-                   absl::StrCat("Error updating Endpoint Slices for Service ", key.ToString(), ": ",
-                                done.status().message));
-  return done;
-}
-
-kube::Outcome SliceController::Write(const kube::NamespacedName& key, EndpointSlice slice,
-                                     bool create, const std::optional<std::string>& trigger_time) {
-  auto& annotations = *slice.mutable_metadata()->mutable_annotations();
-  if (trigger_time.has_value()) {
-    annotations[kTriggerTimeAnnotation] = *trigger_time;
-  } else {
-    annotations.erase(kTriggerTimeAnnotation);
-  }
-  kube::Result<EndpointSlice> written =
-      create ? kube::Create(context_.client, slice) : kube::Update(context_.client, slice);
-  if (!written.ok()) return written.status();
-  expectations_.ExpectRevision(key, written->metadata().resource_version());
-  return kube::Done{};
 }
 
 }  // namespace

@@ -23,8 +23,6 @@ using kube::core::v1::Service;
 using StringMap = google::protobuf::Map<std::string, std::string>;
 
 constexpr char kOverCapacity[] = "endpoints.kubernetes.io/over-capacity";
-// Locks of old leader elections look like endpoints of services that are gone.
-constexpr char kLeader[] = "control-plane.alpha.kubernetes.io/leader";
 
 bool SameMap(const StringMap& a, const StringMap& b) {
   return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&b](const auto& entry) {
@@ -59,11 +57,13 @@ class EndpointsController final : public Running {
     context.informers.Of<Pod>().AddHandler([this](const kube::Change& change) {
       for (const kube::NamespacedName& key : ServicesOf(change, services_)) queue_->Add(key);
     });
-    // Somebody else's change is undone; what was left by a service that is gone goes, too.
+    // Somebody else's change is undone; what a service has left that went while nobody looked goes,
+    // too. Who writes endpoints without a service has reasons.
     context.informers.Of<Endpoints>().AddHandler([this](const kube::Change& change) {
       const google::protobuf::Message& any = *(change.after ? change.after : change.before);
-      if (kube::MetaOf(any).annotations().count(kLeader) > 0) return;
-      queue_->Add(kube::NameOf(any));
+      if (kube::MetaOf(any).annotations().count(kLeaderAnnotation) > 0) return;
+      const kube::NamespacedName key = kube::NameOf(any);
+      if (change.initial || services_.Get(key) != nullptr) queue_->Add(key);
     });
   }
 
@@ -88,11 +88,13 @@ class EndpointsController final : public Running {
 // server, so that endpoints whose service is merely not seen yet stay.
 kube::ReconcileResult EndpointsController::RemoveLeftOver(const kube::NamespacedName& key) {
   trigger_times_.Drop(key);
-  const auto held = endpoints_.Get(key);
-  if (held == nullptr) return kube::Finished();
   const kube::Result<Service> service = kube::Get<Service>(context_.client, key.ns, key.name);
   if (service.ok()) return kube::Finished();
   if (!kube::IsNotFound(service.status())) return service.status();
+  // Those that were written a moment ago are not seen yet.
+  const kube::Result<Endpoints> held = kube::Get<Endpoints>(context_.client, key.ns, key.name);
+  if (!held.ok() && kube::IsNotFound(held.status())) return kube::Finished();
+  if (!held.ok()) return held.status();
   kube::DeleteOptions options;
   options.uid = held->metadata().uid();
   kube::Outcome deleted = kube::Delete<Endpoints>(context_.client, key.ns, key.name, options);

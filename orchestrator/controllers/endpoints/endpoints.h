@@ -15,5 +15,7 @@ class Running;
 std::unique_ptr<Running> NewEndpointsController(Context& context);
 // EndpointSlices.
 std::unique_ptr<Running> NewEndpointSliceController(Context& context);
+// EndpointSlices of Endpoints that somebody has written by hand, for services without a selector.
+std::unique_ptr<Running> NewEndpointSliceMirroringController(Context& context);
 
 }  // namespace meltemi::controllers

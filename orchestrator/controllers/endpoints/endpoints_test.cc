@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kube/core/v1/node.pb.h"
+#include "orchestrator/controllers/endpoints/mirror.h"
 #include "orchestrator/controllers/endpoints/slices.h"
 #include "orchestrator/controllers/endpoints/subsets.h"
 #include "orchestrator/controllers/runtime/testing/world.h"
@@ -205,10 +206,143 @@ TEST_F(EndpointsTest, GoWithTheirService) {
   world_.Delete<Service>("web");
   world_.Settle();
   EXPECT_FALSE(world_.Find<Endpoints>("web").has_value());
-  // Left by a process that died in between, too.
-  world_.Create<Endpoints>("{metadata: {name: left}}");
+}
+
+TEST_F(EndpointsTest, WrittenByHandStayWithoutAService) {
+  Run();
+  world_.Create<Endpoints>("{metadata: {name: own}}");
+  world_.Patch<Endpoints>("own",
+                          "{subsets: [{addresses: [{ip: 192.0.2.1}], ports: [{port: 80}]}]}");
+  world_.Advance(minutes(10));
+  EXPECT_EQ(world_.Get<Endpoints>("own").subsets_size(), 1);
+  // As a service's that went while no controller was there do not.
+  world_.Restart([](Context& context) { return NewEndpointsController(context); });
   world_.Settle();
-  EXPECT_FALSE(world_.Find<Endpoints>("left").has_value());
+  EXPECT_FALSE(world_.Find<Endpoints>("own").has_value());
+}
+
+class MirroringTest : public testing::Test {
+ protected:
+  MirroringTest() { world_.Run(NewEndpointSliceMirroringController(world_.context())); }
+
+  void AddService(absl::string_view spec = "ports: [{port: 80}]") {
+    world_.Create<Service>(absl::StrCat("{metadata: {name: own}, spec: {", spec, "}}"));
+  }
+  void AddEndpoints(absl::string_view subsets, absl::string_view metadata = "") {
+    world_.Create<Endpoints>(
+        absl::StrCat("{metadata: {name: own", metadata, "}, subsets: [", subsets, "]}"));
+    world_.Settle();
+  }
+  std::vector<EndpointSlice> Slices() {
+    return world_.List<EndpointSlice>("", absl::StrCat(kManagedByLabel, "=", kMirroredBy));
+  }
+  // "IPv4 10.0.0.1 !10.0.0.2 :80/TCP", one per slice, sorted.
+  std::vector<std::string> Mirrored() {
+    std::vector<std::string> out;
+    for (const EndpointSlice& slice : Slices()) {
+      std::string text = slice.address_type();
+      for (const Endpoint& endpoint : slice.endpoints()) {
+        absl::StrAppend(&text, endpoint.conditions().ready() ? " " : " !", endpoint.addresses(0));
+      }
+      for (const auto& port : slice.ports()) {
+        absl::StrAppend(&text, " :", port.port(), "/", port.protocol());
+      }
+      out.push_back(text);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+
+  World world_;
+};
+
+TEST_F(MirroringTest, EndpointsByHandAppearAsSlices) {
+  AddService();
+  AddEndpoints(
+      "{addresses: [{ip: 192.0.2.1, nodeName: n, hostname: h}, {ip: '2001:db8::1'}], "
+      "notReadyAddresses: [{ip: 192.0.2.2}], ports: [{name: a, port: 80}]}",
+      ", labels: {team: a}, annotations: {note: b, "
+      "endpoints.kubernetes.io/last-change-trigger-time: 't'}");
+  EXPECT_THAT(Mirrored(),
+              ElementsAre("IPv4 192.0.2.1 !192.0.2.2 :80/TCP", "IPv6 2001:db8::1 :80/TCP"));
+  const EndpointSlice slice = world_.List<EndpointSlice>("", "team=a")[0];
+  EXPECT_EQ(slice.metadata().labels().at(kServiceNameLabel), "own");
+  EXPECT_EQ(slice.metadata().annotations().size(), 1u);
+  EXPECT_EQ(slice.metadata().owner_references(0).kind(), "Endpoints");
+  EXPECT_EQ(slice.endpoints(0).node_name(), "n");
+  EXPECT_EQ(slice.endpoints(0).hostname(), "h");
+  const size_t writes = world_.Writes();
+  world_.Advance(minutes(10));
+  EXPECT_EQ(world_.Writes(), writes);
+}
+
+TEST_F(MirroringTest, SlicesFollowEndpointsInPlace) {
+  AddService();
+  AddEndpoints("{addresses: [{ip: 192.0.2.1}], ports: [{port: 80}]}");
+  const std::string name = Slices()[0].metadata().name();
+  world_.Patch<Endpoints>(
+      "own", "{subsets: [{addresses: [{ip: 192.0.2.3}], ports: [{port: 81, protocol: UDP}]}]}");
+  world_.Settle();
+  EXPECT_THAT(Mirrored(), ElementsAre("IPv4 192.0.2.3 :81/UDP"));
+  EXPECT_EQ(Slices()[0].metadata().name(), name);
+  world_.Delete<EndpointSlice>(name);
+  world_.Settle();
+  EXPECT_THAT(Mirrored(), ElementsAre("IPv4 192.0.2.3 :81/UDP"));
+  world_.Delete<Endpoints>("own");
+  world_.Settle();
+  EXPECT_THAT(Mirrored(), IsEmpty());
+}
+
+TEST_F(MirroringTest, OthersAreNotMirrored) {
+  AddEndpoints("{addresses: [{ip: 192.0.2.1}], ports: [{port: 80}]}");
+  EXPECT_THAT(Mirrored(), IsEmpty()) << "there is no service";
+  AddService();
+  world_.Settle();
+  EXPECT_EQ(Mirrored().size(), 1u);
+  world_.Patch<Endpoints>(
+      "own", "{metadata: {labels: {endpointslice.kubernetes.io/skip-mirror: 'true'}}}");
+  world_.Settle();
+  EXPECT_THAT(Mirrored(), IsEmpty()) << "they say so";
+  world_.Patch<Endpoints>("own", "{metadata: {labels: null}}");
+  world_.Settle();
+  EXPECT_EQ(Mirrored().size(), 1u);
+  world_.Patch<Service>("own", "{spec: {selector: {a: b}}}");
+  world_.Settle();
+  EXPECT_THAT(Mirrored(), IsEmpty()) << "the service has pods of its own now";
+}
+
+TEST_F(MirroringTest, ASubsetHasAThousandAddressesAtMost) {
+  AddService();
+  std::vector<std::string> addresses;
+  for (int i = 0; i < kMirroredPerSubset + 5; ++i) {
+    addresses.push_back(absl::StrCat("{ip: 192.0.", i / 250, ".", i % 250, "}"));
+  }
+  AddEndpoints(
+      absl::StrCat("{addresses: [", absl::StrJoin(addresses, ", "), "], ports: [{port: 80}]}"));
+  ASSERT_EQ(Slices().size(), 1u);
+  EXPECT_EQ(Slices()[0].endpoints_size(), kMirroredPerSubset);
+  EXPECT_THAT(world_.Events(),
+              testing::Contains("Warning TooManyAddressesToMirror A max of 1000 addresses can be "
+                                "mirrored to EndpointSlices per Endpoints subset. 5 addresses were "
+                                "skipped"));
+}
+
+TEST(Repack, WhatIsUnreadyAtAPortIsNotReadyThere) {
+  ::meltemi::controllers::Subsets subsets;
+  const auto add = [&](const char* ip, bool ready, int port) {
+    auto* subset = subsets.Add();
+    (ready ? subset->add_addresses() : subset->add_not_ready_addresses())->set_ip(ip);
+    subset->add_ports()->set_port(port);
+  };
+  add("10.0.0.1", true, 80);
+  add("10.0.0.1", false, 80);
+  add("10.0.0.1", true, 81);
+  add("10.0.0.2", true, 81);
+  const auto packed = Repack(subsets);
+  ASSERT_EQ(packed.size(), 2);
+  EXPECT_EQ(packed[0].addresses_size(), 0);
+  EXPECT_EQ(packed[0].not_ready_addresses_size(), 1);
+  EXPECT_EQ(packed[1].addresses_size(), 2);
 }
 
 TEST_F(EndpointsTest, UndoWhatOthersDoToThem) {

@@ -20,14 +20,13 @@ using kube::discovery::v1::EndpointPort;
 using kube::discovery::v1::EndpointSlice;
 using StringMap = google::protobuf::Map<std::string, std::string>;
 
-// What makes two lists of ports the same, whatever their order.
 std::string PortKey(const EndpointPort& port) {
   return absl::StrCat(port.name(), "|", port.protocol(), "|", port.port(), "|",
                       port.app_protocol());
 }
 
 template <typename Ports>
-std::string PortsKey(const Ports& ports) {
+std::string KeyOf(const Ports& ports) {
   std::vector<std::string> keys;
   for (const EndpointPort& port : ports) keys.push_back(PortKey(port));
   std::sort(keys.begin(), keys.end());
@@ -122,9 +121,7 @@ EndpointSlice NewSlice(const Service& service, absl::string_view family,
                        const std::vector<EndpointPort>& ports) {
   EndpointSlice out;
   kube::meta::v1::ObjectMeta* meta = out.mutable_metadata();
-  // Leaves room for the generated end of the name.
-  std::string prefix = service.metadata().name().substr(0, 57);
-  meta->set_generate_name(absl::StrCat(prefix, "-"));
+  meta->set_generate_name(SliceNamePrefix(service.metadata().name()));
   meta->set_namespace_(service.metadata().namespace_());
   *meta->mutable_labels() = LabelsOf(service);
   *meta->add_owner_references() = ControllerReference(service);
@@ -242,6 +239,15 @@ void KeepPlaceholder(const Service& service, absl::string_view family, const Str
 
 }  // namespace
 
+std::string PortsKey(
+    const google::protobuf::RepeatedPtrField<kube::discovery::v1::EndpointPort>& ports) {
+  return KeyOf(ports);
+}
+
+std::string SliceNamePrefix(const std::string& service) {
+  return absl::StrCat(service.substr(0, 57), "-");
+}
+
 Backends GroupBackends(const Service& service, const std::vector<PodPtr>& pods,
                        absl::string_view family, const kube::Lister<kube::core::v1::Node>& nodes) {
   Backends out;
@@ -263,7 +269,7 @@ Backends GroupBackends(const Service& service, const std::vector<PodPtr>& pods,
     std::vector<EndpointPort> ports = PortsOf(service, *pod);
     // Only what is headless has endpoints without ports.
     if (ports.empty() && !(IsHeadless(service) && service.spec().ports_size() == 0)) continue;
-    const auto [at, added] = by_ports.try_emplace(PortsKey(ports), out.groups.size());
+    const auto [at, added] = by_ports.try_emplace(KeyOf(ports), out.groups.size());
     if (added) out.groups.push_back({std::move(ports), {}});
     out.groups[at->second].endpoints.push_back(EndpointOf(service, *pod, std::move(address), zone));
   }
@@ -278,7 +284,7 @@ SlicePlan PlanSlices(const Service& service, absl::string_view family,
   for (const SlicePtr& slice : existing) by_ports[PortsKey(slice->ports())].push_back(slice);
   for (PortGroup& group : groups) {
     std::vector<SlicePtr> own;
-    if (const auto at = by_ports.find(PortsKey(group.ports)); at != by_ports.end()) {
+    if (const auto at = by_ports.find(KeyOf(group.ports)); at != by_ports.end()) {
       own = std::move(at->second);
       by_ports.erase(at);
     }

@@ -25,6 +25,12 @@ constexpr int kEndpointsPerSlice = 100;
 
 using SlicePtr = std::shared_ptr<const kube::discovery::v1::EndpointSlice>;
 
+// What makes two lists of ports the same, whatever their order.
+std::string PortsKey(
+    const google::protobuf::RepeatedPtrField<kube::discovery::v1::EndpointPort>& ports);
+// As generateName: leaves room for the generated end.
+std::string SliceNamePrefix(const std::string& service);
+
 // Endpoints that are reached at the same ports.
 struct PortGroup {
   std::vector<kube::discovery::v1::EndpointPort> ports;

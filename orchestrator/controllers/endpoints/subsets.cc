@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -115,6 +117,28 @@ Subsets SubsetsOf(const Service& service, const std::vector<PodPtr>& pods) {
       if (port.has_app_protocol()) endpoint.set_app_protocol(port.app_protocol());
       packer.Add(backend, &endpoint);
     }
+  }
+  return packer.Pack();
+}
+
+Subsets Repack(const Subsets& subsets) {
+  using Key = std::pair<std::string, decltype(PortKey(EndpointPort()))>;
+  std::set<Key> unready;
+  Packer packer;
+  const auto add = [&](const EndpointSubset& subset, const EndpointAddress& address, bool ready) {
+    const Backend backend{address, ready};
+    const std::string key = AddressKey({address, false});
+    if (subset.ports().empty()) packer.Add(backend, nullptr);
+    for (const EndpointPort& port : subset.ports()) {
+      if (!ready) unready.insert({key, PortKey(port)});
+      if (!ready || unready.count({key, PortKey(port)}) == 0) packer.Add(backend, &port);
+    }
+  };
+  for (const EndpointSubset& subset : subsets) {
+    for (const EndpointAddress& address : subset.not_ready_addresses()) add(subset, address, false);
+  }
+  for (const EndpointSubset& subset : subsets) {
+    for (const EndpointAddress& address : subset.addresses()) add(subset, address, true);
   }
   return packer.Pack();
 }

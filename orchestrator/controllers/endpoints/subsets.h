@@ -20,6 +20,10 @@ using Subsets = google::protobuf::RepeatedPtrField<kube::core::v1::EndpointSubse
 // In canonical order: the same pods give the same subsets.
 Subsets SubsetsOf(const kube::core::v1::Service& service, const std::vector<PodPtr>& pods);
 
+// The same endpoints in canonical order, whoever wrote them. What is ready and unready at one port
+// is unready.
+Subsets Repack(const Subsets& subsets);
+
 // Cuts down to `kAddressesMax` addresses, those that are ready first, each subset by its share.
 // True: some were left out.
 bool Truncate(Subsets* subsets);
