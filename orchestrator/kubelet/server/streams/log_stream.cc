@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "orchestrator/kubelet/server/streams/client_side.h"
 #include "orchestrator/kubelet/server/streams/handshake.h"
 #include "orchestrator/kubelet/server/streams/websocket.h"
 
@@ -12,7 +13,7 @@ namespace {
 constexpr char kBinary[] = "binary.k8s.io";
 constexpr char kBase64[] = "base64.binary.k8s.io";
 
-class LogStream final : public apiserver::Translator, private WebSocketEvents {
+class LogStream final : public apiserver::Translator {
  public:
   LogStream(std::string key, std::string protocol)
       : key_(std::move(key)), protocol_(std::move(protocol)) {}
@@ -24,18 +25,9 @@ class LogStream final : public apiserver::Translator, private WebSocketEvents {
     return WebSocketAgreement(key_, protocol_);
   }
 
-  void FromClient(Buffer& data, bool end, Out& out) override {
-    if (over_) return data.Clear();
-    out_ = &out;
-    if (absl::Status status = websocket_in_.Receive(data); !status.ok()) {
-      Finish(kWebSocketProtocolError, status.message());
-    }
-    if (end) Finish(kWebSocketNormal, "");
-    out_ = nullptr;
-  }
+  void FromClient(Buffer& data, bool end, Out& out) override { client_.Receive(data, end, out); }
   void FromPeer(Buffer& data, bool end, Out& out) override {
-    if (over_) return data.Clear();
-    out_ = &out;
+    if (client_.over()) return data.Clear();
     if (!data.empty() && protocol_ == kBase64) {
       Buffer text(absl::Base64Escape(data.ToString()));
       data.Clear();
@@ -43,27 +35,12 @@ class LogStream final : public apiserver::Translator, private WebSocketEvents {
     } else if (!data.empty()) {
       AppendWebSocketMessage("", data, out.to_client);
     }
-    if (end) Finish(kWebSocketNormal, "");
-    out_ = nullptr;
+    if (end) client_.Finish(kWebSocketNormal, "", out);
   }
 
  private:
-  void OnMessage(Buffer& data, bool, bool) override { data.Clear(); }
-  void OnPing(absl::string_view payload) override {
-    if (!over_) AppendWebSocketPong(payload, out_->to_client);
-  }
-  void OnClose(uint16_t) override { Finish(kWebSocketNormal, ""); }
-  void Finish(uint16_t code, absl::string_view why) {
-    if (over_) return;
-    over_ = true;
-    AppendWebSocketClose(code, why, out_->to_client);
-    out_->end_client = out_->end_peer = true;
-  }
-
   const std::string key_, protocol_;
-  WebSocketReader websocket_in_{*this};
-  Out* out_ = nullptr;  // while bytes are looked at
-  bool over_ = false;
+  ClientSide client_{[](Buffer& data, bool, bool, Out&) { data.Clear(); }};
 };
 
 }  // namespace

@@ -3,13 +3,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "orchestrator/kubelet/server/streams/client_side.h"
 #include "orchestrator/kubelet/server/streams/handshake.h"
 #include "orchestrator/kubelet/server/streams/websocket.h"
 
 namespace meltemi::kubelet {
 namespace {
 
-class PortForward final : public apiserver::Translator, private WebSocketEvents {
+class PortForward final : public apiserver::Translator {
  public:
   explicit PortForward(std::string key) : key_(std::move(key)) {}
 
@@ -21,43 +22,16 @@ class PortForward final : public apiserver::Translator, private WebSocketEvents 
     return WebSocketAgreement(key_, absl::StrCat(kTunnelPrefix, *version));
   }
 
-  void FromClient(Buffer& data, bool end, Out& out) override {
-    if (over_) return data.Clear();
-    out_ = &out;
-    if (absl::Status status = websocket_in_.Receive(data); !status.ok()) {
-      Finish(kWebSocketProtocolError, status.message());
-    }
-    if (end) Finish(kWebSocketNormal, "");
-    out_ = nullptr;
-  }
+  void FromClient(Buffer& data, bool end, Out& out) override { client_.Receive(data, end, out); }
   void FromPeer(Buffer& data, bool end, Out& out) override {
-    if (over_) return data.Clear();
-    out_ = &out;
+    if (client_.over()) return data.Clear();
     if (!data.empty()) AppendWebSocketMessage("", data, out.to_client);
-    if (end) Finish(kWebSocketNormal, "");
-    out_ = nullptr;
+    if (end) client_.Finish(kWebSocketNormal, "", out);
   }
 
  private:
-  void OnMessage(Buffer& data, bool, bool) override {
-    if (!over_) out_->to_peer.MoveFrom(data);
-  }
-  void OnPing(absl::string_view payload) override {
-    if (!over_) AppendWebSocketPong(payload, out_->to_client);
-  }
-  void OnClose(uint16_t) override { Finish(kWebSocketNormal, ""); }
-
-  void Finish(uint16_t code, absl::string_view why) {
-    if (over_) return;
-    over_ = true;
-    AppendWebSocketClose(code, why, out_->to_client);
-    out_->end_client = out_->end_peer = true;
-  }
-
   const std::string key_;
-  WebSocketReader websocket_in_{*this};
-  Out* out_ = nullptr;  // while bytes are looked at
-  bool over_ = false;
+  ClientSide client_{[](Buffer& data, bool, bool, Out& out) { out.to_peer.MoveFrom(data); }};
 };
 
 }  // namespace

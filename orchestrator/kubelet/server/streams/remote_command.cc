@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "orchestrator/kubelet/server/streams/client_side.h"
 #include "orchestrator/kubelet/server/streams/handshake.h"
 #include "orchestrator/kubelet/server/streams/spdy.h"
 #include "orchestrator/kubelet/server/streams/websocket.h"
@@ -18,9 +19,7 @@ constexpr absl::string_view kStreamTypes[kChannels] = {"stdin", "stdout", "stder
 // The order in which Kubernetes' clients open them.
 constexpr Channel kOrder[] = {kError, kStdin, kStdout, kStderr, kResize};
 
-class RemoteCommand final : public apiserver::Translator,
-                            private SpdyEvents,
-                            private WebSocketEvents {
+class RemoteCommand final : public apiserver::Translator, private SpdyEvents {
  public:
   RemoteCommand(std::string key, std::string protocol, const Runtime::StreamOptions& options)
       : key_(std::move(key)), protocol_(std::move(protocol)) {
@@ -54,18 +53,10 @@ class RemoteCommand final : public apiserver::Translator,
     return WebSocketAgreement(key_, protocol_);
   }
 
-  void FromClient(Buffer& data, bool end, Out& out) override {
-    if (over_) return data.Clear();
-    out_ = &out;
-    if (absl::Status status = websocket_in_.Receive(data); !status.ok()) {
-      Finish(kWebSocketProtocolError, status.message());
-    }
-    if (end) Finish(kWebSocketNormal, "");
-    out_ = nullptr;
-  }
+  void FromClient(Buffer& data, bool end, Out& out) override { client_.Receive(data, end, out); }
 
   void FromPeer(Buffer& data, bool end, Out& out) override {
-    if (over_) return data.Clear();
+    if (client_.over()) return data.Clear();
     out_ = &out;
     if (absl::Status status = spdy_in_.Receive(data); !status.ok()) {
       Finish(kWebSocketInternalError, status.message());
@@ -81,9 +72,7 @@ class RemoteCommand final : public apiserver::Translator,
     bool from_peer = false, to_peer = false;  // what may still come
   };
 
-  // --- WebSocketEvents
-  void OnMessage(Buffer& data, bool begins, bool ends) override {
-    if (over_) return;
+  void OnPiece(Buffer& data, bool begins, Out& out) {
     if (begins) channel_ = -1;
     if (channel_ < 0) {
       if (data.empty()) return;
@@ -94,22 +83,18 @@ class RemoteCommand final : public apiserver::Translator,
     if (channel_ == kCloseChannel) {
       // The byte after it is the stream that is closed.
       const uint8_t closed = static_cast<uint8_t>(data.Front()[0]);
-      if (closed < kChannels && protocol_ == kRemoteCommandV5) CloseToPeer(closed);
+      if (closed < kChannels && protocol_ == kRemoteCommandV5) CloseToPeer(closed, out);
       channel_ = kChannels;
     } else if (channel_ == kStdin || channel_ == kResize) {
       const Stream& stream = streams_[static_cast<size_t>(channel_)];
-      if (stream.to_peer) spdy_out_.Data(stream.id, data, false, out_->to_peer);
+      if (stream.to_peer) spdy_out_.Data(stream.id, data, false, out.to_peer);
     }
   }
-  void OnPing(absl::string_view payload) override {
-    if (!over_) AppendWebSocketPong(payload, out_->to_client);
-  }
-  void OnClose(uint16_t code) override { Finish(kWebSocketNormal, ""); }
 
   // --- SpdyEvents
   void OnData(uint32_t id, Buffer& data, bool fin) override {
     const int channel = ChannelOf(id);
-    if (over_ || channel < 0 || !streams_[static_cast<size_t>(channel)].from_peer) return;
+    if (client_.over() || channel < 0 || !streams_[static_cast<size_t>(channel)].from_peer) return;
     if (channel != kStdin && channel != kResize && !data.empty()) {
       told_status_ |= channel == kError;
       const char prefix = static_cast<char>(channel);
@@ -119,7 +104,7 @@ class RemoteCommand final : public apiserver::Translator,
   }
 
   void OnControl(const SpdyControl& frame) override {
-    if (over_) return;
+    if (client_.over()) return;
     const int channel = ChannelOf(frame.stream);
     switch (frame.type) {
       case SpdyType::kPing:
@@ -148,12 +133,12 @@ class RemoteCommand final : public apiserver::Translator,
     return -1;
   }
 
-  void CloseToPeer(size_t channel) {
+  void CloseToPeer(size_t channel, Out& out) {
     Stream& stream = streams_[channel];
     if (!stream.to_peer) return;
     stream.to_peer = false;
     Buffer nothing;
-    spdy_out_.Data(stream.id, nothing, true, out_->to_peer);
+    spdy_out_.Data(stream.id, nothing, true, out.to_peer);
   }
 
   // Once nothing can come any more, it is over, although the connection may still be open.
@@ -171,22 +156,17 @@ class RemoteCommand final : public apiserver::Translator,
     Finish(kWebSocketInternalError, "the runtime has ended the connection");
   }
 
-  void Finish(uint16_t code, absl::string_view why) {
-    if (over_) return;
-    over_ = true;
-    AppendWebSocketClose(code, why, out_->to_client);
-    out_->end_client = out_->end_peer = true;
-  }
+  void Finish(uint16_t code, absl::string_view why) { client_.Finish(code, why, *out_); }
 
   const std::string key_, protocol_;
   std::array<Stream, kChannels> streams_;
   SpdyReader spdy_in_{*this};
   SpdyWriter spdy_out_;
-  WebSocketReader websocket_in_{*this};
-  Out* out_ = nullptr;  // while bytes are looked at
+  ClientSide client_{
+      [this](Buffer& data, bool begins, bool, Out& out) { OnPiece(data, begins, out); }};
+  Out* out_ = nullptr;  // while the peer's bytes are looked at
   int channel_ = -1;    // of the client's message; kChannels: what is left of it is nothing
   bool told_status_ = false;
-  bool over_ = false;
 };
 
 }  // namespace
