@@ -21,7 +21,8 @@ bool IsPlain(absl::string_view text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte >= 0x7f) return false;
   }
-  if (absl::StrContains("-?:,[]{}#&*!|>'\"%@`= ", text.front())) return false;
+  const bool option = text.size() > 2 && text[0] == '-' && text[1] == '-' && text[2] != '-';
+  if (!option && absl::StrContains("-?:,[]{}#&*!|>'\"%@`= ", text.front())) return false;
   return !absl::StrContains(": ", text.back()) && !absl::StrContains(text, ": ") &&
          !absl::StrContains(text, " #");
 }
