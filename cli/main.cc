@@ -11,8 +11,9 @@
 namespace meltemi::cli {
 
 std::vector<Verb> AllVerbs() {
-  return {UpVerb(),     DownVerb(),    StatusVerb(),      JoinVerb(),
-          ImagesVerb(), AnalyzeVerb(), ProxyStatusVerb(), ProxyConfigVerb()};
+  return {UpVerb(),      DownVerb(),        StatusVerb(),     JoinVerb(),
+          ImagesVerb(),  InstallVerb(),     UninstallVerb(),  InjectVerb(),
+          AnalyzeVerb(), ProxyStatusVerb(), ProxyConfigVerb()};
 }
 
 void PrintError(const std::string& text) { std::fprintf(stderr, "meltemi: %s\n", text.c_str()); }

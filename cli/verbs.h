@@ -30,6 +30,9 @@ Verb AnalyzeVerb();
 Verb ProxyStatusVerb();
 Verb ProxyConfigVerb();
 Verb ImagesVerb();
+Verb InstallVerb();
+Verb UninstallVerb();
+Verb InjectVerb();
 
 inline constexpr char kDefaultPilot[] = "127.0.0.1:15014";
 
