@@ -23,6 +23,7 @@ class WorkloadEntry;
 }  // namespace istio::networking::v1alpha3
 
 namespace istio::security::v1beta1 {
+class AuthorizationPolicy;
 class PeerAuthentication;
 }
 namespace meltemi::kube::core::v1 {
@@ -45,6 +46,8 @@ void ValidateGateway(const networking::Gateway& spec, Report* report);
 void ValidateServiceEntry(const networking::ServiceEntry& spec, Report* report);
 void ValidateWorkloadEntry(const networking::WorkloadEntry& spec, Report* report);
 void ValidateSidecar(const networking::Sidecar& spec, Report* report);
+void ValidateAuthorizationPolicy(const istio::security::v1beta1::AuthorizationPolicy& spec,
+                                 Report* report);
 void ValidatePeerAuthentication(const istio::security::v1beta1::PeerAuthentication& spec,
                                 Report* report);
 void ValidateSecret(const kube::core::v1::Secret& secret, Report* report);

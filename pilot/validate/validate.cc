@@ -11,6 +11,7 @@
 #include "networking/v1/workload_entry.pb.h"
 #include "pilot/validate/rules.h"
 #include "pilot/validate/shared_rules.h"
+#include "security/v1/authorization_policy.pb.h"
 #include "security/v1/peer_authentication.pb.h"
 
 namespace meltemi::pilot {
@@ -55,6 +56,9 @@ std::vector<Diagnostic> Validate(const Object& object) {
       ValidateSecret(object.Spec<kube::core::v1::Secret>(), &report);
       break;
     case Kind::kAuthorizationPolicy:
+      ValidateAuthorizationPolicy(object.Spec<istio::security::v1beta1::AuthorizationPolicy>(),
+                                  &report);
+      break;
     case Kind::kPod:
     case Kind::kNamespace:
       break;
