@@ -83,9 +83,9 @@ class Proxy {
     Drain();
   }
 
-  size_t Push(const SnapshotPtr& snapshot, const std::vector<std::string>* changed_hosts) {
+  size_t Push(const SnapshotPtr& snapshot) {
     view_->Use(snapshot);
-    session_->OnSnapshot(snapshot->version, changed_hosts);
+    session_->core().OnSnapshot(snapshot->version);
     return Drain();
   }
 
@@ -112,7 +112,7 @@ class Proxy {
   size_t Drain() {
     size_t bytes = 0;
     while (std::optional<Response> response = session_->Next(MonotonicTime())) {
-      bytes += response->bytes.size();
+      bytes += response->message.size();
       Send(response->type, response->nonce);
     }
     return bytes;
@@ -134,7 +134,7 @@ BENCHMARK(BM_FirstTranslation)->Unit(benchmark::kMillisecond);
 
 // The object is decoded already; what is timed is snapshot, translation and encoding.
 template <typename Change>
-void Push(benchmark::State& state, bool endpoints_only, Change change) {
+void Push(benchmark::State& state, Change change) {
   Translator translator;
   SnapshotPtr snapshot = BigMesh().Build();
   std::vector<std::unique_ptr<Proxy>> proxies;
@@ -149,8 +149,7 @@ void Push(benchmark::State& state, bool endpoints_only, Change change) {
     state.ResumeTiming();
     snapshot = BigMesh().Build();
     for (const auto& proxy : proxies) {
-      bytes +=
-          proxy->Push(snapshot, endpoints_only ? &snapshot->endpoints->changed_hosts() : nullptr);
+      bytes += proxy->Push(snapshot);
     }
   }
   state.counters["bytes"] =
@@ -158,12 +157,12 @@ void Push(benchmark::State& state, bool endpoints_only, Change change) {
 }
 
 void BM_RouteChange(benchmark::State& state) {
-  Push(state, false, [](int round) { return RouteText(0, round % 2 == 0 ? 80 : 70); });
+  Push(state, [](int round) { return RouteText(0, round % 2 == 0 ? 80 : 70); });
 }
 BENCHMARK(BM_RouteChange)->Arg(1)->Arg(100)->Unit(benchmark::kMillisecond);
 
 void BM_EndpointChange(benchmark::State& state) {
-  Push(state, true, [](int round) {
+  Push(state, [](int round) {
     return absl::StrCat(
         "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: s7-0, "
         "namespace: ns7}, spec: {address: 10.250.0.",

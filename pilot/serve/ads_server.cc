@@ -5,9 +5,11 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -17,6 +19,7 @@
 #include "base/log/log.h"
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "pilot/push/caller.h"
 
 namespace meltemi::pilot {
 namespace {
@@ -27,12 +30,45 @@ constexpr int kKeepaliveMillis = 30'000;
 constexpr int kKeepaliveTimeoutMillis = 10'000;
 constexpr auto kShutdownGrace = std::chrono::milliseconds(500);
 
-bool ParseRequest(const grpc::ByteBuffer& buffer, discovery::DiscoveryRequest* request) {
+template <typename Request>
+bool ParseRequest(const grpc::ByteBuffer& buffer, Request* request) {
   grpc::ByteBuffer copy = buffer;  // shares the slices
-  return grpc::SerializationTraits<discovery::DiscoveryRequest>::Deserialize(&copy, request).ok();
+  return grpc::SerializationTraits<Request>::Deserialize(&copy, request).ok();
 }
 
-class Stream;
+// What is shared stays where it is: the slices hold on to it.
+grpc::ByteBuffer BufferOf(Message message) {
+  std::vector<grpc::Slice> slices;
+  slices.reserve(message.shared.size() + 1);
+  for (Chunk& chunk : message.shared) {
+    auto* held = new Chunk(std::move(chunk));
+    slices.emplace_back(
+        const_cast<char*>((*held)->data()), (*held)->size(),
+        [](void* p) { delete static_cast<Chunk*>(p); }, held);
+  }
+  auto* own = new std::string(std::move(message.own));
+  slices.emplace_back(
+      own->data(), own->size(), [](void* p) { delete static_cast<std::string*>(p); }, own);
+  return {slices.data(), slices.size()};
+}
+
+std::string TokenOf(const grpc::CallbackServerContext& context) {
+  const auto it = context.client_metadata().find("authorization");
+  if (it == context.client_metadata().end()) return "";
+  return std::string(BearerToken({it->second.data(), it->second.size()}));
+}
+
+grpc::Status StatusOf(const absl::Status& status) {
+  return {static_cast<grpc::StatusCode>(status.code()),
+          std::string(status.message().data(), status.message().size())};
+}
+
+// A stream as the server that closes sees it.
+class AnyStream {
+ public:
+  virtual ~AnyStream() = default;
+  virtual void End(const grpc::Status& status) = 0;
+};
 
 // What streams and the server share. Thread-safe.
 class StreamSet {
@@ -46,15 +82,15 @@ class StreamSet {
     });
   }
   // False when the server is closing.
-  bool Add(Stream* stream) {
+  bool Add(AnyStream* stream) {
     std::lock_guard<std::mutex> lock(mutex_);
     return !closed_ && streams_.insert(stream).second;
   }
-  void Remove(Stream* stream) {
+  void Remove(AnyStream* stream) {
     std::lock_guard<std::mutex> lock(mutex_);
     streams_.erase(stream);
   }
-  std::set<Stream*> Close() {
+  std::set<AnyStream*> Close() {
     std::lock_guard<std::mutex> lock(mutex_);
     closed_ = true;
     return streams_;
@@ -64,31 +100,45 @@ class StreamSet {
     return closed_;
   }
   PushServer& push() { return *push_; }
+  Loop& loop() { return *loop_; }
 
  private:
   Loop* const loop_;
   PushServer* const push_;
   std::mutex mutex_;
-  std::set<Stream*> streams_ ABSL_GUARDED_BY(mutex_);
+  std::set<AnyStream*> streams_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // One stream. gRPC lets go of it with OnDone, which comes only after Finish. Finish is called once,
 // on the loop, or by the server that closes while the loop stands still. What gRPC's threads posted
 // runs before the deletion that OnDone posts.
+template <typename Request>
 class Stream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-                     public Peer {
+                     public Peer,
+                     public AnyStream {
  public:
-  Stream(std::shared_ptr<StreamSet> set, std::string address)
-      : set_(std::move(set)), address_(std::move(address)) {
+  Stream(std::shared_ptr<StreamSet> set, grpc::CallbackServerContext* context,
+         CallAuthenticator* authenticator)
+      : set_(std::move(set)), context_(context), address_(context->peer()) {
     if (!set_->Add(this)) {
       Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "meltemi-pilot is shutting down"));
       return;
     }
-    Post([this] {
-      id_ = set_->push().OnConnected(this);
-      StartRead(&incoming_);
-    });
+    if (authenticator == nullptr) {
+      Post([this] { Begin(); });
+      return;
+    }
+    // The answer may come when the stream is gone.
+    authenticator->Authenticate(TokenOf(*context),
+                                [set = set_, alive = std::weak_ptr<Stream*>(self_)](auto caller) {
+                                  set->Post(
+                                      [alive, caller = std::move(caller)]() mutable {
+                                        if (const auto stream = alive.lock())
+                                          (*stream)->OnCaller(std::move(caller));
+                                      },
+                                      set);
+                                });
   }
 
   // --- on gRPC's threads ---
@@ -104,6 +154,7 @@ class Stream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   }
   void OnWriteDone(bool ok) override {
     Post([this, ok] {
+      writing_ = false;
       if (!ended_ && ok) set_->push().OnWritten(id_);
     });
   }
@@ -113,21 +164,25 @@ class Stream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   }
 
   // --- on the loop ---
-  void Write(std::string bytes) override {
-    auto* owned = new std::string(std::move(bytes));
-    const grpc::Slice slice(
-        owned->data(), owned->size(), [](void* p) { delete static_cast<std::string*>(p); }, owned);
-    outgoing_ = grpc::ByteBuffer(&slice, 1);
+  void Write(Message message) override {
+    outgoing_ = BufferOf(std::move(message));
+    writing_ = true;
     StartWrite(&outgoing_);
   }
-  void Refuse(absl::string_view why) override { refusal_ = std::string(why); }
+  // Not at once: the caller is in the middle of something.
+  void Refuse(const absl::Status& why) override {
+    Post([this, why] { End(StatusOf(why)); });
+  }
   std::string address() const override { return address_; }
+  const Caller* caller() const override { return caller_.has_value() ? &*caller_ : nullptr; }
 
   // Ends the stream and forgets it.
-  void End(const grpc::Status& status) {
+  void End(const grpc::Status& status) override {
     if (ended_) return;
     ended_ = true;
-    set_->push().OnClosed(id_);
+    // A status would wait behind what the client does not read.
+    if (writing_ && !status.ok()) context_->TryCancel();
+    if (id_ != 0) set_->push().OnClosed(id_);
     set_->Remove(this);
     Finish(status);
   }
@@ -135,56 +190,86 @@ class Stream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
  private:
   void Post(Loop::Callback work) { set_->Post(std::move(work), set_); }
 
-  void HandleRead() {
-    discovery::DiscoveryRequest request;
-    if (!ParseRequest(incoming_, &request)) {
-      End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DiscoveryRequest"));
-      return;
-    }
-    set_->push().OnRequest(id_, request);
-    if (!refusal_.empty()) {
-      End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, refusal_));
-      return;
-    }
+  void Begin() {
+    id_ = set_->push().OnConnected(this);
     StartRead(&incoming_);
   }
 
+  void OnCaller(absl::StatusOr<Caller> caller) {
+    if (ended_) return;
+    if (!caller.ok()) {
+      LOG(kWarn, "serve", address_, ": ", caller.status().message());
+      End(StatusOf(caller.status()));
+      return;
+    }
+    caller_ = *std::move(caller);
+    Begin();
+  }
+
+  void HandleRead() {
+    Request request;
+    if (!ParseRequest(incoming_, &request)) {
+      End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                       absl::StrCat("not a ", Request::descriptor()->name())));
+      return;
+    }
+    const Duration wait = set_->push().OnRequest(id_, request);
+    if (wait == Duration::zero()) return StartRead(&incoming_);
+    if (read_later_ == nullptr) {
+      read_later_ = set_->loop().NewTimer([this] {
+        if (!ended_) StartRead(&incoming_);
+      });
+    }
+    read_later_->Arm(wait);
+  }
+
   const std::shared_ptr<StreamSet> set_;
+  grpc::CallbackServerContext* const context_;
   const std::string address_;
+  // Lives as long as the stream.
+  const std::shared_ptr<Stream*> self_ = std::make_shared<Stream*>(this);
   grpc::ByteBuffer incoming_;
   grpc::ByteBuffer outgoing_;
   // Loop-owned.
-  ClientId id_ = 0;
+  std::optional<Caller> caller_;
+  ClientId id_ = 0;  // 0: not begun
+  bool writing_ = false;
   bool ended_ = false;
-  std::string refusal_;
+  std::unique_ptr<Timer> read_later_;
 };
 
 using BaseService =
     discovery::AggregatedDiscoveryService::WithRawCallbackMethod_StreamAggregatedResources<
-        discovery::AggregatedDiscoveryService::WithCallbackMethod_DeltaAggregatedResources<
+        discovery::AggregatedDiscoveryService::WithRawCallbackMethod_DeltaAggregatedResources<
             discovery::AggregatedDiscoveryService::Service>>;
 
 class Service final : public BaseService {
  public:
-  explicit Service(std::shared_ptr<StreamSet> set) : set_(std::move(set)) {}
+  Service(std::shared_ptr<StreamSet> set, CallAuthenticator* authenticator)
+      : set_(std::move(set)), authenticator_(authenticator) {}
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamAggregatedResources(
       grpc::CallbackServerContext* context) override {
-    return new Stream(set_, context->peer());
+    return new Stream<discovery::DiscoveryRequest>(set_, context, authenticator_);
+  }
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DeltaAggregatedResources(
+      grpc::CallbackServerContext* context) override {
+    return new Stream<discovery::DeltaDiscoveryRequest>(set_, context, authenticator_);
   }
 
  private:
   const std::shared_ptr<StreamSet> set_;
+  CallAuthenticator* const authenticator_;
 };
 
 class GrpcAdsServer final : public AdsServer {
  public:
-  GrpcAdsServer(Loop* loop, PushServer* push)
-      : set_(std::make_shared<StreamSet>(loop, push)), service_(set_) {}
+  GrpcAdsServer(Loop* loop, PushServer* push, CallAuthenticator* authenticator)
+      : set_(std::make_shared<StreamSet>(loop, push)), service_(set_, authenticator) {}
 
   ~GrpcAdsServer() override {
     if (server_ == nullptr) return;
-    for (Stream* stream : set_->Close()) {
+    for (AnyStream* stream : set_->Close()) {
       stream->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "meltemi-pilot is shutting down"));
     }
     server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
@@ -193,7 +278,10 @@ class GrpcAdsServer final : public AdsServer {
 
   absl::Status Listen(const Options& options) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort(
+        options.address,
+        options.credentials == nullptr ? grpc::InsecureServerCredentials() : options.credentials,
+        &port_);
     builder.SetMaxReceiveMessageSize(options.request_bytes_max);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
@@ -201,6 +289,7 @@ class GrpcAdsServer final : public AdsServer {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.RegisterService(&service_);
+    for (grpc::Service* service : options.services) builder.RegisterService(service);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       return absl::UnavailableError(
@@ -223,7 +312,7 @@ class GrpcAdsServer final : public AdsServer {
 
 absl::StatusOr<std::unique_ptr<AdsServer>> AdsServer::Start(Loop* loop, PushServer* push,
                                                             const Options& options) {
-  auto server = std::make_unique<GrpcAdsServer>(loop, push);
+  auto server = std::make_unique<GrpcAdsServer>(loop, push, options.authenticator);
   if (absl::Status status = server->Listen(options); !status.ok()) return status;
   return server;
 }

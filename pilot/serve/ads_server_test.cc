@@ -20,6 +20,7 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "pilot/push/caller.h"
 #include "pilot/push/push_server.h"
 #include "pilot/snapshot/mesh_fake.h"
 
@@ -48,13 +49,14 @@ std::string Entry(const std::string& address) {
 // A server on a loop of its own thread.
 class Server {
  public:
-  Server() {
+  explicit Server(CallAuthenticator* authenticator = nullptr) {
     loop_ = NewEventLoop(clock_);
     thread_ = std::thread([this] { loop_->Run(); });
-    Sync([this] {
+    Sync([this, authenticator] {
       push_ = std::make_unique<PushServer>(loop_.get(), &registry_.NewShard().root(),
                                            PushServer::Options{});
-      auto server = AdsServer::Start(loop_.get(), push_.get(), {.address = "127.0.0.1:0"});
+      auto server = AdsServer::Start(loop_.get(), push_.get(),
+                                     {.address = "127.0.0.1:0", .authenticator = authenticator});
       ASSERT_TRUE(server.ok()) << server.status().ToString();
       ads_ = *std::move(server);
     });
@@ -107,7 +109,8 @@ class Server {
 
 class Client {
  public:
-  explicit Client(int port) {
+  explicit Client(int port, const std::string& token = "") {
+    if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
     stub_ = discovery::AggregatedDiscoveryService::NewStub(
         grpc::CreateChannel(absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
     context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
@@ -260,6 +263,47 @@ TEST(AdsServer, ShutsDownWithStreamsOpen) {
   client.Read();
   server = nullptr;
   EXPECT_EQ(client.Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+// Knows one token; answers from a thread of its own, as whoever asks an API server does.
+class AuthenticatorFake final : public CallAuthenticator {
+ public:
+  ~AuthenticatorFake() override {
+    for (std::thread& thread : threads_) thread.join();
+  }
+  void Authenticate(std::string token, Done done) override {
+    threads_.emplace_back([token = std::move(token), done = std::move(done)] {
+      if (token != "good") {
+        done(absl::UnauthenticatedError("the token is not valid"));
+        return;
+      }
+      done(Caller{.ns = "default", .service_account = "sleep", .pod = "sleep"});
+    });
+  }
+
+ private:
+  std::vector<std::thread> threads_;
+};
+
+TEST(AdsServer, AStreamComesWithATokenOrNotAtAll) {
+  AuthenticatorFake authenticator;
+  Server server(&authenticator);
+  FakeMesh mesh;
+  server.Show(mesh.Apply(kWeb).Build());
+
+  Client without(server.port());
+  without.Ask(XdsType::kCluster);
+  EXPECT_EQ(without.Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+
+  Client stranger(server.port(), "good");
+  stranger.Ask(XdsType::kCluster, {}, "sidecar~10.1.0.1~web.default~default.svc.cluster.local");
+  const grpc::Status refused = stranger.Finish();
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("says pod 'web', its token is of 'sleep'"));
+
+  Client itself(server.port(), "good");
+  itself.Ask(XdsType::kCluster);
+  EXPECT_FALSE(itself.Read().resources().empty());
 }
 
 }  // namespace

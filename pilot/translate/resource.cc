@@ -100,10 +100,27 @@ ResourceSetPtr MakeResourceSet(std::vector<ResourcePtr> resources) {
       std::unique(all.begin(), all.end(),
                   [](const ResourcePtr& a, const ResourcePtr& b) { return a->name == b->name; }),
       all.end());
-  for (const ResourcePtr& resource : all) {
-    set->hash = HashBytes(resource->name, set->hash ^ resource->hash);
-  }
+  set->SetHash();
   return set;
+}
+
+void ResourceSet::SetHash() {
+  hash = 0;
+  for (const ResourcePtr& resource : resources) {
+    if (!resource->absent) hash = HashBytes(resource->name, hash ^ resource->hash);
+  }
+}
+
+ResourceSetPtr EmptyResourceSet() {
+  static const auto& empty = *new ResourceSetPtr(std::make_shared<const ResourceSet>());
+  return empty;
+}
+
+ResourcePtr AbsentResource(std::string name) {
+  auto resource = std::make_shared<Resource>();
+  resource->name = std::move(name);
+  resource->absent = true;
+  return resource;
 }
 
 ResourcePtr ResourceSet::Find(absl::string_view name) const {

@@ -30,6 +30,8 @@ struct Resource {
   // What the client must fetch anew when this resource changes: a cluster's EDS name, the route
   // configurations of a listener.
   std::vector<std::string> needs;
+  // Stands for a name behind which there is nothing.
+  bool absent = false;
 };
 using ResourcePtr = std::shared_ptr<const Resource>;
 
@@ -39,6 +41,8 @@ struct ResourceSet {
   uint64_t hash = 0;
 
   ResourcePtr Find(absl::string_view name) const;
+  // Computes `hash` once `resources` are complete.
+  void SetHash();
 };
 using ResourceSetPtr = std::shared_ptr<const ResourceSet>;
 
@@ -50,6 +54,8 @@ ResourcePtr MakeResource(std::string name, const google::protobuf::Message& mess
                          std::vector<std::string> needs = {});
 // Sorts; of several with one name the first is kept.
 ResourceSetPtr MakeResourceSet(std::vector<ResourcePtr> resources);
+ResourceSetPtr EmptyResourceSet();
+ResourcePtr AbsentResource(std::string name);
 
 uint64_t HashBytes(absl::string_view bytes, uint64_t seed = 0);
 

@@ -16,19 +16,9 @@
 #include "pilot/translate/inbound.h"
 #include "pilot/translate/node.h"
 #include "pilot/translate/resource.h"
+#include "pilot/translate/resource_source.h"
 
 namespace meltemi::pilot {
-
-// Where a subscription finds its resources.
-class ResourceSource {
- public:
-  virtual ~ResourceSource() = default;
-  // Everything of a type (clusters, listeners). An empty set for types that are only asked for by
-  // name. Never null.
-  virtual ResourceSetPtr All(XdsType type) = 0;
-  // Null: there is no such resource.
-  virtual ResourcePtr Find(XdsType type, absl::string_view name) = 0;
-};
 
 class ScopeClass;
 class Translator;

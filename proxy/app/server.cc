@@ -74,6 +74,7 @@ absl::Status Server::Init() {
   xds_ =
       std::make_unique<XdsClient>(*loop_, *intake_, *store_, bootstrap_.node(), shard_.root(),
                                   [this](std::string request) { ads_->Send(std::move(request)); });
+  if (bootstrap_.ads && bootstrap_.ads->delta) xds_->SetProtocol(XdsProtocol::kDelta);
   xds_->SetDynamic(bootstrap_.clusters_over_ads, bootstrap_.listeners_over_ads);
   xds_->OnConfigured([this] { OnConfigured(); });
   clusters_->OnWarm([this] {

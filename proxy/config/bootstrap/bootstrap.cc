@@ -193,13 +193,10 @@ absl::Status ReadGoogleGrpc(const std::string& uri, AdsTarget* target) {
 
 absl::Status ReadAds(const bootstrap_v3::Bootstrap& proto, Bootstrap* out) {
   const core_v3::ApiConfigSource& config = proto.dynamic_resources().ads_config();
-  if (config.api_type() == core_v3::ApiConfigSource::DELTA_GRPC ||
-      config.api_type() == core_v3::ApiConfigSource::AGGREGATED_DELTA_GRPC) {
+  if (config.api_type() != core_v3::ApiConfigSource::GRPC &&
+      config.api_type() != core_v3::ApiConfigSource::DELTA_GRPC) {
     return absl::InvalidArgumentError(
-        "dynamic_resources.ads_config.api_type: delta xDS is not supported; use GRPC");
-  }
-  if (config.api_type() != core_v3::ApiConfigSource::GRPC) {
-    return absl::InvalidArgumentError("dynamic_resources.ads_config.api_type must be GRPC");
+        "dynamic_resources.ads_config.api_type must be GRPC or DELTA_GRPC");
   }
   if (config.transport_api_version() == core_v3::V2) {
     return absl::InvalidArgumentError(
@@ -211,6 +208,7 @@ absl::Status ReadAds(const bootstrap_v3::Bootstrap& proto, Bootstrap* out) {
   }
   const core_v3::GrpcService& service = config.grpc_services(0);
   AdsTarget target;
+  target.delta = config.api_type() == core_v3::ApiConfigSource::DELTA_GRPC;
   absl::Status status;
   if (service.has_envoy_grpc()) {
     target.authority = service.envoy_grpc().authority();

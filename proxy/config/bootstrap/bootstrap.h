@@ -38,6 +38,7 @@ struct AdsTarget {
   };
   std::vector<Endpoint> endpoints;
   std::string authority;  // of the gRPC requests
+  bool delta = false;     // incremental (DELTA_GRPC) instead of state of the world (GRPC)
   std::vector<std::pair<std::string, std::string>> initial_metadata;
   Duration connect_timeout = seconds(5);
 };
@@ -87,6 +88,7 @@ struct SidecarOptions {
   std::vector<std::string> labels;    // "key=value"
   std::vector<std::string> metadata;  // "KEY=text", or "KEY=json"
   uint16_t admin_port = 15000;
+  bool delta_xds = true;  // incremental instead of state of the world
   Duration initial_fetch_timeout = seconds(15);
 };
 

@@ -139,7 +139,8 @@ void FillDynamic(const SidecarOptions& options, bootstrap_v3::Bootstrap* proto) 
     config->mutable_initial_fetch_timeout()->set_nanos(static_cast<int32_t>(ns % 1'000'000'000));
   }
   core_v3::ApiConfigSource* ads = dynamic->mutable_ads_config();
-  ads->set_api_type(core_v3::ApiConfigSource::GRPC);
+  ads->set_api_type(options.delta_xds ? core_v3::ApiConfigSource::DELTA_GRPC
+                                      : core_v3::ApiConfigSource::GRPC);
   ads->set_transport_api_version(core_v3::V3);
   ads->set_set_node_on_first_message_only(true);
   ads->add_grpc_services()->mutable_google_grpc()->set_target_uri(options.xds_address);

@@ -111,12 +111,16 @@ void ConfigStore::SetCluster(std::shared_ptr<const ClusterConfig> config,
 void ConfigStore::MoveEdsUser(const std::string& name, const ClusterConfig* from,
                               const ClusterConfig* to) {
   // First the new name: endpoints that both name must not be forgotten.
-  if (IsEds(to)) eds_users_[EdsName(*to)].insert(name);
+  if (IsEds(to)) {
+    if (!eds_users_.contains(EdsName(*to))) ++names_version_;
+    eds_users_[EdsName(*to)].insert(name);
+  }
   if (!IsEds(from) || (IsEds(to) && EdsName(*from) == EdsName(*to))) return;
   auto users = eds_users_.find(EdsName(*from));
   if (users == eds_users_.end()) return;
   users->second.erase(name);
   if (!users->second.empty()) return;
+  ++names_version_;
   endpoints_.erase(users->first);
   eds_users_.erase(users);
 }
@@ -138,6 +142,7 @@ void ConfigStore::SetListener(std::shared_ptr<const ListenerConfig> listener, bo
                               MonotonicTime now) {
   Item<ListenerConfig>& item = listeners_[listener->name];
   if (item.wanted == nullptr || item.wanted == item.active) item.wanted_since = now;
+  ++names_version_;
   item.wanted_clusters = ClustersOf(*listener);
   item.wanted = std::move(listener);
   item.is_static = is_static;
@@ -153,35 +158,45 @@ void ConfigStore::SetRoutes(const std::string& name, std::shared_ptr<const Route
 
 void ConfigStore::RetainClusters(const std::set<std::string>& names) {
   for (auto it = clusters_.begin(); it != clusters_.end();) {
-    const std::string& name = it->first;
-    Cluster& cluster = it->second;
-    if (cluster.is_static || cluster.wanted == nullptr || names.contains(name)) {
-      ++it;
-      continue;
-    }
-    pending_clusters_.erase(name);
-    MoveEdsUser(name, cluster.wanted.get(), cluster.installed.get());
-    if (cluster.installed == nullptr) {
-      it = clusters_.erase(it);
-      continue;
-    }
-    cluster.wanted = nullptr;
-    retired_clusters_.insert(name);
-    ++it;
+    it = names.contains(it->first) ? std::next(it) : DropCluster(it);
   }
+}
+
+std::map<std::string, ConfigStore::Cluster>::iterator ConfigStore::DropCluster(
+    std::map<std::string, Cluster>::iterator it) {
+  const std::string& name = it->first;
+  Cluster& cluster = it->second;
+  if (cluster.is_static || cluster.wanted == nullptr) return std::next(it);
+  pending_clusters_.erase(name);
+  MoveEdsUser(name, cluster.wanted.get(), cluster.installed.get());
+  if (cluster.installed == nullptr) return clusters_.erase(it);
+  cluster.wanted = nullptr;
+  retired_clusters_.insert(name);
+  return std::next(it);
+}
+
+void ConfigStore::RemoveCluster(const std::string& name) {
+  if (auto it = clusters_.find(name); it != clusters_.end()) DropCluster(it);
 }
 
 void ConfigStore::RetainListeners(const std::set<std::string>& names) {
   for (auto it = listeners_.begin(); it != listeners_.end();) {
-    Item<ListenerConfig>& item = it->second;
-    if (item.is_static || names.contains(it->first)) {
-      ++it;
-      continue;
-    }
-    item.wanted = nullptr;
-    item.wanted_clusters.clear();
-    it = item.active == nullptr ? listeners_.erase(it) : std::next(it);
+    it = names.contains(it->first) ? std::next(it) : DropListener(it);
   }
+}
+
+std::map<std::string, ConfigStore::Item<ListenerConfig>>::iterator ConfigStore::DropListener(
+    std::map<std::string, Item<ListenerConfig>>::iterator it) {
+  Item<ListenerConfig>& item = it->second;
+  if (item.is_static) return std::next(it);
+  ++names_version_;
+  item.wanted = nullptr;
+  item.wanted_clusters.clear();
+  return item.active == nullptr ? listeners_.erase(it) : std::next(it);
+}
+
+void ConfigStore::RemoveListener(const std::string& name) {
+  if (auto it = listeners_.find(name); it != listeners_.end()) DropListener(it);
 }
 
 bool ConfigStore::IsStaticCluster(const std::string& name) const {
@@ -352,6 +367,7 @@ void ConfigStore::ActivateListeners(MonotonicTime now) {
     const bool clusters_ready = ClustersReady(key, item, now);
     if (RoutesReady(key, item, now) && clusters_ready) {
       Activate(item);
+      ++names_version_;
     } else {
       some_wait = true;
     }
@@ -364,6 +380,7 @@ void ConfigStore::ActivateListeners(MonotonicTime now) {
       continue;
     }
     it = listeners_.erase(it);
+    ++names_version_;
     snapshot_changed_ = true;
   }
 }

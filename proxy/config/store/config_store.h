@@ -67,12 +67,19 @@ class ConfigStore {
   // Clusters (listeners) that are not static and not in `names` are wanted no more.
   void RetainClusters(const std::set<std::string>& names);
   void RetainListeners(const std::set<std::string>& names);
+  // These, unless they are static, are wanted no more.
+  void RemoveCluster(const std::string& name);
+  void RemoveListener(const std::string& name);
   bool IsStaticCluster(const std::string& name) const;
   bool IsStaticListener(const std::string& name) const;
 
   // --- What to subscribe to
   std::set<std::string> EndpointNames() const;
   std::set<std::string> RouteNames() const;
+  bool WantsEndpoints(const std::string& eds_name) const { return eds_users_.contains(eds_name); }
+  bool HasEndpoints(const std::string& eds_name) const { return endpoints_.contains(eds_name); }
+  // Another number whenever EndpointNames or RouteNames may say something else.
+  uint64_t names_version() const { return names_version_; }
 
   // Some cluster has become warm (ClusterDirectory::OnWarm): the next Advance tells the workers.
   void OnClusterWarm() { clusters_changed_ = true; }
@@ -110,6 +117,10 @@ class ConfigStore {
 
   // The cluster `name` takes its endpoints from what `to` says, no longer from what `from` says.
   void MoveEdsUser(const std::string& name, const ClusterConfig* from, const ClusterConfig* to);
+  // Returns what follows it.
+  std::map<std::string, Cluster>::iterator DropCluster(std::map<std::string, Cluster>::iterator it);
+  std::map<std::string, Item<ListenerConfig>>::iterator DropListener(
+      std::map<std::string, Item<ListenerConfig>>::iterator it);
   bool TryInstall(const std::string& name, Cluster& cluster, MonotonicTime now);
   void InstallClusters(MonotonicTime now);
   bool InstalledAndWarm(const std::string& name) const;
@@ -143,6 +154,7 @@ class ConfigStore {
 
   std::shared_ptr<const Snapshot> snapshot_;
   uint64_t sequence_ = 0;
+  uint64_t names_version_ = 1;
   bool clusters_changed_ = false;
   bool snapshot_changed_ = false;
   std::optional<MonotonicTime> wake_at_;

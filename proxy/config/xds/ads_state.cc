@@ -1,6 +1,7 @@
 #include "proxy/config/xds/ads_state.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -62,6 +63,7 @@ void AdsState::OnConnected() {
   for (ResourceType type : kAllResourceTypes) {
     Subscription& subscription = Of(type);
     subscription.nonce.clear();
+    subscription.told.clear();
     subscription.asked = false;
     const bool wanted = IsWildcard(type) ? subscription.enabled : !subscription.names.empty();
     if (wanted) Ask(type, "");
@@ -103,22 +105,47 @@ void AdsState::SetNames(ResourceType type, std::set<std::string> names) {
   subscription.names = std::move(names);
   // An empty list as the first request of a type would ask for everything.
   if (subscription.names.empty() && !subscription.asked) return;
+  if (protocol_ == XdsProtocol::kDelta && subscription.asked) return AskForDifference(type);
   Ask(type, "");
+}
+
+AdsRequest& AdsState::NewRequest(ResourceType type, std::string error) {
+  AdsRequest& request = requests_.emplace_back();
+  request.type_url = std::string(TypeUrl(type));
+  request.error = std::move(error);
+  request.with_node = !node_sent_;
+  node_sent_ = true;
+  return request;
 }
 
 void AdsState::Ask(ResourceType type, std::string error) {
   if (!connected_) return;
   Subscription& subscription = Of(type);
-  subscription.asked = true;
-  AdsRequest request;
-  request.type_url = std::string(TypeUrl(type));
-  request.version = subscription.version;
+  const bool first = !std::exchange(subscription.asked, true);
+  AdsRequest& request = NewRequest(type, std::move(error));
   request.nonce = subscription.nonce;
-  request.names.assign(subscription.names.begin(), subscription.names.end());
-  request.error = std::move(error);
-  request.with_node = !node_sent_;
-  node_sent_ = true;
-  requests_.push_back(std::move(request));
+  if (protocol_ == XdsProtocol::kStateOfTheWorld || first) {
+    request.names.assign(subscription.names.begin(), subscription.names.end());
+  }
+  if (protocol_ == XdsProtocol::kStateOfTheWorld) {
+    request.version = subscription.version;
+  } else if (first) {
+    request.with_versions = true;
+    subscription.told = subscription.names;
+  }
+}
+
+void AdsState::AskForDifference(ResourceType type) {
+  if (!connected_) return;
+  Subscription& subscription = Of(type);
+  AdsRequest& request = NewRequest(type, "");
+  std::set_difference(subscription.names.begin(), subscription.names.end(),
+                      subscription.told.begin(), subscription.told.end(),
+                      std::back_inserter(request.names));
+  std::set_difference(subscription.told.begin(), subscription.told.end(),
+                      subscription.names.begin(), subscription.names.end(),
+                      std::back_inserter(request.unsubscribe));
+  subscription.told = subscription.names;
 }
 
 std::vector<AdsRequest> AdsState::TakeRequests() { return std::exchange(requests_, {}); }

@@ -1,5 +1,5 @@
-// The subscription side of one ADS stream, state of the world: what has to be asked for,
-// acknowledged and refused, and when to connect again. No sockets, no clock, no protobuf.
+// The subscription side of one ADS stream, incremental or state of the world: what has to be asked
+// for, acknowledged and refused, and when to connect again. No sockets, no clock, no protobuf.
 //
 // Main loop only. The driver (AdsClient) reports what happens and sends what TakeRequests returns:
 //
@@ -25,7 +25,10 @@
 
 namespace meltemi::proxy {
 
-// One DiscoveryRequest.
+// Which of the two protocols a stream speaks.
+enum class XdsProtocol : uint8_t { kStateOfTheWorld, kDelta };
+
+// One DiscoveryRequest, or DeltaDiscoveryRequest.
 struct AdsRequest {
   std::string type_url;
   std::string version;  // the last one accepted; "" when none
@@ -34,6 +37,10 @@ struct AdsRequest {
       names;               // sorted; empty: all (CDS, LDS), or none any more (EDS, RDS, SDS)
   std::string error;       // not empty: a NACK, with this reason
   bool with_node = false;  // the first request of a stream says who we are
+  // Incremental alone: `names` are subscribed to, these given up; the first request of a type also
+  // says what we have (initial_resource_versions), which the Intake knows.
+  std::vector<std::string> unsubscribe;
+  bool with_versions = false;
 };
 
 // A resource that was refused. `name` may be "" when it could not even be parsed.
@@ -71,6 +78,9 @@ class AdsState {
   // first connection. Endpoints and routes follow their names.
   void SetEnabled(ResourceType type, bool enabled) { Of(type).enabled = enabled; }
   bool enabled(ResourceType type) const { return Of(type).enabled; }
+  // Before the first connection; state of the world if never set.
+  void SetProtocol(XdsProtocol protocol) { protocol_ = protocol; }
+  XdsProtocol protocol() const { return protocol_; }
 
   void OnConnected();
   void OnDisconnected();
@@ -96,19 +106,24 @@ class AdsState {
  private:
   struct Subscription {
     std::set<std::string> names;
-    std::string version;     // last accepted
-    std::string nonce;       // of the last response on this stream
-    std::string last_error;  // of the last response; "" when it was accepted
-    bool enabled = true;     // wildcards
-    bool asked = false;      // on this stream
+    std::set<std::string> told;  // of these, what this stream has subscribed to; incremental alone
+    std::string version;         // last accepted
+    std::string nonce;           // of the last response on this stream
+    std::string last_error;      // of the last response; "" when it was accepted
+    bool enabled = true;         // wildcards
+    bool asked = false;          // on this stream
     bool received = false;
   };
   Subscription& Of(ResourceType type) { return subscriptions_[IndexOf(type)]; }
   const Subscription& Of(ResourceType type) const { return subscriptions_[IndexOf(type)]; }
   void Ask(ResourceType type, std::string error);
+  AdsRequest& NewRequest(ResourceType type, std::string error);
+  // Subscribes to what is new and gives up what is not wanted any more.
+  void AskForDifference(ResourceType type);
 
   std::array<Subscription, kResourceTypes> subscriptions_;
   std::vector<AdsRequest> requests_;
+  XdsProtocol protocol_ = XdsProtocol::kStateOfTheWorld;
   bool connected_ = false;
   bool node_sent_ = false;
 };

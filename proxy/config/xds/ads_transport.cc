@@ -10,8 +10,10 @@
 namespace meltemi::proxy {
 namespace {
 
-constexpr char kMethod[] =
+constexpr char kStateOfTheWorldMethod[] =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
+constexpr char kDeltaMethod[] =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
 }  // namespace
 
@@ -55,7 +57,8 @@ void AdsTransport::OnResolved(absl::StatusOr<net::DnsAnswer> answer) {
 
 void AdsTransport::ConnectTo(const net::Address& address) {
   http::grpc::BidiOptions options;
-  options.path = kMethod;
+  options.path = client_.state().protocol() == XdsProtocol::kDelta ? kDeltaMethod
+                                                                   : kStateOfTheWorldMethod;
   options.authority = target_.authority;
   options.metadata = target_.initial_metadata;
   options.connect_timeout = target_.connect_timeout;

@@ -13,11 +13,13 @@
 #include "proxy/config/store/config_store.h"
 #include "proxy/config/xds/compiler.h"
 #include "proxy/config/xds/secret_sink.h"
+#include "proxy/upstream/cluster/cluster_config.h"
 
 namespace meltemi::proxy {
 namespace {
 
 namespace cluster_v3 = envoy::config::cluster::v3;
+namespace discovery_v3 = envoy::service::discovery::v3;
 namespace endpoint_v3 = envoy::config::endpoint::v3;
 namespace listener_v3 = envoy::config::listener::v3;
 namespace route_v3 = envoy::config::route::v3;
@@ -32,6 +34,12 @@ const std::string& NameOf(const T& message) {
 template <>
 const std::string& NameOf(const endpoint_v3::ClusterLoadAssignment& message) {
   return message.cluster_name();
+}
+
+std::shared_ptr<const EndpointsConfig> NoEndpoints(const std::string& name) {
+  auto none = std::make_shared<EndpointsConfig>();
+  none->cluster_name = name;
+  return none;
 }
 
 // Envoy names listeners without a name itself; the address tells a reader more.
@@ -127,19 +135,29 @@ absl::Status Intake::AddStatic(const envoy::config::bootstrap::v3::Bootstrap& bo
 // ---- Responses
 // -------------------------------------------------------------------------------------
 
-std::vector<Rejection> Intake::Accept(
-    ResourceType type, const std::string& version,
-    const google::protobuf::RepeatedPtrField<google::protobuf::Any>& all, MonotonicTime now) {
-  std::set<std::string> wanted;
-  if (type == ResourceType::kEndpoints) wanted = store_.EndpointNames();
-  if (type == ResourceType::kRoutes) wanted = store_.RouteNames();
-  if (type == ResourceType::kSecrets) wanted = SecretNames();
+Intake::Batch Intake::NewBatch(ResourceType type, const std::string& version, MonotonicTime now) {
   Batch batch{.type = type,
               .version = version,
               .now = now,
               .present = {},
-              .wanted = IsWildcard(type) ? nullptr : &wanted,
+              .wanted = {},
+              .unreadable = false,
               .rejections = {}};
+  if (type == ResourceType::kRoutes) batch.wanted = store_.RouteNames();
+  if (type == ResourceType::kSecrets) batch.wanted = SecretNames();
+  return batch;
+}
+
+bool Intake::Wanted(const Batch& batch, const std::string& name) const {
+  if (IsWildcard(batch.type)) return true;
+  if (batch.type == ResourceType::kEndpoints) return store_.WantsEndpoints(name);
+  return batch.wanted.contains(name);
+}
+
+std::vector<Rejection> Intake::Accept(
+    ResourceType type, const std::string& version,
+    const google::protobuf::RepeatedPtrField<google::protobuf::Any>& all, MonotonicTime now) {
+  Batch batch = NewBatch(type, version, now);
   for (const google::protobuf::Any& any : all) AcceptOne(any, &batch);
   // Nothing is removed on the word of a response that could not be read in full.
   if (IsWildcard(type) && !batch.unreadable) {
@@ -150,23 +168,37 @@ std::vector<Rejection> Intake::Accept(
   return std::move(batch.rejections);
 }
 
-void Intake::AcceptOne(const google::protobuf::Any& any, Batch* batch) {
-  const google::protobuf::Any* resource = &any;
-  envoy::service::discovery::v3::Resource wrapper;
-  if (any.type_url() == kWrapper) {
-    if (!wrapper.ParseFromString(any.value())) {
-      batch->unreadable = true;
-      return Reject(batch, "", "the Resource around it can't be decoded");
-    }
-    resource = &wrapper.resource();
+std::vector<Rejection> Intake::AcceptDelta(ResourceType type,
+                                           const discovery_v3::DeltaDiscoveryResponse& response,
+                                           MonotonicTime now) {
+  Batch batch = NewBatch(type, "", now);
+  for (const discovery_v3::Resource& resource : response.resources()) {
+    batch.version = resource.version();
+    AcceptMessage(resource.resource(), resource.name(), &batch);
   }
-  if (resource->type_url() != TypeUrl(batch->type)) {
+  for (const std::string& name : response.removed_resources()) Remove(name, &batch);
+  return std::move(batch.rejections);
+}
+
+void Intake::AcceptOne(const google::protobuf::Any& any, Batch* batch) {
+  if (any.type_url() != kWrapper) return AcceptMessage(any, "", batch);
+  discovery_v3::Resource wrapper;
+  if (!wrapper.ParseFromString(any.value())) {
+    batch->unreadable = true;
+    return Reject(batch, "", "the Resource around it can't be decoded");
+  }
+  AcceptMessage(wrapper.resource(), wrapper.name(), batch);
+}
+
+void Intake::AcceptMessage(const google::protobuf::Any& resource, const std::string& name,
+                           Batch* batch) {
+  if (resource.type_url() != TypeUrl(batch->type)) {
     batch->unreadable = true;
     return Reject(
-        batch, wrapper.name(),
-        absl::StrCat("expected type ", TypeUrl(batch->type), ", got ", resource->type_url()));
+        batch, name,
+        absl::StrCat("expected type ", TypeUrl(batch->type), ", got ", resource.type_url()));
   }
-  const absl::string_view bytes = resource->value();
+  const absl::string_view bytes = resource.value();
   if (batch->type == ResourceType::kSecrets) return AcceptSecret(bytes, batch);
   const uint64_t hash = XxHash64(bytes);
   if (Unchanged(bytes, hash, batch)) return;
@@ -184,13 +216,34 @@ void Intake::AcceptOne(const google::protobuf::Any& any, Batch* batch) {
   }
 }
 
+void Intake::Remove(const std::string& name, Batch* batch) {
+  switch (batch->type) {
+    case ResourceType::kCluster:
+      store_.RemoveCluster(name);
+      break;
+    case ResourceType::kListener:
+      store_.RemoveListener(name);
+      break;
+    case ResourceType::kEndpoints:
+      // What serves keeps the endpoints that it has; what waits for its first goes on without.
+      if (store_.WantsEndpoints(name) && !store_.HasEndpoints(name)) {
+        store_.SetEndpoints(name, NoEndpoints(name));
+      }
+      return;
+    case ResourceType::kRoutes:
+    case ResourceType::kSecrets:
+      return;  // they end with what uses them
+  }
+  Erase(batch->type, name);
+}
+
 bool Intake::Unchanged(absl::string_view bytes, uint64_t hash, Batch* batch) {
   const auto& names = by_hash_[IndexOf(batch->type)];
   auto name = names.find(hash);
   if (name == names.end()) return false;
   auto record = records_[IndexOf(batch->type)].find(name->second);
   if (record == records_[IndexOf(batch->type)].end() || record->second.bytes != bytes) return false;
-  if (batch->wanted != nullptr && !batch->wanted->contains(name->second)) return true;
+  if (!Wanted(*batch, name->second)) return true;
   // Twice in one response: the slow road says so.
   if (!batch->present.insert(name->second).second) return false;
   record->second.version = batch->version;
@@ -208,7 +261,7 @@ void Intake::AcceptAs(absl::string_view bytes, uint64_t hash, Batch* batch) {
   }
   const std::string& name = NameOf(message);
   if (name.empty()) return Reject(batch, "", "has no name");
-  if (batch->wanted != nullptr && !batch->wanted->contains(name)) return;
+  if (!Wanted(*batch, name)) return;
   if (!batch->present.insert(name).second) return Reject(batch, name, "is there twice");
   if (absl::Status status = Store(message, /*is_static=*/false, batch->now); !status.ok()) {
     return Reject(batch, name, std::string(status.message()));
@@ -225,7 +278,7 @@ void Intake::AcceptSecret(absl::string_view bytes, Batch* batch) {
   }
   const std::string& name = secret.name();
   if (name.empty()) return Reject(batch, "", "has no name");
-  if (!batch->wanted->contains(name)) return;
+  if (!Wanted(*batch, name)) return;
   if (!batch->present.insert(name).second) return Reject(batch, name, "is there twice");
   if (absl::Status status = Store(secret, batch->version); !status.ok()) {
     return Reject(batch, name, std::string(status.message()));
@@ -274,16 +327,21 @@ void Intake::Remember(ResourceType type, const std::string& name, std::string by
 void Intake::Retain(ResourceType type, const std::set<std::string>& names) {
   auto& records = records_[IndexOf(type)];
   for (auto it = records.begin(); it != records.end();) {
-    if (it->second.is_static || names.contains(it->first)) {
-      ++it;
-      continue;
-    }
-    auto& hashes = by_hash_[IndexOf(type)];
-    if (auto old = hashes.find(it->second.hash); old != hashes.end() && old->second == it->first) {
-      hashes.erase(old);
-    }
-    it = records.erase(it);
+    const auto next = std::next(it);
+    if (!names.contains(it->first)) Erase(type, it->first);
+    it = next;
   }
+}
+
+void Intake::Erase(ResourceType type, const std::string& name) {
+  auto& records = records_[IndexOf(type)];
+  const auto it = records.find(name);
+  if (it == records.end() || it->second.is_static) return;
+  auto& hashes = by_hash_[IndexOf(type)];
+  if (auto old = hashes.find(it->second.hash); old != hashes.end() && old->second == name) {
+    hashes.erase(old);
+  }
+  records.erase(it);
 }
 
 void Intake::Forget(ResourceType type, const std::set<std::string>& still_wanted) {

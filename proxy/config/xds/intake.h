@@ -39,6 +39,10 @@ class RouteConfiguration;
 namespace envoy::extensions::transport_sockets::tls::v3 {
 class Secret;
 }
+namespace envoy::service::discovery::v3 {
+class DeltaDiscoveryResponse;
+class Resource;
+}  // namespace envoy::service::discovery::v3
 namespace google::protobuf {
 class Any;
 template <typename T>
@@ -55,7 +59,7 @@ class SecretSink;
 struct ResourceRecord {
   std::string bytes;  // of the message itself
   uint64_t hash = 0;
-  std::string version;  // of the response that brought it; "" when static
+  std::string version;  // of the response that brought it, or its own; "" when static
   WallTime updated{};
   bool is_static = false;
   // The last version that was refused, while it has not been replaced by a good one.
@@ -82,6 +86,11 @@ class Intake {
       ResourceType type, const std::string& version,
       const google::protobuf::RepeatedPtrField<google::protobuf::Any>& all, MonotonicTime now);
 
+  // One incremental response: what is new or changed, and what is gone.
+  std::vector<Rejection> AcceptDelta(
+      ResourceType type, const envoy::service::discovery::v3::DeltaDiscoveryResponse& response,
+      MonotonicTime now);
+
   // The secrets to subscribe to; those that were dropped are forgotten.
   std::set<std::string> SecretNames();
   // Endpoints or routes that are not subscribed to any more are forgotten: when they come back they
@@ -96,14 +105,19 @@ class Intake {
   // What is known about the response under way.
   struct Batch {
     ResourceType type;
-    const std::string& version;
+    std::string version;  // of the response, or of the resource at hand
     MonotonicTime now;
-    std::set<std::string> present;        // every name in it, good or bad
-    const std::set<std::string>* wanted;  // null: all
-    bool unreadable = false;              // a resource whose name could not be told
+    std::set<std::string> present;  // every name in it, good or bad
+    std::set<std::string> wanted;   // routes and secrets
+    bool unreadable = false;        // a resource whose name could not be told
     std::vector<Rejection> rejections;
   };
+  Batch NewBatch(ResourceType type, const std::string& version, MonotonicTime now);
+  bool Wanted(const Batch& batch, const std::string& name) const;
   void AcceptOne(const google::protobuf::Any& any, Batch* batch);
+  void AcceptMessage(const google::protobuf::Any& resource, const std::string& name, Batch* batch);
+  void Remove(const std::string& name, Batch* batch);
+  void Erase(ResourceType type, const std::string& name);
   // True when `bytes` is what the record of some name holds already.
   bool Unchanged(absl::string_view bytes, uint64_t hash, Batch* batch);
   template <typename T>

@@ -37,20 +37,6 @@ absl::string_view StatPrefix(ResourceType type) {
   return "";
 }
 
-std::string Serialize(const AdsRequest& from, const envoy::config::core::v3::Node& node) {
-  discovery_v3::DiscoveryRequest request;
-  request.set_type_url(from.type_url);
-  request.set_version_info(from.version);
-  request.set_response_nonce(from.nonce);
-  for (const std::string& name : from.names) request.add_resource_names(name);
-  if (from.with_node) *request.mutable_node() = node;
-  if (!from.error.empty()) {
-    request.mutable_error_detail()->set_code(kInvalidArgument);
-    request.mutable_error_detail()->set_message(from.error);
-  }
-  return request.SerializeAsString();
-}
-
 }  // namespace
 
 XdsClient::TypeStats XdsClient::NewTypeStats(metrics::Scope& scope, ResourceType type) {
@@ -94,47 +80,76 @@ void XdsClient::OnConnected() {
 
 void XdsClient::OnDisconnected(absl::string_view why) {
   if (state_.connected()) {
-    LOG(kWarn, "xds", "the stream to the control plane ended: ", why,
-        "; the configuration stays as it is");
+    LOG(kDebug, "xds", "disconnected: ", why);
   }
   connected_state_.Set(0);
   state_.OnDisconnected();
 }
 
 absl::Status XdsClient::OnMessage(absl::string_view bytes) {
+  return state_.protocol() == XdsProtocol::kDelta ? OnDelta(bytes) : OnStateOfTheWorld(bytes);
+}
+
+absl::Status XdsClient::OnStateOfTheWorld(absl::string_view bytes) {
   google::protobuf::Arena arena;
   auto& response = *google::protobuf::Arena::CreateMessage<discovery_v3::DiscoveryResponse>(&arena);
   if (!response.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InvalidArgumentError("a message of the control plane is no DiscoveryResponse");
   }
-  if (!response.control_plane().identifier().empty()) {
-    control_plane_ = response.control_plane().identifier();
-  }
-  const std::optional<ResourceType> type = ResourceTypeOf(response.type_url());
-  if (!type) {
-    LOG(kWarn, "xds", "a response of type ", response.type_url(), ", which was not asked for");
-    state_.OnUnknownType(response.type_url(), response.nonce());
-    SendRequests();
+  if (!KnowsType(response.type_url(), response.nonce(), response.control_plane().identifier())) {
     return absl::OkStatus();
   }
-  TypeStats& stats = stats_[IndexOf(*type)];
+  const ResourceType type = *ResourceTypeOf(response.type_url());
+  Answer(type, response.version_info(), response.nonce(),
+         static_cast<size_t>(response.resources_size()),
+         intake_.Accept(type, response.version_info(), response.resources(), loop_.Now()));
+  return absl::OkStatus();
+}
+
+absl::Status XdsClient::OnDelta(absl::string_view bytes) {
+  google::protobuf::Arena arena;
+  auto& response =
+      *google::protobuf::Arena::CreateMessage<discovery_v3::DeltaDiscoveryResponse>(&arena);
+  if (!response.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError(
+        "a message of the control plane is no DeltaDiscoveryResponse");
+  }
+  if (!KnowsType(response.type_url(), response.nonce(), response.control_plane().identifier())) {
+    return absl::OkStatus();
+  }
+  const ResourceType type = *ResourceTypeOf(response.type_url());
+  Answer(type, response.system_version_info(), response.nonce(),
+         static_cast<size_t>(response.resources_size()),
+         intake_.AcceptDelta(type, response, loop_.Now()));
+  return absl::OkStatus();
+}
+
+bool XdsClient::KnowsType(const std::string& type_url, const std::string& nonce,
+                          const std::string& control_plane) {
+  if (!control_plane.empty()) control_plane_ = control_plane;
+  if (ResourceTypeOf(type_url)) return true;
+  LOG(kWarn, "xds", "a response of type ", type_url, ", which was not asked for");
+  state_.OnUnknownType(type_url, nonce);
+  SendRequests();
+  return false;
+}
+
+void XdsClient::Answer(ResourceType type, const std::string& version, const std::string& nonce,
+                       size_t resources, const std::vector<Rejection>& rejections) {
+  TypeStats& stats = stats_[IndexOf(type)];
   stats.attempt.Inc();
-  const size_t count = static_cast<size_t>(response.resources_size());
-  const std::vector<Rejection> rejections =
-      intake_.Accept(*type, response.version_info(), response.resources(), loop_.Now());
-  state_.OnResponse(*type, response.version_info(), response.nonce(), count, rejections);
+  state_.OnResponse(type, version, nonce, resources, rejections);
   if (rejections.empty()) {
     stats.success.Inc();
-    stats.version.Set(static_cast<int64_t>(XxHash64(response.version_info()) >> 1));
+    stats.version.Set(static_cast<int64_t>(XxHash64(version) >> 1));
     stats.update_time.Set(
         std::chrono::duration_cast<milliseconds>(loop_.WallNow().time_since_epoch()).count());
   } else {
     stats.rejected.Inc();
   }
-  LOG(kDebug, "xds", ShortName(*type), " ", response.version_info(), ": ", count, " resources, ",
+  LOG(kDebug, "xds", ShortName(type), " ", version, ": ", resources, " resources, ",
       rejections.size(), " rejected");
   Advance();
-  return absl::OkStatus();
 }
 
 void XdsClient::Advance() {
@@ -144,15 +159,7 @@ void XdsClient::Advance() {
   } else {
     wake_->Disarm();
   }
-  const std::set<std::string> endpoints = store_.EndpointNames();
-  const std::set<std::string> routes = store_.RouteNames();
-  intake_.Forget(ResourceType::kEndpoints, endpoints);
-  const std::set<std::string> secrets = intake_.SecretNames();
-  intake_.Forget(ResourceType::kRoutes, routes);
-  intake_.Forget(ResourceType::kSecrets, secrets);
-  state_.SetNames(ResourceType::kEndpoints, endpoints);
-  state_.SetNames(ResourceType::kRoutes, routes);
-  state_.SetNames(ResourceType::kSecrets, secrets);
+  FollowNames();
   active_clusters_.Set(static_cast<int64_t>(store_.active_clusters()));
   warming_clusters_.Set(static_cast<int64_t>(store_.warming_clusters()));
   SendRequests();
@@ -163,8 +170,61 @@ void XdsClient::Advance() {
   if (on_configured_) on_configured_();
 }
 
+void XdsClient::FollowNames() {
+  const std::set<std::string> secrets = intake_.SecretNames();
+  intake_.Forget(ResourceType::kSecrets, secrets);
+  state_.SetNames(ResourceType::kSecrets, secrets);
+  // Thousands of names that hardly ever change.
+  if (names_version_ == store_.names_version()) return;
+  names_version_ = store_.names_version();
+  const std::set<std::string> endpoints = store_.EndpointNames();
+  const std::set<std::string> routes = store_.RouteNames();
+  intake_.Forget(ResourceType::kEndpoints, endpoints);
+  intake_.Forget(ResourceType::kRoutes, routes);
+  state_.SetNames(ResourceType::kEndpoints, endpoints);
+  state_.SetNames(ResourceType::kRoutes, routes);
+}
+
+// ---- Requests
+
+std::string XdsClient::Serialize(const AdsRequest& from) const {
+  discovery_v3::DiscoveryRequest request;
+  request.set_type_url(from.type_url);
+  request.set_version_info(from.version);
+  request.set_response_nonce(from.nonce);
+  for (const std::string& name : from.names) request.add_resource_names(name);
+  if (from.with_node) *request.mutable_node() = *node_;
+  if (!from.error.empty()) {
+    request.mutable_error_detail()->set_code(kInvalidArgument);
+    request.mutable_error_detail()->set_message(from.error);
+  }
+  return request.SerializeAsString();
+}
+
+std::string XdsClient::SerializeDelta(const AdsRequest& from) const {
+  discovery_v3::DeltaDiscoveryRequest request;
+  request.set_type_url(from.type_url);
+  request.set_response_nonce(from.nonce);
+  for (const std::string& name : from.names) request.add_resource_names_subscribe(name);
+  for (const std::string& name : from.unsubscribe) request.add_resource_names_unsubscribe(name);
+  if (from.with_versions) {
+    for (const auto& [name, record] : intake_.records(*ResourceTypeOf(from.type_url))) {
+      if (record.is_static || record.version.empty()) continue;
+      (*request.mutable_initial_resource_versions())[name] = record.version;
+    }
+  }
+  if (from.with_node) *request.mutable_node() = *node_;
+  if (!from.error.empty()) {
+    request.mutable_error_detail()->set_code(kInvalidArgument);
+    request.mutable_error_detail()->set_message(from.error);
+  }
+  return request.SerializeAsString();
+}
+
 void XdsClient::SendRequests() {
-  for (const AdsRequest& request : state_.TakeRequests()) send_(Serialize(request, *node_));
+  for (const AdsRequest& request : state_.TakeRequests()) {
+    send_(state_.protocol() == XdsProtocol::kDelta ? SerializeDelta(request) : Serialize(request));
+  }
 }
 
 }  // namespace meltemi::proxy

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -30,7 +31,8 @@ class Intake;
 
 class XdsClient {
  public:
-  // Takes one serialized DiscoveryRequest. Called only between OnConnected and OnDisconnected.
+  // Takes one serialized DiscoveryRequest (DeltaDiscoveryRequest). Called only between OnConnected
+  // and OnDisconnected.
   using Send = absl::AnyInvocable<void(std::string request)>;
 
   // All outlive the client. `scope` gets the statistics.
@@ -38,13 +40,15 @@ class XdsClient {
             const envoy::config::core::v3::Node& node, metrics::Scope& scope, Send send);
   ~XdsClient();
 
+  // State of the world if never called. Before the first connection.
+  void SetProtocol(XdsProtocol protocol) { state_.SetProtocol(protocol); }
   // Whether clusters and listeners come over the stream at all (both by default). Before Advance.
   void SetDynamic(bool clusters, bool listeners);
 
   void OnConnected();
   void OnDisconnected(absl::string_view why);
-  // One serialized DiscoveryResponse. Error (INVALID_ARGUMENT): these bytes are none; the transport
-  // ends the stream.
+  // One serialized DiscoveryResponse (DeltaDiscoveryResponse). Error (INVALID_ARGUMENT): these
+  // bytes are none; the transport ends the stream.
   absl::Status OnMessage(absl::string_view response);
 
   // Moves the store forward, and the subscriptions after it. Call once at the start (static
@@ -69,6 +73,16 @@ class XdsClient {
     metrics::Gauge& update_time;
   };
   static TypeStats NewTypeStats(metrics::Scope& scope, ResourceType type);
+  absl::Status OnStateOfTheWorld(absl::string_view bytes);
+  absl::Status OnDelta(absl::string_view bytes);
+  // False: a type that is not ours; it has been answered.
+  bool KnowsType(const std::string& type_url, const std::string& nonce,
+                 const std::string& control_plane);
+  void Answer(ResourceType type, const std::string& version, const std::string& nonce,
+              size_t resources, const std::vector<Rejection>& rejections);
+  void FollowNames();
+  std::string Serialize(const AdsRequest& from) const;
+  std::string SerializeDelta(const AdsRequest& from) const;
   void SendRequests();
   bool Received(ResourceType type) const { return state_.received(type) || !state_.enabled(type); }
 
@@ -84,6 +98,7 @@ class XdsClient {
   metrics::Gauge& active_clusters_;
   metrics::Gauge& warming_clusters_;
   std::string control_plane_;
+  uint64_t names_version_ = 0;  // of the store, when subscriptions last followed it
   bool configured_ = false;
   absl::AnyInvocable<void()> on_configured_;
 };
