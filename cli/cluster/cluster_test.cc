@@ -103,8 +103,8 @@ TEST(CniResults, OfOtherNodesStay) {
   const std::string folder = mkdtemp(path);
   const auto write = [&](const std::string& name, const std::string& sandbox) {
     std::ofstream(absl::StrCat(folder, "/", name))
-        << R"({"networkName":"n","result":{"interfaces":[{"name":"veth1"},{"name":"eth0","sandbox":")"
-        << sandbox << "\"}]}}";
+        << R"({"networkName":"n","result":{"interfaces":[{"name":"veth1"},)"
+        << R"({"name":"eth0","sandbox":")" << sandbox << "\"}]}}";
   };
   write("n-1-eth0", "/run/meltemi/a/containerd/netns/1");
   write("n-2-eth0", "/run/meltemi/ab/containerd/netns/2");
