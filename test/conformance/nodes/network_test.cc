@@ -149,7 +149,7 @@ TEST_F(Stories, ServicesChangeTheirType) {
   EXPECT_THAT(Get("service -n network outside", "{.spec.clusterIP}"), IsEmpty());
 }
 
-TEST_F(Stories, DISABLED_TheSamePortOfANodeIsTakenByAddressAndProtocol) {
+TEST_F(Stories, TheSamePortOfANodeIsTakenByAddressAndProtocol) {
   Does(
       "kubectl wait -n network --for=condition=Ready pod/port-1 pod/port-2 pod/port-3 "
       "--timeout=60s");
@@ -194,6 +194,67 @@ spec:
   EXPECT_THAT(Get("endpointslice kubernetes", "{.endpoints[*].addresses[*]}"), Not(IsEmpty()));
   EXPECT_EQ(Get("endpoints kubernetes", "{.subsets[*].addresses[*].ip}"),
             Get("endpointslice kubernetes", "{.endpoints[*].addresses[*]}"));
+}
+
+TEST_F(Stories, EndpointsByHandAppearAsSlices) {
+  BothReady(cluster().get());
+  const std::string ip = Get("pod -n network server-0", "{.status.podIP}");
+  const std::string by_hand = R"(
+kind: Endpoints
+apiVersion: v1
+metadata: {name: NAME, namespace: network}
+subsets: [{addresses: [{ip: ADDRESS}], ports: [{name: http, port: 8080}]}]
+)";
+  const auto write = [&](const char* verb, const std::string& name, const std::string& address) {
+    Does(absl::StrCat("sed 's/NAME/", name, "/; s/ADDRESS/", address, "/' | kubectl ", verb,
+                      " -f -"),
+         by_hand);
+  };
+  const std::string slices =
+      "kubectl get endpointslices -n network -l kubernetes.io/service-name=by-hand -o "
+      "jsonpath='{.items[*].endpoints[*].addresses[*]}'";
+  write("create", "by-hand", "192.0.2.7");
+  EXPECT_TRUE(Prints(slices, "192.0.2.7", 10));
+  write("replace", "by-hand", ip);
+  EXPECT_TRUE(Prints(slices, ip, 10));
+  EXPECT_TRUE(Prints(
+      "curl -s --max-time 5 http://" + Get("service -n network by-hand", "{.spec.clusterIP}") + "/",
+      "server-0", 10));
+  Does("kubectl delete endpoints -n network by-hand");
+  EXPECT_TRUE(Prints(slices, "", 10));
+
+  write("create", "without-service", "192.0.2.8");
+  write("replace", "without-service", "192.0.2.9");
+  Does(
+      "kubectl patch endpoints -n network without-service -p '{\"metadata\":{\"labels\":"
+      "{\"lived\":\"short\"}}}'");
+  EXPECT_EQ(Get("endpoints -n network without-service", "{.subsets[0].addresses[0].ip}"),
+            "192.0.2.9");
+  Does("kubectl delete endpoints -n network -l lived=short");
+}
+
+TEST_F(Stories, TheStatusOfAServiceIsPatched) {
+  Does("kubectl create -f -", R"(
+kind: Service
+apiVersion: v1
+metadata: {name: balanced, namespace: network}
+spec: {type: LoadBalancer, ports: [{port: 80}]}
+)");
+  Does(
+      "kubectl patch service -n network balanced --subresource=status --type=merge -p '{\"status\":"
+      "{\"loadBalancer\":{\"ingress\":[{\"ip\":\"203.0.113.1\"}]}}}'");
+  // A change that its controller looks at, and one of the status by another way.
+  Does("kubectl annotate service -n network balanced looked=at");
+  Does(
+      "kubectl patch service -n network balanced --subresource=status --type=merge -p '{\"status\":"
+      "{\"conditions\":[{\"type\":\"Own\",\"status\":\"True\",\"reason\":\"Own\",\"message\":\"\","
+      "\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}}'");
+  EXPECT_FALSE(cluster()->Prints(
+      "kubectl get service -n network balanced -o jsonpath='{.status.loadBalancer.ingress[0].ip}'",
+      "", std::chrono::seconds(2)))
+      << "nobody takes it back";
+  EXPECT_EQ(Get("service -n network balanced", "{.status.conditions[0].type}"), "Own");
+  Does("kubectl delete service -n network balanced");
 }
 
 TEST_F(Stories, EndpointsOfFiftyServicesComeSoon) {

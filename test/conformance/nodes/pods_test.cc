@@ -197,6 +197,43 @@ TEST_F(Stories, MapsAndSecretsLiveAndEmptyKeysAreRefused) {
   }
 }
 
+TEST_F(Stories, RuntimeClassesSayHowPodsRun) {
+  const std::string classes = R"(
+kind: List
+apiVersion: v1
+items:
+- {kind: RuntimeClass, apiVersion: node.k8s.io/v1, metadata: {name: usual, labels: {lived: short}},
+   handler: runc}
+- {kind: RuntimeClass, apiVersion: node.k8s.io/v1, metadata: {name: heavy, labels: {lived: short}},
+   handler: runc, overhead: {podFixed: {cpu: 10m, memory: 1Mi}}}
+)";
+  const std::string pod = R"(
+kind: Pod
+apiVersion: v1
+metadata: {name: CLASS, namespace: pods, labels: {lived: short}}
+spec:
+  runtimeClassName: CLASS
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: busybox, imagePullPolicy: IfNotPresent, command: [sleep, "600"]}]
+)";
+  const auto add = [&](const std::string& name) {
+    return Out(absl::StrCat("sed s/CLASS/", name, "/ | kubectl create -f -"), pod);
+  };
+  EXPECT_THAT(add("none"), HasSubstr("pod rejected: RuntimeClass \"none\" not found"));
+  Does("kubectl create -f -", classes);
+  Does("kubectl patch runtimeclass usual -p '{\"metadata\":{\"labels\":{\"more\":\"here\"}}}'");
+  EXPECT_THAT(Out("kubectl patch runtimeclass usual -p '{\"handler\":\"other\"}'"),
+              HasSubstr("field is immutable"));
+  add("usual");
+  add("heavy");
+  Does("kubectl wait -n pods --for=condition=Ready pod/usual pod/heavy --timeout=60s");
+  EXPECT_EQ(Get("pod -n pods heavy", "{.spec.overhead.cpu}{.spec.overhead.memory}"), "10m1Mi");
+  EXPECT_THAT(Get("pod -n pods usual", "{.spec.overhead}"), IsEmpty());
+  Does("kubectl delete pods -n pods -l lived=short");
+  Does("kubectl delete runtimeclasses -l lived=short");
+  EXPECT_THAT(add("usual"), HasSubstr("pod rejected: RuntimeClass \"usual\" not found"));
+}
+
 TEST_F(Stories, TemplatesLeasesAndNodesAreObjects) {
   const std::string object = R"({"kind": "PodTemplate", "apiVersion": "v1",
       "metadata": {"name": "template", "labels": {"lived": "short"}}, "template": {"spec":
