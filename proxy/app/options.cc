@@ -93,6 +93,15 @@ void AddSidecarFlags(Options* o, Flags& flags) {
   flags.Custom("admin-port", {}, "PORT",
                "the admin server, on loopback; 0: the kernel chooses (15000)",
                [&s](const std::string& text) {
+  flags.Text("labels-file", {}, &s.labels_file, "FILE",
+             "labels of the workload, key=\"value\" per line");
+  flags.Text("root-cert", {}, &s.root_cert, "FILE",
+             "roots that the control plane's certificate is verified by; without: plaintext");
+  flags.Text("token-file", {}, &s.token_file, "FILE",
+             "what the control plane knows this workload by; read for each connection");
+  flags.Text("ca-address", {}, &s.ca_address, "HOST:PORT",
+             "the certificate authority; off: none; default: --xds-address");
+  flags.Text("trust-domain", {}, &s.trust_domain, "DOMAIN", "of this workload's identity");
                  std::optional<uint16_t> port;
                  absl::Status status = ParsePort(text, &port);
                  if (status.ok() && !port) {

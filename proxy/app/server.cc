@@ -53,6 +53,8 @@ Server::Server(const Options& options, Bootstrap bootstrap, const Clock& clock)
       loop_(NewEventLoop(clock)),
       secrets_(clock),
       // What parsing and compiling needed once is given back.
+      watcher_(*loop_),
+      secret_loader_(watcher_, secrets_),
       trim_timer_(loop_->NewTimer([] { malloc_trim(0); })),
       snapshot_(std::make_shared<const Snapshot>()) {}
 
@@ -70,7 +72,7 @@ absl::Status Server::Init() {
   store_ = std::make_unique<ConfigStore>(
       *clusters_, static_cast<SnapshotSink&>(*this),
       ConfigStoreOptions{.initial_fetch_timeout = bootstrap_.initial_fetch_timeout});
-  intake_ = std::make_unique<Intake>(*compilers_, *store_, clock_);
+  intake_ = std::make_unique<Intake>(*compilers_, *store_, clock_, &secret_loader_);
   xds_ =
       std::make_unique<XdsClient>(*loop_, *intake_, *store_, bootstrap_.node(), shard_.root(),
                                   [this](std::string request) { ads_->Send(std::move(request)); });
@@ -89,6 +91,8 @@ absl::Status Server::Init() {
                                                   .clusters = *clusters_,
                                                   .registry = registry_,
                                                   .actions = *this,
+                                                  .secrets = secrets_,
+                                                  .clock = clock_,
                                                   .started = started_wall_});
   drain_ = std::make_unique<Drain>(
       *loop_, static_cast<Drainable&>(*this),
@@ -96,6 +100,7 @@ absl::Status Server::Init() {
   return intake_->AddStatic(*bootstrap_.proto, loop_->Now());
 }
 
+  MakeCaClient();
 absl::Status Server::ListenAdmin() {
   admin_servers_ = std::make_unique<AdminServers>(*loop_, *admin_);
   absl::Status status;
@@ -155,6 +160,7 @@ void Server::StartWorkers() {
 }
 
 void Server::StartAds() {
+  if (ca_ != nullptr) ca_->Start();
   if (!bootstrap_.ads) return;
   ads_ = std::make_unique<AdsTransport>(*loop_, random_, *dns_, *bootstrap_.ads, *xds_);
   ads_->Start();
@@ -180,6 +186,20 @@ void Server::Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<
                        });
   }
 }
+void Server::MakeCaClient() {
+  if (!bootstrap_.ca) return;
+  const CaTarget& target = *bootstrap_.ca;
+  CaOptions options;
+  options.host = target.endpoint.host;
+  options.port = target.endpoint.port;
+  options.files = target.credentials;
+  options.identity = target.identity;
+  options.cluster_id = target.cluster_id;
+  ca_ = std::make_unique<CaClient>(*loop_, random_, *dns_, watcher_, secrets_, shard_.root(),
+                                   options);
+  ca_->OnReady([this] { GoLive(); });
+}
+
 
 void Server::CountListeners(const Snapshot& next) {
   uint64_t added = 0, modified = 0, removed = 0;
@@ -221,13 +241,17 @@ void Server::OnConfigured() {
   auto left = std::make_shared<size_t>(workers_.size());
   for (const std::unique_ptr<Worker>& worker : workers_) {
     worker->CountConnections([this, left](size_t) {
-      if (--*left == 0) GoLive();
+      if (--*left > 0) return;
+      configured_ = true;
+      GoLive();
     });
   }
 }
 
 void Server::GoLive() {
-  if (state_ != ServerState::kInitializing) return;
+  if (state_ != ServerState::kInitializing || !configured_) return;
+  // Without a certificate peers would refuse what is sent here.
+  if (ca_ != nullptr && !ca_->ready()) return;
   state_ = ServerState::kLive;
   LOG(kInfo, "main", "ready after ", ToMillis(uptime()), " ms");
 }
@@ -321,3 +345,4 @@ void Server::UpdateServerStats() {
 }
 
 }  // namespace meltemi::proxy
+  if (ca_ != nullptr) ca_->UpdateStats();

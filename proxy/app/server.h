@@ -2,7 +2,7 @@
 //
 //   PRE_INITIALIZING -> INITIALIZING -> LIVE -> DRAINING -> end
 //     (construction)    (workers run,    (first configuration is on all workers)
-//                        ADS connects)
+//                        ADS connects)       and there is a certificate)
 //
 // Main thread. One object per process, though nothing in it is global.
 #pragma once
@@ -27,6 +27,9 @@
 #include "proxy/app/options.h"
 #include "proxy/app/worker.h"
 #include "proxy/config/bootstrap/bootstrap.h"
+#include "proxy/config/secrets/ca_client.h"
+#include "proxy/config/secrets/files.h"
+#include "proxy/config/secrets/secret_loader.h"
 #include "proxy/config/secrets/secrets.h"
 #include "proxy/config/snapshot.h"
 #include "proxy/config/store/config_store.h"
@@ -54,6 +57,7 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   void StartAds();
   void WatchSignals();
   void OnEndSignal(absl::string_view name);
+  void MakeCaClient();
   void OnConfigured();
   void GoLive();
   void CountListeners(const Snapshot& next);
@@ -95,6 +99,8 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   std::unique_ptr<net::DnsResolver> dns_;
   std::unique_ptr<ClusterDirectory> clusters_;
   std::unique_ptr<Compilers> compilers_;
+  FileWatcher watcher_;
+  SecretLoader secret_loader_;
   std::unique_ptr<ConfigStore> store_;
   std::unique_ptr<Intake> intake_;
   std::unique_ptr<XdsClient> xds_;
@@ -102,6 +108,7 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<AdminServers> admin_servers_;
+  std::unique_ptr<CaClient> ca_;  // null: no certificate of our own
   std::unique_ptr<Drain> drain_;
   std::vector<std::unique_ptr<FdWatch>> signals_;
   std::unique_ptr<Timer> trim_timer_;
@@ -111,6 +118,7 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   std::shared_ptr<const Snapshot> snapshot_;        // the last one that was sent to the workers
   std::map<std::string, net::Address> bound_;       // as the first worker reported last
   std::map<std::string, std::string> bind_errors_;  // by listener, to log each once
+  bool configured_ = false;  // the first configuration is on all workers
 };
 
 }  // namespace meltemi::proxy

@@ -14,6 +14,7 @@
 #include "base/protojson/encode.h"
 #include "envoy/admin/v3/server_info.pb.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "proxy/app/admin/certs.h"
 #include "proxy/app/admin/config_dump.h"
 #include "proxy/app/admin/stat_names.h"
 #include "proxy/app/options.h"
@@ -171,7 +172,9 @@ AdminResponse Admin::Help(const AdminRequest&) {
   return Text(200, std::move(text));
 }
 
-AdminResponse Admin::Certs(const AdminRequest&) { return Json("{\n \"certificates\": []\n}\n"); }
+AdminResponse Admin::Certs(const AdminRequest&) {
+  return Json(CertsJson(sources_.secrets, sources_.clock.WallNow()));
+}
 
 AdminResponse Admin::Clusters(const AdminRequest& request) {
   if (Query(request, "format") == "json") return Json(sources_.clusters.DebugJson());
@@ -187,7 +190,7 @@ AdminResponse Admin::ConfigDump(const AdminRequest& request) {
     return Text(400, "name_regex is no regular expression\n");
   }
   return Json(ConfigDumpJson(sources_.bootstrap, sources_.started, sources_.intake, sources_.store,
-                             options));
+                             sources_.secrets, options));
 }
 
 AdminResponse Admin::DrainListeners(const AdminRequest&) {

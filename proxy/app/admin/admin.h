@@ -23,6 +23,7 @@ namespace meltemi::proxy {
 class ClusterDirectory;
 class ConfigStore;
 class Intake;
+class Secrets;
 class XdsClient;
 struct Bootstrap;
 struct Options;
@@ -71,6 +72,8 @@ class Admin {
     const Intake& intake;
     const ConfigStore& store;
     const XdsClient& xds;
+    const Secrets& secrets;
+    const Clock& clock;
     const ClusterDirectory& clusters;
     const metrics::Registry& registry;
     AdminActions& actions;

@@ -14,6 +14,8 @@
 #include "proxy/app/admin/admin_servers.h"
 #include "proxy/app/admin/stat_names.h"
 #include "proxy/app/options.h"
+#include "proxy/config/secrets/authority_fake.h"
+#include "proxy/config/secrets/secrets.h"
 #include "proxy/config/store/config_store.h"
 #include "proxy/config/store/config_store_fake.h"
 #include "proxy/config/xds/compiler_fake.h"
@@ -56,6 +58,8 @@ class AdminTest : public Test {
                                                     .intake = intake_,
                                                     .store = store_,
                                                     .xds = *xds_,
+                                                    .secrets = secrets_,
+                                                    .clock = clock_,
                                                     .clusters = directory_,
                                                     .registry = registry_,
                                                     .actions = actions_,
@@ -93,6 +97,7 @@ class AdminTest : public Test {
   ConfigStore store_{directory_, sink_};
   NameCompiler compiler_;
   Intake intake_{compiler_, store_, clock_};
+  Secrets secrets_{clock_};
   FakeActions actions_;
   std::unique_ptr<XdsClient> xds_;
   std::unique_ptr<Admin> admin_;

@@ -7,7 +7,10 @@
 #include "base/protojson/encode.h"
 #include "envoy/admin/v3/config_dump.pb.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "proxy/app/admin/redact.h"
 #include "proxy/config/bootstrap/bootstrap.h"
+#include "proxy/config/secrets/secrets.h"
 #include "proxy/config/store/config_store.h"
 #include "proxy/config/xds/intake.h"
 #include "re2/re2.h"
@@ -39,8 +42,9 @@ void SetRefused(const ResourceRecord& record, T* out) {
 
 class Dumper {
  public:
-  Dumper(const Intake& intake, const ConfigStore& store, const ConfigDumpOptions& options)
-      : intake_(intake), store_(store) {
+  Dumper(const Intake& intake, const ConfigStore& store, const Secrets& secrets,
+         const ConfigDumpOptions& options)
+      : intake_(intake), store_(store), secrets_(secrets) {
     if (!options.name_regex.empty()) regex_.emplace(options.name_regex, RE2::Quiet);
   }
 
@@ -105,6 +109,44 @@ class Dumper {
     return dump;
   }
 
+  // Those of the bootstrap are static; this workload's own count as dynamic, as where an agent
+  // gives them to Envoy.
+  admin_v3::SecretsConfigDump SecretsDump() const {
+    admin_v3::SecretsConfigDump dump;
+    for (const auto& [key, entry] : secrets_.entries()) {
+      const auto& [kind, name] = key;
+      if (regex_ && !RE2::PartialMatch(name, *regex_)) continue;
+      envoy::extensions::transport_sockets::tls::v3::Secret secret;
+      secret.set_name(name);
+      if (kind == SecretKind::kRoots) {
+        secret.mutable_validation_context()->mutable_trusted_ca()->set_inline_bytes(entry.roots);
+      } else {
+        auto* certificate = secret.mutable_tls_certificate();
+        certificate->mutable_certificate_chain()->set_inline_bytes(
+            entry.certificate.certificate_chain_pem);
+        certificate->mutable_private_key()->set_inline_string("[redacted]");
+      }
+      if (entry.local && name != kWorkloadCertificate && name != kMeshRoots) {
+        auto* fixed = dump.add_static_secrets();
+        fixed->set_name(name);
+        SetTime(entry.updated, fixed->mutable_last_updated());
+        fixed->mutable_secret()->PackFrom(secret);
+        continue;
+      }
+      auto* dynamic = dump.add_dynamic_active_secrets();
+      dynamic->set_name(name);
+      dynamic->set_version_info(entry.version);
+      SetTime(entry.updated, dynamic->mutable_last_updated());
+      dynamic->mutable_secret()->PackFrom(secret);
+    }
+    ForEach(ResourceType::kSecrets, [&](const std::string& name, const ResourceRecord& record) {
+      auto* refused = dump.add_dynamic_warming_secrets();
+      refused->set_name(name);
+      SetRefused(record, refused);
+    });
+    return dump;
+  }
+
  private:
   template <typename F>
   void ForEach(ResourceType type, F&& f) const {
@@ -125,6 +167,7 @@ class Dumper {
 
   const Intake& intake_;
   const ConfigStore& store_;
+  const Secrets& secrets_;
   std::optional<RE2> regex_;
 };
 
@@ -142,14 +185,16 @@ void Pick(const google::protobuf::Message& dump, const std::string& name,
 }  // namespace
 
 std::string ConfigDumpJson(const Bootstrap& bootstrap, WallTime started, const Intake& intake,
-                           const ConfigStore& store, const ConfigDumpOptions& options) {
-  const Dumper dumper(intake, store, options);
+                           const ConfigStore& store, const Secrets& secrets,
+                           const ConfigDumpOptions& options) {
+  const Dumper dumper(intake, store, secrets, options);
   admin_v3::ConfigDump dump;
   if (!options.resource.empty()) {
     Pick(dumper.Clusters(), options.resource, &dump);
     Pick(dumper.Listeners(), options.resource, &dump);
     Pick(dumper.Routes(), options.resource, &dump);
     Pick(dumper.Endpoints(), options.resource, &dump);
+    Pick(dumper.SecretsDump(), options.resource, &dump);
   } else {
     admin_v3::BootstrapConfigDump boot;
     *boot.mutable_bootstrap() = *bootstrap.proto;
@@ -159,7 +204,9 @@ std::string ConfigDumpJson(const Bootstrap& bootstrap, WallTime started, const I
     if (options.include_eds) dump.add_configs()->PackFrom(dumper.Endpoints());
     dump.add_configs()->PackFrom(dumper.Listeners());
     dump.add_configs()->PackFrom(dumper.Routes());
+    dump.add_configs()->PackFrom(dumper.SecretsDump());
   }
+  RedactPrivateKeys(&dump);
   return protojson::ToJson(dump, {.proto_names = true, .indent = 1}) + "\n";
 }
 

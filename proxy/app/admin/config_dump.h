@@ -9,6 +9,7 @@ namespace meltemi::proxy {
 
 class ConfigStore;
 class Intake;
+class Secrets;
 struct Bootstrap;
 
 struct ConfigDumpOptions {
@@ -17,8 +18,10 @@ struct ConfigDumpOptions {
   std::string name_regex;  // only resources whose name matches in part
 };
 
-// JSON of envoy.admin.v3.ConfigDump (of the single messages when `resource` is given).
+// JSON of envoy.admin.v3.ConfigDump (of the single messages when `resource` is given). Private keys
+// are not in it.
 std::string ConfigDumpJson(const Bootstrap& bootstrap, WallTime started, const Intake& intake,
-                           const ConfigStore& store, const ConfigDumpOptions& options);
+                           const ConfigStore& store, const Secrets& secrets,
+                           const ConfigDumpOptions& options);
 
 }  // namespace meltemi::proxy

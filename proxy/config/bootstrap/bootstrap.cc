@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "base/protojson/decode.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "proxy/config/bootstrap/control_plane_tls.h"
 #include "proxy/config/bootstrap/user_agent.h"
 #include "proxy/config/compile/unsupported.h"
 
@@ -31,6 +32,7 @@ constexpr absl::string_view kSupported[] = {
     "admin.address.pipe.path",
     "static_resources.listeners",
     "static_resources.clusters",
+    "static_resources.secrets",
     "dynamic_resources.lds_config.ads",
     "dynamic_resources.lds_config.initial_fetch_timeout.**",
     "dynamic_resources.lds_config.resource_api_version",
@@ -145,8 +147,9 @@ absl::Status ReadAdsCluster(const bootstrap_v3::Bootstrap& proto, const std::str
                      "', which is not among static_resources.clusters"));
   }
   if (cluster->has_transport_socket()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where, ": transport_socket is not supported for the control plane"));
+    absl::Status status =
+        ReadControlPlaneTls(cluster->transport_socket(), where, &target->credentials);
+    if (!status.ok()) return status;
   }
   for (const auto& locality : cluster->load_assignment().endpoints()) {
     for (const auto& endpoint : locality.lb_endpoints()) {

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
 #include "base/net/address.h"
+#include "proxy/config/secrets/credential_files.h"
 
 namespace envoy::config::bootstrap::v3 {
 class Bootstrap;
@@ -41,6 +42,15 @@ struct AdsTarget {
   bool delta = false;     // incremental (DELTA_GRPC) instead of state of the world (GRPC)
   std::vector<std::pair<std::string, std::string>> initial_metadata;
   Duration connect_timeout = seconds(5);
+  CredentialFiles credentials;
+};
+
+// Where this workload's certificate comes from.
+struct CaTarget {
+  AdsTarget::Endpoint endpoint;
+  CredentialFiles credentials;
+  std::string identity;  // "spiffe://TRUST_DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT"
+  std::string cluster_id;
 };
 
 struct Bootstrap {
@@ -53,6 +63,7 @@ struct Bootstrap {
   std::unique_ptr<envoy::config::bootstrap::v3::Bootstrap> proto;
   std::optional<net::Address> admin_address;
   std::optional<AdsTarget> ads;
+  std::optional<CaTarget> ca;
   bool clusters_over_ads = false;                // dynamic_resources.cds_config
   bool listeners_over_ads = false;               // dynamic_resources.lds_config
   Duration initial_fetch_timeout = seconds(15);  // the longer of the two; 0: for ever
@@ -85,7 +96,14 @@ struct SidecarOptions {
   std::string service_account;
   std::string cluster_id = "Kubernetes";
   std::string mesh_id = "cluster.local";
+  // TLS to the control plane, verified against these roots; "": plaintext.
+  std::string root_cert;
+  // What the control plane and the authority know this workload by; "": none.
+  std::string token_file;
+  std::string ca_address;  // "" = xds_address; "off": no certificate of our own
+  std::string trust_domain = "cluster.local";
   std::vector<std::string> labels;    // "key=value"
+  std::string labels_file;            // key="value" per line, as Kubernetes writes them
   std::vector<std::string> metadata;  // "KEY=text", or "KEY=json"
   uint16_t admin_port = 15000;
   bool delta_xds = true;  // incremental instead of state of the world

@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "envoy/extensions/access_loggers/stream/v3/stream.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 #include "proxy/config/bootstrap/user_agent.h"
 #include "proxy/observe/mesh_stats.h"
@@ -24,6 +28,8 @@ void LinkExtensions() {
       extensions::filters::network::http_connection_manager::v3::HttpConnectionManager>();
   google::protobuf::LinkMessageReflection<extensions::filters::network::tcp_proxy::v3::TcpProxy>();
   google::protobuf::LinkMessageReflection<extensions::upstreams::http::v3::HttpProtocolOptions>();
+  google::protobuf::LinkMessageReflection<
+      extensions::transport_sockets::tls::v3::UpstreamTlsContext>();
 }
 
 std::string Error(const std::string& text) {
@@ -156,6 +162,61 @@ TEST(BootstrapTest, AFileThatIsNotThereIsNamed) {
             "/nowhere.yaml: the bootstrap can't be read");
 }
 
+std::string WithTls(const std::string& context) {
+  return absl::StrCat(R"(
+node: {id: n1}
+dynamic_resources:
+  ads_config: {api_type: GRPC, transport_api_version: V3,
+               grpc_services: [{envoy_grpc: {cluster_name: xds}}]}
+static_resources:
+  clusters:
+  - name: xds
+    type: STRICT_DNS
+    load_assignment:
+      cluster_name: xds
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: istiod.test, port_value: 15012}}}
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        )",
+                      context);
+}
+
+TEST(BootstrapTest, TheControlPlanesClusterMayHaveTls) {
+  std::vector<std::string> notes;
+  absl::StatusOr<Bootstrap> bootstrap = ParseBootstrap(WithTls(R"(sni: istiod.test
+        common_tls_context:
+          alpn_protocols: [h2]
+          tls_certificates:
+          - certificate_chain: {filename: /certs/chain.pem}
+            private_key: {filename: /certs/key.pem}
+          validation_context:
+            trusted_ca: {filename: /certs/root.pem}
+            match_typed_subject_alt_names:
+            - {san_type: DNS, matcher: {exact: istiod.test}})"),
+                                                       "b.yaml", &notes);
+  ASSERT_TRUE(bootstrap.ok()) << bootstrap.status();
+  const CredentialFiles& tls = bootstrap->ads->credentials;
+  EXPECT_TRUE(tls.tls);
+  EXPECT_EQ(tls.server_name, "istiod.test");
+  EXPECT_EQ(tls.root_file, "/certs/root.pem");
+  EXPECT_EQ(tls.certificate_file, "/certs/chain.pem");
+  EXPECT_EQ(tls.key_file, "/certs/key.pem");
+  EXPECT_EQ(tls.peer, CredentialFiles::Peer::kNames);
+  EXPECT_EQ(tls.names, std::vector<std::string>{"istiod.test"});
+  bootstrap = ParseBootstrap(WithTls("sni: x"), "b.yaml", &notes);
+  ASSERT_TRUE(bootstrap.ok()) << bootstrap.status();
+  EXPECT_EQ(bootstrap->ads->credentials.peer, CredentialFiles::Peer::kAnybody);
+  EXPECT_NE(Error(WithTls("common_tls_context: {alpn_protocols: [http/1.1]}")).find("h2"),
+            std::string::npos);
+  EXPECT_NE(Error(WithTls("common_tls_context: {tls_params: {cipher_suites: [x]}}"))
+                .find("tls_params.cipher_suites"),
+            std::string::npos);
+}
+
 TEST(SidecarBootstrapTest, TheNodeIdIsIstios) {
   SidecarOptions options;
   options.xds_address = "pilot:15010";
@@ -216,6 +277,80 @@ TEST(SidecarBootstrapTest, WrongOptionsAreNamed) {
   options.ip = "10.0.0.1";
   options.node_type = "waypoint";
   EXPECT_NE(SidecarBootstrap(options).status().message().find("waypoint"), absl::string_view::npos);
+}
+
+SidecarOptions Secured() {
+  SidecarOptions options;
+  options.xds_address = "meltemi-pilot.istio-system.svc:15012";
+  options.ip = "10.0.0.1";
+  options.workload = "web-1";
+  options.namespace_ = "shop";
+  options.service_account = "web";
+  options.root_cert = "/var/run/secrets/istio/root-cert.pem";
+  options.token_file = "/var/run/secrets/tokens/istio-token";
+  return options;
+}
+
+TEST(SidecarBootstrapTest, RootsAndATokenMeanTlsAndACertificateOfItsOwn) {
+  absl::StatusOr<Bootstrap> bootstrap = SidecarBootstrap(Secured());
+  ASSERT_TRUE(bootstrap.ok()) << bootstrap.status();
+  const CredentialFiles& xds = bootstrap->ads->credentials;
+  EXPECT_TRUE(xds.tls);
+  EXPECT_EQ(xds.root_file, "/var/run/secrets/istio/root-cert.pem");
+  EXPECT_EQ(xds.token_file, "/var/run/secrets/tokens/istio-token");
+  ASSERT_TRUE(bootstrap->ca.has_value());
+  EXPECT_EQ(bootstrap->ca->endpoint.ToString(), "meltemi-pilot.istio-system.svc:15012");
+  EXPECT_EQ(bootstrap->ca->identity, "spiffe://cluster.local/ns/shop/sa/web");
+  EXPECT_EQ(bootstrap->ca->cluster_id, "Kubernetes");
+  SidecarOptions options = Secured();
+  options.ca_address = "[fd00::1]:15013";
+  options.trust_domain = "example.org";
+  options.service_account = "";
+  bootstrap = SidecarBootstrap(options);
+  ASSERT_TRUE(bootstrap.ok()) << bootstrap.status();
+  EXPECT_EQ(bootstrap->ca->endpoint.host, "fd00::1");
+  EXPECT_EQ(bootstrap->ca->identity, "spiffe://example.org/ns/shop/sa/default");
+  options.ca_address = "off";
+  EXPECT_FALSE(SidecarBootstrap(options)->ca.has_value());
+  options.ca_address = "nowhere";
+  EXPECT_EQ(SidecarBootstrap(options).status().message(),
+            "--ca-address: 'nowhere' is not host:port");
+}
+
+TEST(SidecarBootstrapTest, WithoutRootsItIsPlaintextAndNoTokenIsSent) {
+  SidecarOptions options = Secured();
+  options.root_cert = "";
+  EXPECT_NE(SidecarBootstrap(options).status().message().find("--token-file needs --root-cert"),
+            absl::string_view::npos);
+  options.token_file = "";
+  absl::StatusOr<Bootstrap> bootstrap = SidecarBootstrap(options);
+  ASSERT_TRUE(bootstrap.ok());
+  EXPECT_FALSE(bootstrap->ads->credentials.tls);
+  EXPECT_FALSE(bootstrap->ca.has_value());
+}
+
+TEST(SidecarBootstrapTest, LabelsComeFromAFileToo) {
+  const std::string path = testing::TempDir() + "/bootstrap_labels";
+  std::ofstream(path) << "app=\"web\"\nodd=\"a \\\"b\\\" \\\\ c\"\n\n"
+                      << "example.com/x=\"\"\nversion=\"v1\"";
+  SidecarOptions options = Secured();
+  options.labels_file = path;
+  options.labels = {"version=v2"};
+  absl::StatusOr<Bootstrap> bootstrap = SidecarBootstrap(options);
+  ASSERT_TRUE(bootstrap.ok()) << bootstrap.status();
+  const auto& labels = bootstrap->node().metadata().fields().at("LABELS").struct_value().fields();
+  EXPECT_EQ(labels.at("app").string_value(), "web");
+  EXPECT_EQ(labels.at("odd").string_value(), "a \"b\" \\ c");
+  EXPECT_EQ(labels.at("version").string_value(), "v2");  // the option wins
+  for (const char* bad : {"app=web", "app", "=\"x\"", "app=\"", "a=\"\\q\""}) {
+    std::ofstream(path, std::ios::trunc) << "ok=\"1\"\n" << bad;
+    EXPECT_EQ(SidecarBootstrap(options).status().message(),
+              absl::StrCat("--labels-file: ", path, ": line 2 is not key=\"value\""))
+        << bad;
+  }
+  options.labels_file = "/nowhere";
+  EXPECT_NE(SidecarBootstrap(options).status().message().find("--labels-file: /nowhere"),
+            absl::string_view::npos);
 }
 
 }  // namespace

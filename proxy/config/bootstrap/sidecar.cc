@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/match.h"
@@ -12,6 +13,7 @@
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "google/protobuf/struct.pb.h"
 #include "proxy/config/bootstrap/bootstrap.h"
+#include "proxy/config/bootstrap/labels_file.h"
 #include "proxy/config/bootstrap/user_agent.h"
 #include "proxy/observe/mesh_stats.h"
 
@@ -95,6 +97,13 @@ absl::StatusOr<Resolved> Resolve(const SidecarOptions& options) {
   absl::StatusOr<std::map<std::string, std::string>> labels = ParsePairs("labels", options.labels);
   if (!labels.ok()) return labels.status();
   r.labels = *std::move(labels);
+  if (!options.labels_file.empty()) {
+    absl::StatusOr<std::map<std::string, std::string>> more = ReadLabelsFile(options.labels_file);
+    if (!more.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--labels-file: ", more.status().message()));
+    }
+    r.labels.insert(more->begin(), more->end());
+  }
   if (options.node_type != "sidecar" && options.node_type != "router") {
     return absl::InvalidArgumentError(
         absl::StrCat("--node-type: '", options.node_type, "' is neither sidecar nor router"));
@@ -126,6 +135,57 @@ absl::Status FillNode(const SidecarOptions& options, const Resolved& r, core_v3:
   for (const auto& [key, value] : r.labels) SetText(labels, key, value);
   SetUserAgent(node);
   return AddMetadata(options.metadata, metadata);
+}
+
+absl::StatusOr<AdsTarget::Endpoint> ParseEndpoint(absl::string_view option,
+                                                  absl::string_view text) {
+  const size_t colon = text.rfind(':');
+  uint32_t port = 0;
+  absl::string_view host = text.substr(0, std::min(colon, text.size()));
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  if (colon == absl::string_view::npos || host.empty() ||
+      !absl::SimpleAtoi(text.substr(colon + 1), &port) || port == 0 || port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", option, ": '", text, "' is not host:port"));
+  }
+  return AdsTarget::Endpoint{std::string(host), static_cast<uint16_t>(port)};
+}
+
+// TLS to the control plane, and the certificate of our own that comes with it.
+absl::Status FillCredentials(const SidecarOptions& options, Bootstrap* out) {
+  if (options.root_cert.empty()) {
+    if (!options.token_file.empty()) {
+      return absl::InvalidArgumentError(
+          "--token-file needs --root-cert: a token is sent over TLS alone");
+    }
+    if (!options.ca_address.empty() && options.ca_address != "off") {
+      return absl::InvalidArgumentError(
+          "--ca-address needs --root-cert: an authority is asked over TLS alone");
+    }
+    return absl::OkStatus();
+  }
+  CredentialFiles credentials;
+  credentials.tls = true;
+  credentials.root_file = options.root_cert;
+  credentials.token_file = options.token_file;
+  out->ads->credentials = credentials;
+  const bool wanted =
+      options.ca_address.empty() ? !options.token_file.empty() : options.ca_address != "off";
+  if (!wanted) return absl::OkStatus();
+  absl::StatusOr<AdsTarget::Endpoint> endpoint =
+      options.ca_address.empty() ? ParseEndpoint("xds-address", options.xds_address)
+                                 : ParseEndpoint("ca-address", options.ca_address);
+  if (!endpoint.ok()) return endpoint.status();
+  const std::string& account = options.service_account;
+  out->ca = CaTarget{
+      .endpoint = *std::move(endpoint),
+      .credentials = std::move(credentials),
+      .identity = absl::StrCat("spiffe://", options.trust_domain, "/ns/", options.namespace_,
+                               "/sa/", account.empty() ? "default" : account),
+      .cluster_id = options.cluster_id};
+  return absl::OkStatus();
 }
 
 void FillDynamic(const SidecarOptions& options, bootstrap_v3::Bootstrap* proto) {
@@ -173,7 +233,11 @@ absl::StatusOr<Bootstrap> SidecarBootstrap(const SidecarOptions& options) {
   auto* admin = proto.mutable_admin()->mutable_address()->mutable_socket_address();
   admin->set_address("127.0.0.1");
   admin->set_port_value(options.admin_port);
-  return BootstrapOf(proto, "options");
+  absl::StatusOr<Bootstrap> bootstrap = BootstrapOf(proto, "options");
+  if (!bootstrap.ok()) return bootstrap;
+  status = FillCredentials(options, &*bootstrap);
+  if (!status.ok()) return status;
+  return bootstrap;
 }
 
 std::shared_ptr<const Workload> WorkloadOf(const core_v3::Node& node) {

@@ -1,5 +1,6 @@
 #include "proxy/config/secrets/credentials.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -8,6 +9,23 @@
 #include "proxy/config/secrets/files.h"
 
 namespace meltemi::proxy {
+namespace {
+
+void SetPeer(const CredentialFiles& files, tls::ClientOptions* options) {
+  using Peer = CredentialFiles::Peer;
+  if (files.peer == Peer::kServerName) return;
+  if (files.peer == Peer::kAnybody) {
+    options->peer = tls::PeerCertificate::kNone;
+    return;
+  }
+  options->rules.emplace();
+  if (files.peer == Peer::kAny) return;
+  options->rules->name_fits = [names = files.names](const tls::SubjectName& name) {
+    return std::find(names.begin(), names.end(), name.text) != names.end();
+  };
+}
+
+}  // namespace
 
 absl::Status Credentials::AddTo(const std::string& host, http::grpc::BidiOptions* options) {
   if (!files_.tls) return absl::OkStatus();
@@ -39,7 +57,8 @@ absl::Status Credentials::RefreshContext() {
   tls::ClientOptions options;
   options.alpn = {"h2"};
   options.ca_pem = files_.root_pem;
-  tls::KeyPair identity;
+  SetPeer(files_, &options);
+  tls::KeyPair identity{files_.certificate_pem, files_.key_pem};
   const struct {
     const std::string& file;
     std::string& text;

@@ -22,16 +22,20 @@ namespace meltemi::proxy {
 // Loop-owned.
 class FakeAdsServer {
  public:
-  // Port 0: the kernel chooses. A later server can take the port of an earlier one.
-  explicit FakeAdsServer(Loop& loop, uint16_t port = 0)
-      : server_(std::make_unique<http::TestServer>(loop, net::Address::Loopback4(port),
-                                                   http::Protocol::kHttp2, events_)) {
+  // Port 0: the kernel chooses. A later server can take the port of an earlier one. `wrap`: for
+  // TLS.
+  explicit FakeAdsServer(Loop& loop, uint16_t port = 0, http::TestServer::Wrap wrap = nullptr)
+      : server_(std::make_unique<http::TestServer>(
+            loop, net::Address::Loopback4(port), http::Protocol::kHttp2, events_,
+            http::Http1Limits(), http::Http2Limits(), std::move(wrap))) {
     events_.on_new = [this](http::RecordingServerEvents::Exchange& exchange) {
-      exchange.receiver.on_headers = [&exchange] {
+      exchange.receiver.on_headers = [this, &exchange] {
+        authorizations.emplace_back(exchange.receiver.headers->Get("authorization"));
         http::HeaderMapPtr headers = http::HeaderMap::New();
         headers->set_status(200);
         headers->Add(http::HeaderId::kContentType, "application/grpc");
         exchange.stream->SendHeaders(*headers, false);
+        if (!token.empty() && authorizations.back() != "Bearer " + token) EndStream("16");
       };
       exchange.receiver.on_data = [this, &exchange] {
         Buffer bytes(exchange.receiver.body);
@@ -87,6 +91,8 @@ class FakeAdsServer {
 
   std::deque<envoy::service::discovery::v3::DiscoveryRequest> requests;
   int streams = 0;
+  std::string token;                        // not empty: streams with another one are ended
+  std::vector<std::string> authorizations;  // of each stream
 
  private:
   http::RecordingServerEvents events_;

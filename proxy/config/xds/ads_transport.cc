@@ -23,6 +23,7 @@ AdsTransport::AdsTransport(Loop& loop, Random& random, net::DnsResolver& dns,
       random_(random),
       dns_(dns),
       target_(target),
+      credentials_(target.credentials),
       client_(client),
       retry_(backoff),
       timer_(loop.NewTimer([this] { Connect(); })) {}
@@ -33,6 +34,7 @@ void AdsTransport::Start() { Connect(); }
 
 void AdsTransport::Connect() {
   const AdsTarget::Endpoint& endpoint = target_.endpoints[endpoint_++ % target_.endpoints.size()];
+  host_ = endpoint.host;
   where_ = endpoint.ToString();
   absl::StatusOr<net::Address> address = absl::StartsWith(endpoint.host, "unix:")
                                              ? net::Address::Parse(endpoint.host)
@@ -57,11 +59,13 @@ void AdsTransport::OnResolved(absl::StatusOr<net::DnsAnswer> answer) {
 
 void AdsTransport::ConnectTo(const net::Address& address) {
   http::grpc::BidiOptions options;
-  options.path = client_.state().protocol() == XdsProtocol::kDelta ? kDeltaMethod
-                                                                   : kStateOfTheWorldMethod;
+  options.path =
+      client_.state().protocol() == XdsProtocol::kDelta ? kDeltaMethod : kStateOfTheWorldMethod;
   options.authority = target_.authority;
   options.metadata = target_.initial_metadata;
   options.connect_timeout = target_.connect_timeout;
+  absl::Status status = credentials_.AddTo(host_, &options);
+  if (!status.ok()) return Retry(status.message());
   stream_ = http::grpc::OpenBidiStream(loop_, address, options, *this);
 }
 
@@ -70,30 +74,45 @@ void AdsTransport::Send(std::string request) {
 }
 
 void AdsTransport::OnConnected() {
-  LOG(kInfo, "xds", "connected to the control plane at ", where_);
+  LOG(kDebug, "xds", "connected to ", where_);
   client_.OnConnected();
 }
 
 void AdsTransport::OnMessage(absl::string_view message) {
   retry_.Succeeded();
+  if (!std::exchange(answered_, true)) {
+    LOG(kInfo, "xds", "connected to the control plane at ", where_);
+    said_.clear();
+  }
   if (absl::Status status = client_.OnMessage(message); !status.ok()) Retry(status.message());
 }
 
 void AdsTransport::OnEnded(absl::Status status) {
-  Retry(status.ok() ? "the control plane ended the stream" : status.message());
+  if (status.ok()) return Retry("the control plane ended the stream");
+  if (status.code() != absl::StatusCode::kUnauthenticated) return Retry(status.message());
+  Retry(absl::StrCat("the token in ", target_.credentials.token_file,
+                     " was refused: ", status.message()));
 }
 
 void AdsTransport::Retry(absl::string_view why) {
-  const bool was_up = client_.state().connected();
-  const std::string reason(why);
+  std::string reason(why);
   client_.OnDisconnected(reason);
   stream_.reset();
-  const Duration delay = retry_.NextDelay(random_);
-  if (!was_up) {
-    LOG(kWarn, "xds", "no stream to the control plane at ", where_, ": ", reason,
-        "; trying again in ", ToMillis(delay), " ms");
+  Explain(std::move(reason));
+  timer_->Arm(retry_.NextDelay(random_));
+}
+
+// Each reason is worth one line, however often it comes.
+void AdsTransport::Explain(std::string why) {
+  if (std::exchange(answered_, false)) {
+    LOG(kWarn, "xds", "the stream to the control plane ended: ", why,
+        "; the configuration stays as it is");
+  } else if (why != said_) {
+    LOG(kWarn, "xds", "no stream to the control plane at ", where_, ": ", why, "; trying again");
+    said_ = std::move(why);
+  } else {
+    LOG(kDebug, "xds", "still no stream to the control plane at ", where_, ": ", why);
   }
-  timer_->Arm(delay);
 }
 
 }  // namespace meltemi::proxy

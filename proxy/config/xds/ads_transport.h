@@ -21,6 +21,7 @@
 #include "base/net/dns.h"
 #include "base/random/random.h"
 #include "proxy/config/bootstrap/bootstrap.h"
+#include "proxy/config/secrets/credentials.h"
 #include "proxy/config/xds/ads_state.h"
 
 namespace meltemi::proxy {
@@ -42,6 +43,7 @@ class AdsTransport final : private http::grpc::BidiEvents {
   void Connect();
   void OnResolved(absl::StatusOr<net::DnsAnswer> answer);
   void ConnectTo(const net::Address& address);
+  void Explain(std::string why);
   void Retry(absl::string_view why);
 
   // --- http::grpc::BidiEvents
@@ -53,14 +55,18 @@ class AdsTransport final : private http::grpc::BidiEvents {
   Random& random_;
   net::DnsResolver& dns_;
   const AdsTarget target_;
+  Credentials credentials_;
   XdsClient& client_;
   AdsRetry retry_;
   std::unique_ptr<Timer> timer_;
   std::unique_ptr<net::DnsQuery> query_;
   std::unique_ptr<http::grpc::BidiStream> stream_;
-  size_t endpoint_ = 0;  // the next to try, modulo their number
-  size_t address_ = 0;   // the next of a name's addresses, likewise
-  std::string where_;    // for messages
+  size_t endpoint_ = 0;    // the next to try, modulo their number
+  size_t address_ = 0;     // the next of a name's addresses, likewise
+  std::string host_;       // of that endpoint
+  std::string where_;      // for messages
+  std::string said_;       // the last reason in the log; "" after a stream that answered
+  bool answered_ = false;  // the stream that is open has sent something
 };
 
 }  // namespace meltemi::proxy
