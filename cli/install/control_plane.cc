@@ -225,7 +225,7 @@ spec:
         image: @HUB@/pilot:@TAG@
 @PULL_POLICY@        args:
         - --in-cluster
-        - --replica-name=$(POD_NAME)
+        - --pod-name=$(POD_NAME)
         # In plaintext for nobody but this pod.
         - --xds-address=127.0.0.1:15010
         - --secure-address=0.0.0.0:15012

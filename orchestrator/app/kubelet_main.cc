@@ -73,6 +73,8 @@ void AddFlags(Options* o, Flags& flags) {
   flags.Text("cni-conf-dir", {}, &node.cni_conf_dir, "FOLDER",
              "where the runtime looks for its network");
   flags.Text("cni-ipam-dir", {}, &node.cni_ipam_dir, "FOLDER", "of the pod addresses in use");
+  flags.Text("cni-chained-plugin", {}, &node.cni_chained_plugin, "NAME",
+             "a CNI plugin behind the others that gets the pods' annotations, such as meltemi-cni");
   flags.Switch("no-network", {}, &o->no_network, "somebody else sets the pod network up");
   flags.Text("cluster-cidr", {}, &node.cluster_cidr, "CIDR", "of all pods");
   flags.Repeated("cluster-dns", {}, &node.cluster_dns, "IP", "pods' name server; may be repeated");

@@ -128,7 +128,8 @@ class NodeKubelet final : public Work {
       network_ = network::NewNodeNetwork({.node_name = options_.node.name,
                                           .cni_conf_dir = options_.cni_conf_dir,
                                           .cluster_cidr = options_.cluster_cidr,
-                                          .ipam_dir = options_.cni_ipam_dir},
+                                          .ipam_dir = options_.cni_ipam_dir,
+                                          .chained_plugin = options_.cni_chained_plugin},
                                          parts_.informers, parts_.executor);
     }
     node_ = kubelet::NewNodeKeeper(

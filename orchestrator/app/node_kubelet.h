@@ -24,6 +24,7 @@ struct NodeKubeletOptions {
   std::string cgroup_root, usage_cgroup;
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::string cni_ipam_dir = "/run/meltemi/ipam";
+  std::string cni_chained_plugin = "";
   std::string cluster_cidr = "10.244.0.0/16";
   std::string cluster_domain = "cluster.local";
   std::string resolv_conf = "/etc/resolv.conf";

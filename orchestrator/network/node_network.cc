@@ -150,6 +150,7 @@ class Impl final : public NodeNetwork {
     cni.pod_cidr = pod_cidr_;
     cni.ipam_dir = options_.ipam_dir;
     cni.mtu = options_.mtu > 0 ? options_.mtu : system_.DefaultMtu();
+    cni.chained_plugin = options_.chained_plugin;
     cni.bridge_filtered = FilterBridges();
     const std::string text = CniConfigList(cni);
     const std::string path = absl::StrCat(options_.cni_conf_dir, "/", kCniFile);

@@ -23,6 +23,14 @@ std::string CniConfigList(const CniOptions& options) {
   } else {
     interface = "\"type\": \"ptp\",\n      \"ipMasq\": false,\n";
   }
+  const std::string chained = options.chained_plugin.empty()
+                                  ? ""
+                                  : absl::StrCat(R"(,
+    {
+      "type": ")",
+                                                 options.chained_plugin, R"(",
+      "capabilities": {"io.kubernetes.cri.pod-annotations": true}
+    })");
   if (options.mtu > 0) absl::StrAppend(&interface, "      \"mtu\": ", options.mtu, ",\n");
   return absl::StrCat(R"({
   "cniVersion": "1.0.0",
@@ -43,7 +51,8 @@ std::string CniConfigList(const CniOptions& options) {
     {
       "type": "portmap",
       "capabilities": {"portMappings": true}
-    }
+    })",
+                      chained, R"(
   ]
 }
 )");

@@ -22,6 +22,8 @@ struct CniOptions {
   // answer would reach a client without the Service's address being put back: pods then get links
   // of their own, without a bridge, and all that they say is routed.
   bool bridge_filtered = true;
+  // A plugin that stands behind the others and is told the pod's annotations; "": none.
+  std::string chained_plugin = "";
 };
 // The network configuration list.
 std::string CniConfigList(const CniOptions& options);

@@ -41,6 +41,17 @@ TEST(CniConfigList, HasNoBridgeWhereItsPacketsAreNotFiltered) {
   EXPECT_EQ(link.Find("mtu"), nullptr);
 }
 
+TEST(CniConfigList, APluginBehindTheOthersIsToldAnnotations) {
+  const json::Value list = Parsed({.bridge = "meltemi0",
+                                   .pod_cidr = "10.244.3.0/24",
+                                   .ipam_dir = "/run/x/ipam",
+                                   .chained_plugin = "meltemi-cni"});
+  ASSERT_EQ(list.Find("plugins")->items().size(), 3u);
+  const json::Value& last = list.Find("plugins")->items()[2];
+  EXPECT_EQ(last.FindString("type"), "meltemi-cni");
+  EXPECT_TRUE(last.Find("capabilities", "io.kubernetes.cri.pod-annotations")->bool_value());
+}
+
 TEST(Routes, OnlyDifferencesAreWritten) {
   const Routes have = ParseRoutes(
       "10.244.1.0/24 via 10.245.0.11 dev eth0 \n10.244.2.0/24 via 10.245.0.12 dev eth0 \n"

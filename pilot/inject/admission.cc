@@ -118,6 +118,7 @@ absl::StatusOr<ReviewRequest> ParseReview(absl::string_view bytes) {
   if (const Value* kind = asked->Find("kind")) request.kind = std::string(kind->FindString("kind"));
   if (request.kind.empty()) return NoReview("request.kind.kind is missing");
   if (Value* object = asked->Find("object")) request.object = std::move(*object);
+  if (Value* old = asked->Find("oldObject")) request.old_object = std::move(*old);
   return request;
 }
 

@@ -16,7 +16,8 @@ namespace meltemi::pilot {
 // What every AdmissionReview says, whoever answers it.
 struct ReviewRequest {
   std::string uid, ns, name, operation, kind;
-  json::Value object;  // null for deletions
+  json::Value object;      // null for deletions
+  json::Value old_object;  // of updates and deletions
 };
 // Error: the bytes are no AdmissionReview v1 with a request, and what is missing.
 absl::StatusOr<ReviewRequest> ParseReview(absl::string_view bytes);

@@ -23,6 +23,7 @@ using json::Member;
 using json::Value;
 
 constexpr int kFirstMinorWithNativeSidecars = 29;
+constexpr char kUsualId[] = "1337";
 
 absl::Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
@@ -355,6 +356,9 @@ void Injection::Describe(Value& metadata) {
   if (settings_.cni && !facts_.gateway) {
     annotate("sidecar.istio.io/interceptionMode", "REDIRECT");
     for (const auto& [name, value] : RedirectAnnotations(facts_, settings_)) annotate(name, value);
+    // The plugin sees annotations alone.
+    if (facts_.proxy_uid != kUsualId) annotate("proxy.meltemi.dev/uid", facts_.proxy_uid);
+    if (facts_.proxy_gid != kUsualId) annotate("proxy.meltemi.dev/gid", facts_.proxy_gid);
   }
   const bool scraped = facts_.annotations.count("prometheus.io/scrape") > 0 ||
                        facts_.annotations.count("prometheus.io/port") > 0;

@@ -288,6 +288,9 @@ volumeMounts: [{name: cache, mountPath: /cache}])"));
   EXPECT_THAT(json::ToString(*Container(injected, "istio-init").Find("args")),
               HasSubstr(R"("-u","4711")"));
   EXPECT_THAT(Annotation(injected, "proxy.istio.io/overrides"), HasSubstr("4711"));
+  InjectSettings cni;
+  cni.cni = true;
+  EXPECT_EQ(Annotation(Inject(pod, cni), "proxy.meltemi.dev/uid"), "4711");
 }
 
 TEST(InjectTest, AnnotationsAndProxyConfigOfOnePod) {
