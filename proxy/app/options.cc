@@ -88,11 +88,6 @@ void AddSidecarFlags(Options* o, Flags& flags) {
   flags.Text("cluster-id", {}, &s.cluster_id, "ID", "of the Kubernetes cluster");
   flags.Text("mesh-id", {}, &s.mesh_id, "ID", "of the mesh");
   flags.Repeated("labels", {"label"}, &s.labels, "KEY=VALUE", "a label of the workload");
-  flags.Repeated("metadata", {"meta"}, &s.metadata, "KEY=VALUE",
-                 "more node metadata; a value that begins with { is JSON");
-  flags.Custom("admin-port", {}, "PORT",
-               "the admin server, on loopback; 0: the kernel chooses (15000)",
-               [&s](const std::string& text) {
   flags.Text("labels-file", {}, &s.labels_file, "FILE",
              "labels of the workload, key=\"value\" per line");
   flags.Text("root-cert", {}, &s.root_cert, "FILE",
@@ -102,6 +97,11 @@ void AddSidecarFlags(Options* o, Flags& flags) {
   flags.Text("ca-address", {}, &s.ca_address, "HOST:PORT",
              "the certificate authority; off: none; default: --xds-address");
   flags.Text("trust-domain", {}, &s.trust_domain, "DOMAIN", "of this workload's identity");
+  flags.Repeated("metadata", {"meta"}, &s.metadata, "KEY=VALUE",
+                 "more node metadata; a value that begins with { is JSON");
+  flags.Custom("admin-port", {}, "PORT",
+               "the admin server, on loopback; 0: the kernel chooses (15000)",
+               [&s](const std::string& text) {
                  std::optional<uint16_t> port;
                  absl::Status status = ParsePort(text, &port);
                  if (status.ok() && !port) {

@@ -52,9 +52,9 @@ Server::Server(const Options& options, Bootstrap bootstrap, const Clock& clock)
       shard_(registry_.NewShard()),
       loop_(NewEventLoop(clock)),
       secrets_(clock),
-      // What parsing and compiling needed once is given back.
       watcher_(*loop_),
       secret_loader_(watcher_, secrets_),
+      // What parsing and compiling needed once is given back.
       trim_timer_(loop_->NewTimer([] { malloc_trim(0); })),
       snapshot_(std::make_shared<const Snapshot>()) {}
 
@@ -88,19 +88,19 @@ absl::Status Server::Init() {
                                                   .intake = *intake_,
                                                   .store = *store_,
                                                   .xds = *xds_,
+                                                  .secrets = secrets_,
+                                                  .clock = clock_,
                                                   .clusters = *clusters_,
                                                   .registry = registry_,
                                                   .actions = *this,
-                                                  .secrets = secrets_,
-                                                  .clock = clock_,
                                                   .started = started_wall_});
   drain_ = std::make_unique<Drain>(
       *loop_, static_cast<Drainable&>(*this),
       DrainTimes{.grace = options_.drain_grace, .time_max = options_.drain_time});
+  MakeCaClient();
   return intake_->AddStatic(*bootstrap_.proto, loop_->Now());
 }
 
-  MakeCaClient();
 absl::Status Server::ListenAdmin() {
   admin_servers_ = std::make_unique<AdminServers>(*loop_, *admin_);
   absl::Status status;
@@ -134,6 +134,7 @@ int Server::Run() {
   }
   state_ = ServerState::kInitializing;
   StartWorkers();
+  if (ca_ != nullptr) ca_->Start();
   StartAds();
   xds_->Advance();
   loop_->Run();
@@ -159,8 +160,21 @@ void Server::StartWorkers() {
       " workers");
 }
 
+void Server::MakeCaClient() {
+  if (!bootstrap_.ca) return;
+  const CaTarget& target = *bootstrap_.ca;
+  CaOptions options;
+  options.host = target.endpoint.host;
+  options.port = target.endpoint.port;
+  options.files = target.credentials;
+  options.identity = target.identity;
+  options.cluster_id = target.cluster_id;
+  ca_ = std::make_unique<CaClient>(*loop_, random_, *dns_, watcher_, secrets_, shard_.root(),
+                                   options);
+  ca_->OnReady([this] { GoLive(); });
+}
+
 void Server::StartAds() {
-  if (ca_ != nullptr) ca_->Start();
   if (!bootstrap_.ads) return;
   ads_ = std::make_unique<AdsTransport>(*loop_, random_, *dns_, *bootstrap_.ads, *xds_);
   ads_->Start();
@@ -186,20 +200,6 @@ void Server::Apply(std::shared_ptr<const Snapshot> snapshot, absl::AnyInvocable<
                        });
   }
 }
-void Server::MakeCaClient() {
-  if (!bootstrap_.ca) return;
-  const CaTarget& target = *bootstrap_.ca;
-  CaOptions options;
-  options.host = target.endpoint.host;
-  options.port = target.endpoint.port;
-  options.files = target.credentials;
-  options.identity = target.identity;
-  options.cluster_id = target.cluster_id;
-  ca_ = std::make_unique<CaClient>(*loop_, random_, *dns_, watcher_, secrets_, shard_.root(),
-                                   options);
-  ca_->OnReady([this] { GoLive(); });
-}
-
 
 void Server::CountListeners(const Snapshot& next) {
   uint64_t added = 0, modified = 0, removed = 0;
@@ -321,6 +321,7 @@ void Server::UpdateServerStats() {
   // What follows renders thousands of lines: that is given back, too.
   trim_timer_->Arm(kTrimDelay);
   clusters_->RefreshStats();
+  if (ca_ != nullptr) ca_->UpdateStats();
   metrics::Scope& scope = shard_.root();
   const struct mallinfo2 info = mallinfo2();
   scope.GetGauge("envoy_server_live").Set(state_ == ServerState::kLive ? 1 : 0);
@@ -345,4 +346,3 @@ void Server::UpdateServerStats() {
 }
 
 }  // namespace meltemi::proxy
-  if (ca_ != nullptr) ca_->UpdateStats();

@@ -54,10 +54,10 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   absl::Status Init();
   absl::Status ListenAdmin();
   void StartWorkers();
+  void MakeCaClient();
   void StartAds();
   void WatchSignals();
   void OnEndSignal(absl::string_view name);
-  void MakeCaClient();
   void OnConfigured();
   void GoLive();
   void CountListeners(const Snapshot& next);
@@ -96,29 +96,29 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   metrics::Shard& shard_;
   std::unique_ptr<Loop> loop_;
   Secrets secrets_;
+  FileWatcher watcher_;
+  SecretLoader secret_loader_;
   std::unique_ptr<net::DnsResolver> dns_;
   std::unique_ptr<ClusterDirectory> clusters_;
   std::unique_ptr<Compilers> compilers_;
-  FileWatcher watcher_;
-  SecretLoader secret_loader_;
   std::unique_ptr<ConfigStore> store_;
   std::unique_ptr<Intake> intake_;
   std::unique_ptr<XdsClient> xds_;
   std::unique_ptr<AdsTransport> ads_;
+  std::unique_ptr<CaClient> ca_;  // null: no certificate of our own
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<AdminServers> admin_servers_;
-  std::unique_ptr<CaClient> ca_;  // null: no certificate of our own
   std::unique_ptr<Drain> drain_;
   std::vector<std::unique_ptr<FdWatch>> signals_;
   std::unique_ptr<Timer> trim_timer_;
 
   ServerState state_ = ServerState::kPreInitializing;
+  bool configured_ = false;  // the first configuration is on all workers
   bool healthcheck_failed_ = false;
   std::shared_ptr<const Snapshot> snapshot_;        // the last one that was sent to the workers
   std::map<std::string, net::Address> bound_;       // as the first worker reported last
   std::map<std::string, std::string> bind_errors_;  // by listener, to log each once
-  bool configured_ = false;  // the first configuration is on all workers
 };
 
 }  // namespace meltemi::proxy
