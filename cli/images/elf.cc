@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <filesystem>
@@ -248,6 +249,56 @@ absl::Status AddProgram(const std::string& program, RootFs* root) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> StripElf(absl::string_view bytes) {
+  const absl::StatusOr<ElfNeeds> needs = ReadElfNeeds(bytes);
+  if (!needs.ok()) return needs.status();
+  const auto header = At<Elf64_Ehdr>(bytes, 0);
+  if (!needs->is_elf || !header) return absl::InvalidArgumentError("it is no program");
+  // What the kernel and the loader read is told by program headers alone; sections come after it.
+  uint64_t end = sizeof(Elf64_Ehdr);
+  for (size_t i = 0; i < std::min<size_t>(header->e_phnum, kHeadersMax); ++i) {
+    const uint64_t at = header->e_phoff + i * sizeof(Elf64_Phdr);
+    const auto segment = At<Elf64_Phdr>(bytes, at);
+    if (!segment) return Broken("its program headers are cut off");
+    if (segment->p_filesz > bytes.size() || segment->p_offset > bytes.size() - segment->p_filesz) {
+      return Broken("a segment lies outside");
+    }
+    end = std::max({end, at + sizeof(Elf64_Phdr), segment->p_offset + segment->p_filesz});
+  }
+  std::string stripped(bytes.substr(0, end));
+  Elf64_Ehdr changed = *header;
+  changed.e_shoff = 0;
+  changed.e_shnum = 0;
+  changed.e_shstrndx = 0;
+  std::memcpy(stripped.data(), &changed, sizeof(changed));
+  return stripped;
+}
+
+absl::Status AddStrippedProgram(const std::string& program, const std::string& path, RootFs* root) {
+  const auto explain = [&program](const absl::Status& status) {
+    return absl::Status(status.code(), absl::StrCat(program, ": ", status.message()));
+  };
+  const absl::StatusOr<std::string> bytes = ReadFile(program);
+  if (!bytes.ok()) return bytes.status();
+  absl::StatusOr<std::string> stripped = StripElf(*bytes);
+  if (!stripped.ok()) return explain(stripped.status());
+  const absl::StatusOr<ElfNeeds> needs = ReadElfNeeds(*stripped);
+  if (!needs.ok()) return explain(needs.status());
+  absl::Status status = root->AddText(path, *std::move(stripped), 0755);
+  if (status.ok() && !needs->loader.empty()) status = AddProgram(needs->loader, root);
+  const std::string origin = fs::path(program).parent_path().string();
+  for (const std::string& name : needs->libraries) {
+    if (!status.ok()) break;
+    const std::string library = FindLibrary(name, *needs, origin);
+    if (library.empty()) {
+      return absl::NotFoundError(
+          absl::StrCat(program, " needs ", name, ", which is not in the loader's folders"));
+    }
+    status = AddProgram(library, root);
+  }
+  return status;
 }
 
 }  // namespace meltemi::cli

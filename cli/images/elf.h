@@ -27,6 +27,14 @@ struct ElfNeeds {
 // file that is broken, or not of 64 bits in this machine's order.
 absl::StatusOr<ElfNeeds> ReadElfNeeds(absl::string_view bytes);
 
+// The file without what only linkers and debuggers read: sections and symbols. Error: no ELF file
+// of this form.
+absl::StatusOr<std::string> StripElf(absl::string_view bytes);
+
+// Adds the program, stripped, as `path`, and what it needs at the places that that has on this
+// machine.
+absl::Status AddStrippedProgram(const std::string& program, const std::string& path, RootFs* root);
+
 // Adds the program, what it needs, and the links on the way, at the places that they have on this
 // machine. Error: the first thing that is missing, and who needs it.
 absl::Status AddProgram(const std::string& program, RootFs* root);

@@ -18,6 +18,7 @@
 #include "cli/images/elf.h"
 #include "cli/images/image_name.h"
 #include "cli/images/load.h"
+#include "cli/images/mesh_images.h"
 #include "cli/images/packages.h"
 #include "cli/images/tar.h"
 
@@ -318,6 +319,51 @@ TEST(LoadTest, NodesAreFoundByTheirSockets) {
   EXPECT_THAT(std::string(FindImageNodes(run.string(), {"n9"}).status().message()),
               HasSubstr("there is n1, n2"));
   fs::remove_all(run);
+}
+
+TEST(StripTest, WhatRunsIsLeft) {
+  const std::string self = Slurp("/proc/self/exe");
+  const absl::StatusOr<std::string> stripped = StripElf(self);
+  ASSERT_TRUE(stripped.ok()) << stripped.status();
+  EXPECT_LT(stripped->size(), self.size());
+  const std::string path = testing::TempDir() + "/stripped";
+  std::ofstream(path, std::ios::binary) << *stripped;
+  ASSERT_EQ(chmod(path.c_str(), 0755), 0);
+  EXPECT_EQ(std::system((path + " --gtest_list_tests > " + path + ".out").c_str()), 0);
+  EXPECT_THAT(Slurp(path + ".out"), HasSubstr("StripTest."));
+  EXPECT_FALSE(StripElf("#!/bin/sh\n").ok());
+  EXPECT_FALSE(StripElf(absl::string_view(self).substr(0, 200)).ok());
+}
+
+TEST(MeshImagesTest, TheSidecarIsItsProgramAndTheTables) {
+  if (!fs::exists("/usr/sbin/xtables-nft-multi")) {
+    GTEST_SKIP() << "needs iptables: apt-get install iptables";
+  }
+  const std::string path = testing::TempDir() + "/proxy.tar";
+  const std::string program = testing::TempDir() + "/meltemi-proxy";
+  fs::copy_file("/proc/self/exe", program, fs::copy_options::overwrite_existing);
+  const absl::StatusOr<WrittenImage> image = WriteProxyImage(program, kProxyImage, path);
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_THAT(image->names, ElementsAre("docker.io/meltemi/proxy:0.1.0"));
+  const std::map<std::string, Member> archive = Untar(Slurp(path));
+  std::map<std::string, Member> files;
+  std::string config;
+  for (const auto& [name, member] : archive) {
+    if (absl::StrContains(member.bytes, "usr/bin/meltemi-proxy") && member.bytes[0] != '{') {
+      files = Untar(member.bytes);
+    }
+    if (absl::StrContains(member.bytes, "\"User\"")) config = member.bytes;
+  }
+  EXPECT_THAT(config, HasSubstr("\"User\":\"1337:1337\""));
+  EXPECT_THAT(config, HasSubstr("\"/usr/bin/meltemi-proxy\""));
+  ASSERT_EQ(files.count("usr/bin/meltemi-proxy"), 1u);
+  EXPECT_LT(files["usr/bin/meltemi-proxy"].bytes.size(), fs::file_size(program));
+  for (const char* name : {"usr/sbin/iptables-restore", "usr/sbin/ip6tables-save",
+                           "usr/lib/x86_64-linux-gnu/xtables/libxt_owner.so", "etc/passwd"}) {
+    EXPECT_EQ(files.count(name), 1u) << name;
+  }
+  EXPECT_EQ(files.count("usr/bin/sh"), 0u);
+  EXPECT_FALSE(WriteProxyImage("/nowhere/meltemi-proxy", kProxyImage, path).ok());
 }
 
 }  // namespace

@@ -8,9 +8,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/cluster/control_plane.h"
 #include "cli/cluster/layout.h"
 #include "cli/images/build.h"
 #include "cli/images/load.h"
+#include "cli/images/mesh_images.h"
 #include "cli/verbs.h"
 
 namespace meltemi::cli {
@@ -34,14 +36,18 @@ int WrongCall(absl::string_view what) {
   return 2;
 }
 
+void PrintImage(const std::string& file, const WrittenImage& image) {
+  std::printf("%s  %s  %.1f MB  %s\n", file.c_str(), absl::StrJoin(image.names, " ").c_str(),
+              static_cast<double>(image.size_bytes) / kMegabyte, image.digest.c_str());
+}
+
 int Build(const ImagesOptions& options, const std::vector<std::string>& rest) {
   BuildRequest request = options.request;
   request.folders = rest;
   std::string file;
   const absl::StatusOr<WrittenImage> image = BuildImage(std::move(request), &file);
   if (!image.ok()) return Fail(image.status());
-  std::printf("%s  %s  %.1f MB  %s\n", file.c_str(), absl::StrJoin(image->names, " ").c_str(),
-              static_cast<double>(image->size_bytes) / kMegabyte, image->digest.c_str());
+  PrintImage(file, *image);
   return 0;
 }
 
@@ -77,19 +83,42 @@ int List(const ImagesOptions& options, const std::vector<std::string>& rest) {
   return 0;
 }
 
+// The mesh's own, of the programs beside this one.
+int Mesh(const std::vector<std::string>& rest) {
+  if (rest.size() > 1) return WrongCall("mesh: name one folder at most");
+  const std::string folder = rest.empty() ? "." : rest[0];
+  const struct {
+    const char *name, *place, *tag;
+    absl::StatusOr<WrittenImage> (*write)(const std::string&, const std::string&,
+                                          const std::string&);
+  } images[] = {{"meltemi-proxy", "../proxy/app/meltemi-proxy", kProxyImage, WriteProxyImage},
+                {"meltemi-pilot", "../pilot/app/meltemi-pilot", kPilotImage, WritePilotImage}};
+  for (const auto& image : images) {
+    const absl::StatusOr<std::string> program = ProgramBeside({image.name, image.place});
+    if (!program.ok()) return Fail(program.status());
+    const std::string file = absl::StrCat(folder, "/", image.name, ".tar");
+    const absl::StatusOr<WrittenImage> written = image.write(*program, image.tag, file);
+    if (!written.ok()) return Fail(written.status());
+    PrintImage(file, *written);
+  }
+  return 0;
+}
+
 int Images(const ImagesOptions& options, std::vector<std::string> rest) {
-  if (rest.empty()) return WrongCall("say build, load or list");
+  if (rest.empty()) return WrongCall("say build, mesh, load or list");
   const std::string what = rest[0];
   rest.erase(rest.begin());
   if (what == "build") return Build(options, rest);
+  if (what == "mesh") return Mesh(rest);
   if (what == "load") return Load(options, rest);
   if (what == "list") return List(options, rest);
-  return WrongCall(absl::StrCat("there is no '", what, "', only build, load and list"));
+  return WrongCall(absl::StrCat("there is no '", what, "', only build, mesh, load and list"));
 }
 
 constexpr char kDetails[] =
     "  build [DIR…] [OPTIONS] makes an image archive of folders (their image.yaml may hold the\n"
     "                         options), of programs with their libraries, of Debian packages\n"
+    "  mesh [DIR]             the mesh's own: meltemi-proxy.tar and meltemi-pilot.tar\n"
     "  load FILE…             puts archives into the nodes that run on this machine\n"
     "  list                   the images of these nodes\n\n"
     "The same input makes the same bytes. Archives are in OCI's layout; docker and podman load\n"
@@ -98,8 +127,8 @@ constexpr char kDetails[] =
 }  // namespace
 
 Verb ImagesVerb() {
-  return {"images", "build|load|list [ARGUMENTS]", "container images without a registry", kDetails,
-          [](Flags& flags) -> std::function<int(const std::vector<std::string>&)> {
+  return {"images", "build|mesh|load|list [ARGUMENTS]", "container images without a registry",
+          kDetails, [](Flags& flags) -> std::function<int(const std::vector<std::string>&)> {
             auto options = std::make_shared<ImagesOptions>();
             BuildRequest& request = options->request;
             ImageSettings& settings = request.settings;
