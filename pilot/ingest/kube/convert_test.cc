@@ -73,6 +73,20 @@ TEST(Convert, AChangeThatPilotDoesNotReadLeavesTheFingerprint) {
   EXPECT_NE(slice("a", "10.0.0.1"), slice("a", "10.0.0.2"));
 }
 
+TEST(Convert, EndpointsOfOneStateBecomeOneWithAllAddresses) {
+  const Arrival slice = Read(Info("discovery.k8s.io", "EndpointSlice"),
+                             R"({"metadata":{"namespace":"n","name":"s"},"addressType":"IPv4",
+      "endpoints":[{"addresses":["10.0.0.1"],"conditions":{"ready":true}},
+                   {"addresses":["10.0.0.2"],"conditions":{"ready":false}},
+                   {"addresses":["10.0.0.3"]}]})");
+  const auto& endpoints = slice.object->Spec<kube::discovery::v1::EndpointSlice>().endpoints();
+  ASSERT_EQ(endpoints.size(), 2);
+  EXPECT_EQ(endpoints[0].addresses_size(), 2);
+  EXPECT_FALSE(endpoints[0].has_conditions());
+  EXPECT_EQ(endpoints[1].addresses(0), "10.0.0.2");
+  EXPECT_FALSE(endpoints[1].conditions().ready());
+}
+
 TEST(Convert, MembersOfANewerKubernetesAreNoErrorThoseOfIstioAre) {
   EXPECT_NE(Read(Info("", "Service"), R"({"metadata":{"name":"a","namespace":"n","new":1},
       "spec":{"ports":[{"port":80,"newer":{}}],"newest":true}})")

@@ -1,10 +1,20 @@
 #include "pilot/ingest/kube/kube_store.h"
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace meltemi::pilot {
+namespace {
+
+bool IsBefore(const ObjectPtr& object, const ObjectKey& key) {
+  return std::tie(object->kind, object->meta.ns, object->meta.name) <
+         std::tie(key.kind, key.ns, key.name);
+}
+
+}  // namespace
 
 void KubeStore::SetDiagnostics(const ObjectKey& key, std::vector<Diagnostic> diagnostics,
                                bool has_object) {
@@ -72,6 +82,7 @@ void KubeStore::Replace(Kind kind, std::vector<Arrival> arrivals) {
 }
 
 KubeStore::Effect KubeStore::Take() {
+  UpdateInEffect();
   Effect effect;
   for (const auto& [key, before] : std::exchange(before_, {})) {
     const auto at = entries_.find(key);
@@ -89,13 +100,30 @@ KubeStore::Effect KubeStore::Take() {
   return effect;
 }
 
-std::vector<ObjectPtr> KubeStore::Objects() const {
-  std::vector<ObjectPtr> objects;
-  objects.reserve(entries_.size());
-  for (const auto& [key, entry] : entries_) {
-    if (entry.object != nullptr) objects.push_back(entry.object);
+void KubeStore::UpdateInEffect() {
+  // Each costs a search and perhaps a move of what follows: many are made anew at once.
+  constexpr size_t kFewMax = 64;
+  if (before_.size() > kFewMax) {
+    in_effect_.clear();
+    in_effect_.reserve(entries_.size());
+    for (const auto& [key, entry] : entries_) {
+      if (entry.object != nullptr) in_effect_.push_back(entry.object);
+    }
+    return;
   }
-  return objects;
+  for (const auto& [key, before] : before_) {
+    const auto found = entries_.find(key);
+    const ObjectPtr now = found == entries_.end() ? nullptr : found->second.object;
+    const auto at = std::lower_bound(in_effect_.begin(), in_effect_.end(), key, IsBefore);
+    const bool there = at != in_effect_.end() && before != nullptr;
+    if (there && now != nullptr) {
+      *at = now;
+    } else if (there) {
+      in_effect_.erase(at);
+    } else if (now != nullptr) {
+      in_effect_.insert(at, now);
+    }
+  }
 }
 
 std::vector<Diagnostic> KubeStore::Diagnostics() const {

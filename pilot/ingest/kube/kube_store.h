@@ -33,8 +33,8 @@ class KubeStore {
   // What all calls since the last Take have done, each object once.
   Effect Take();
 
-  // All in effect, in the order of keys.
-  std::vector<ObjectPtr> Objects() const;
+  // All in effect as of the last Take, in the order of keys.
+  const std::vector<ObjectPtr>& Objects() const { return in_effect_; }
   // Of all objects; not sorted.
   std::vector<Diagnostic> Diagnostics() const;
   LiveObjectPtr Live(const ObjectKey& key) const;
@@ -53,7 +53,10 @@ class KubeStore {
   // Remembers what was in effect before the first change since Take.
   void Touch(const ObjectKey& key, const ObjectPtr& before) { before_.emplace(key, before); }
 
+  void UpdateInEffect();
+
   std::map<ObjectKey, Entry> entries_;
+  std::vector<ObjectPtr> in_effect_;  // as of the last Take, in the order of keys
   std::map<ObjectKey, std::vector<Diagnostic>> diagnostics_;  // none is empty
   // Since Take.
   std::map<ObjectKey, ObjectPtr> before_;
