@@ -63,7 +63,7 @@ Value OfScalar(const FieldDescriptor& field) {
     case FieldDescriptor::TYPE_STRING:
       return Typed("string");
     case FieldDescriptor::TYPE_BYTES:
-      return Formatted("string", "binary");
+      return Formatted("string", "byte");
     case FieldDescriptor::TYPE_DOUBLE:
       return Formatted("number", "double");
     case FieldDescriptor::TYPE_FLOAT:
@@ -116,6 +116,10 @@ class SchemaWriter {
     std::map<std::string, Value> properties;
     for (int i = 0; i < message.field_count(); ++i) {
       properties.emplace(message.field(i)->json_name(), OfField(*message.field(i)));
+      // The one old name that Istio's definitions have, too.
+      if (message.field(i)->name() == "mirror_percent") {
+        properties.emplace(message.field(i)->name(), OfField(*message.field(i)));
+      }
     }
     if (!properties.empty()) {
       Value& to = out.Add("properties", Value::Object());

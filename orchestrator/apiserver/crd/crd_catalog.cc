@@ -88,12 +88,22 @@ class CrdController final : public CrdCatalog {
   }
 
   void Start(Objects& objects) override {
+    StartInSteps(objects);
+    thread_ = std::thread([this] { Run(); });
+  }
+
+  void StartInSteps(Objects& objects) override {
     objects_ = &objects;
     const std::shared_ptr<Shared> shared = shared_;
     cache_.Observe({std::string(kGroup), std::string(kPlural)},
                    [shared](const CacheEvent& event) { shared->OnEvent(event); });
     Serve(Snapshot());
-    thread_ = std::thread([this] { Run(); });
+  }
+
+  void Step() override {
+    // A definition settles in three rounds; one that is deleted, too.
+    constexpr int kRoundsMax = 20;
+    for (int round = 0; round < kRoundsMax && Dirty(); ++round) Reconcile();
   }
 
   void Stop() override {
@@ -157,6 +167,11 @@ class CrdController final : public CrdCatalog {
       }
     }
     return done;
+  }
+
+  bool Dirty() {
+    const std::lock_guard<std::mutex> lock(shared_->mutex);
+    return shared_->dirty;
   }
 
   bool Stopping() {

@@ -23,6 +23,10 @@ class CrdCatalog : public CatalogSource {
   // source) outlives the catalog. Call once, when the watch cache is ready. Definitions
   // that are established already are served when this returns.
   virtual void Start(Objects& objects) = 0;
+  // In place of Start, for an API server without threads: Step reconciles what has been written
+  // since, until nothing is left to be done.
+  virtual void StartInSteps(Objects& objects) = 0;
+  virtual void Step() = 0;
   // Ends the thread; the catalog stays as it is. Idempotent.
   virtual void Stop() = 0;
 };

@@ -89,6 +89,7 @@ class Api final : public MemoryApi, public std::enable_shared_from_this<Api> {
                                                    .storage_class = false},
                                                   *catalogs_, *objects_, clock_);
     CHECK(made.ok());
+    catalogs_->StartInSteps(*objects_);
   }
 
   std::unique_ptr<Process> NewProcess(absl::string_view user) override;
@@ -158,7 +159,6 @@ void Api::MakeCatalog(uint64_t seed) {
     });
   }
   allocation_->Follow(cache_);
-  // It is not started: custom resources are not served.
   catalogs_ = NewCrdCatalog(std::move(builtin), cache_, clock_);
   cache_.SetListener([this](const EventPtr& event) {
     Remember(*event);
@@ -240,6 +240,7 @@ kube::Result<kube::ApiAnswer> Api::Serve(const UserInfo& user, const kube::ApiCa
   serving_ = &user;
   Reply reply = Route(request);
   serving_ = nullptr;
+  catalogs_->Step();
   Body* const body = std::get_if<Body>(&reply);
   if (body == nullptr) {
     return kube::ServiceUnavailable("an API server in memory has neither tunnels nor kubelets");

@@ -50,7 +50,7 @@ void CopyMeta(const KindInfo& info, const ApiMeta& from, ObjectMeta* to) {
 // --- Kubernetes' kinds: what the model reads stays ---
 
 // Endpoints of one state and zone become one with all their addresses: of most slices that is one,
-// at a tenth of the memory.
+// at half of the memory.
 void Trim(kube::discovery::v1::EndpointSlice* slice, ObjectMeta* meta) {
   // One of them is the time of the last change.
   meta->annotations.clear();
