@@ -405,6 +405,15 @@ absl::StatusOr<CertificateInfo> CertificateInfoOf(X509* certificate) {
   return info;
 }
 
+std::string PemOf(X509* certificate) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (PEM_write_bio_X509(bio.get(), certificate) != 1) {
+    ERR_clear_error();
+    return "";
+  }
+  return ContentsOf(bio.get());
+}
+
 absl::StatusOr<std::string> NewPrivateKeyPem(KeyKind kind) {
   const KeyPtr key = NewKey(kind);
   if (key == nullptr) return Error("no private key can be made");

@@ -18,5 +18,6 @@ struct SubjectNames {
 SubjectNames SubjectNamesOf(X509* certificate);
 
 absl::StatusOr<CertificateInfo> CertificateInfoOf(X509* certificate);
+std::string PemOf(X509* certificate);
 
 }  // namespace meltemi::tls

@@ -58,6 +58,7 @@ class TlsConnection final : public Connection,
   const SessionInfo& session() const override { return session_; }
   HandshakeFailure handshake_failure() const override { return handshake_failure_; }
   absl::StatusOr<CertificateInfo> ReadPeer() const override;
+  std::string PeerPem(bool chain) const override;
 
   void SetHandler(net::ConnectionHandler* handler) override { handler_ = handler; }
   Buffer& input() override { return input_; }
@@ -306,6 +307,20 @@ absl::StatusOr<CertificateInfo> TlsConnection::ReadPeer() const {
   return CertificateInfoOf(leaf.get());
 }
 
+std::string TlsConnection::PeerPem(bool chain) const {
+  const X509Ptr leaf(SSL_get_peer_certificate(ssl_.get()));
+  if (leaf == nullptr) return "";
+  std::string pem = PemOf(leaf.get());
+  if (!chain) return pem;
+  STACK_OF(X509)* const all = SSL_get_peer_cert_chain(ssl_.get());
+  for (size_t i = 0; all != nullptr && i < static_cast<size_t>(sk_X509_num(all)); ++i) {
+    X509* const certificate = sk_X509_value(all, static_cast<int>(i));
+    if (i == 0 && X509_cmp(certificate, leaf.get()) == 0) continue;
+    pem += PemOf(certificate);
+  }
+  return pem;
+}
+
 std::string TlsConnection::LibraryError(int result) const {
   if (context_->for_proxy()) return TakeErrorsWithCodes(verdict_words_);
   const int kind = SSL_get_error(ssl_.get(), result);
@@ -345,6 +360,7 @@ void TlsConnection::FailHandshake(int result) {
       handshake_failure_ = none      ? HandshakeFailure::kNoCertificate
                            : refused ? HandshakeFailure::kUntrusted
                                      : HandshakeFailure::kProtocol;
+      if (none) verdict_words_ = "peer did not provide required client certificate";
     }
   }
   const absl::string_view prefix = context_->for_proxy() ? "" : "TLS handshake: ";

@@ -252,7 +252,8 @@ absl::StatusOr<std::shared_ptr<const Context>> NewClientContext(const ClientOpti
     return ErrorOf("the ALPN protocols can't be used");
   }
   const bool verifies = options.peer != PeerCertificate::kNone;
-  const bool trusts = verifies && (!options.rules.has_value() || !options.ca_pem.empty());
+  const bool trusts =
+      verifies && (!options.rules.has_value() || !options.ca_pem.empty() || options.system_roots);
   if (trusts && !options.ca_pem.empty()) {
     if (absl::Status status = Trust(raw, options.ca_pem, false); !status.ok()) return status;
   } else if (trusts && SSL_CTX_load_verify_locations(raw, kSystemCaFile, nullptr) != 1) {

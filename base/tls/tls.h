@@ -80,8 +80,10 @@ struct ClientOptions {
   std::string ca_pem;       // "": the system's
   std::string server_name;  // SNI, and what the certificate must be for (DNS name or address)
   Parameters parameters;
-  // With rules they alone say what the certificate must be for: not the server's name.
+  // With rules they alone say what the certificate must be for: not the server's name. And then an
+  // empty ca_pem means that signatures are not looked at, unless `system_roots`.
   std::optional<PeerRules> rules;
+  bool system_roots = false;
   size_t sessions_max = 256;  // kept for resumption, all servers together; 0: none
   bool for_proxy = false;     // as ServerOptions
 };
@@ -120,6 +122,8 @@ class Connection : public net::Connection {
   virtual HandshakeFailure handshake_failure() const = 0;
   // After OnConnected: the peer's certificate, verified or not. Error: there is none.
   virtual absl::StatusOr<CertificateInfo> ReadPeer() const = 0;
+  // Likewise, as PEM: the certificate, or all that the peer sent. "" when there is none.
+  virtual std::string PeerPem(bool chain) const = 0;
 };
 
 // As net::NewServerConnection. Handshake failures are OnClosed with the library's words in

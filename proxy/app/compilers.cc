@@ -10,6 +10,7 @@
 #include "proxy/config/compile/listener.h"
 #include "proxy/config/compile/route.h"
 #include "proxy/observe/log_sink.h"
+#include "proxy/transport/tls_socket.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -32,14 +33,15 @@ FormatEnvironment ReadEnvironment() {
 
 Compilers::Compilers(std::string node_id, SecretStore& secrets)
     : log_sinks_(std::make_unique<LogSinks>()),
-      context_(std::make_unique<CompileContext>(
-          CompileContext{*log_sinks_, ReadEnvironment(), std::move(node_id), secrets})) {}
+      tls_sockets_(std::make_unique<TlsSockets>(secrets)),
+      context_(std::make_unique<CompileContext>(CompileContext{
+          *log_sinks_, ReadEnvironment(), std::move(node_id), secrets, tls_sockets_.get()})) {}
 
 Compilers::~Compilers() = default;
 
 absl::StatusOr<ClusterResource> Compilers::Compile(
     const envoy::config::cluster::v3::Cluster& cluster) {
-  absl::StatusOr<CompiledCluster> compiled = CompileCluster(cluster);
+  absl::StatusOr<CompiledCluster> compiled = CompileCluster(cluster, tls_sockets_.get());
   if (!compiled.ok()) return compiled.status();
   return ClusterResource{std::move(compiled->config), std::move(compiled->endpoints)};
 }
@@ -57,6 +59,10 @@ absl::StatusOr<std::shared_ptr<const ListenerConfig>> Compilers::Compile(
 absl::StatusOr<std::shared_ptr<const RouteTable>> Compilers::Compile(
     const envoy::config::route::v3::RouteConfiguration& routes) {
   return CompileRouteTable(routes, *context_);
+}
+
+void Compilers::OnSecretsReady(absl::AnyInvocable<void()> callback) {
+  tls_sockets_->OnReady(std::move(callback));
 }
 
 void Compilers::ReopenLogs() { log_sinks_->Reopen(); }

@@ -4,12 +4,14 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "proxy/config/xds/compiler.h"
 
 namespace meltemi::proxy {
 
 class LogSinks;
 class SecretStore;
+class TlsSockets;
 struct CompileContext;
 
 // Main loop only.
@@ -28,11 +30,15 @@ class Compilers final : public Compiler {
   absl::StatusOr<std::shared_ptr<const RouteTable>> Compile(
       const envoy::config::route::v3::RouteConfiguration& routes) override;
 
+  // Called (from the loop) when certificates or roots that somebody waits for are there.
+  void OnSecretsReady(absl::AnyInvocable<void()> callback);
+
   // Closes and opens the files of access logs (log rotation).
   void ReopenLogs();
 
  private:
   std::unique_ptr<LogSinks> log_sinks_;
+  std::unique_ptr<TlsSockets> tls_sockets_;
   std::unique_ptr<CompileContext> context_;
 };
 

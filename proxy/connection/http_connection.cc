@@ -5,6 +5,7 @@
 #include "base/log/log.h"
 #include "proxy/connection/worker_context.h"
 #include "proxy/listener/sniffer.h"
+#include "proxy/observe/tls_info.h"
 #include "proxy/stream/stream.h"
 #include "proxy/stream/stream_pool.h"
 
@@ -31,6 +32,10 @@ HttpConnection::HttpConnection(ConnectionSet& set, std::shared_ptr<HttpRuntime> 
   peer_.forwarded_as = (peer_.direct_remote.is_loopback() ? peer_.local : peer_.direct_remote).ip();
   if (config.codec == HttpConfig::Codec::kHttp1) MakeCodec(http::Protocol::kHttp11);
   if (config.codec == HttpConfig::Codec::kHttp2) MakeCodec(http::Protocol::kHttp2);
+  // Agreed on in the handshake; without that the first bytes tell.
+  if (config.codec == HttpConfig::Codec::kAuto && peer_.tls != nullptr && peer_.tls->alpn == "h2") {
+    MakeCodec(http::Protocol::kHttp2);
+  }
   if (config.connection_duration_max.has_value()) {
     ArmTimer(max_timer_, *config.connection_duration_max, &HttpConnection::OnMaxDuration);
   }

@@ -2,14 +2,22 @@
 
 #include <utility>
 
+#include "proxy/connection/client_cert.h"
 #include "proxy/connection/http_connection.h"
 #include "proxy/filters/network_filter.h"
 #include "proxy/filters/tcp_proxy/tcp_proxy.h"
 #include "proxy/listener/sniffer.h"
+#include "proxy/observe/access_log.h"
+#include "proxy/observe/stream_info.h"
+#include "proxy/observe/tls_info.h"
 #include "proxy/stream/http_runtime.h"
+#include "proxy/transport/tls_socket.h"
 
 namespace meltemi::proxy {
 namespace {
+
+// Where the configuration sets none. (Envoy waits for ever.)
+constexpr Duration kHandshakeTimeout = seconds(15);
 
 // The metrics of one listener with the scope that they live in.
 struct ListenerScope {
@@ -33,10 +41,71 @@ ActiveChain::ActiveChain(WorkerContext& worker, StreamPool& streams,
 
 ActiveChain::~ActiveChain() = default;
 
+absl::string_view ActiveChain::Accepted::server_name() const {
+  if (tls != nullptr) return tls->server_name;
+  return sniffed != nullptr ? absl::string_view(sniffed->server_name) : absl::string_view();
+}
+
 void ActiveChain::Take(Accepted accepted) {
+  if (accepted.stats != nullptr) accepted.stats->OnConnection();
+  if (config_.tls != nullptr) return Secure(std::move(accepted));
+  TakeReady(std::move(accepted));
+}
+
+void ActiveChain::Secure(Accepted accepted) {
+  net::ConnectionLimits limits;
+  limits.read_buffer_bytes_max = owner_->buffer_bytes_max;
+  limits.write_buffer_bytes_high = owner_->buffer_bytes_max;
+  net::Address remote = accepted.connection->remote_address();
+  TlsSocket::Secured secured = config_.tls->Accept(worker_.loop, accepted.connection, limits,
+                                                   std::exchange(accepted.end_of_stream, false));
+  if (secured.connection == nullptr) {
+    if (accepted.stats != nullptr) accepted.stats->tls().OnNotReady();
+    return Refuse(std::move(accepted));
+  }
+  TlsHandshake::Options options;
+  options.timeout = config_.transport_connect_timeout > Duration(0)
+                        ? config_.transport_connect_timeout
+                        : kHandshakeTimeout;
+  options.client_pem = config_.http != nullptr && config_.http->client_cert_pem;
+  options.client_chain_pem = config_.http != nullptr && config_.http->client_cert_chain;
+  // What was sniffed ends with this call; the handshake says it again.
+  accepted.sniffed = nullptr;
+  auto held = std::make_shared<Accepted>(std::move(accepted));
+  connections_.Add(
+      std::make_unique<TlsHandshake>(connections_, worker_.loop, options, std::move(secured),
+                                     [this, held, remote](TlsHandshake::Result result) {
+                                       OnSecured(std::move(*held), std::move(result), remote);
+                                     }));
+}
+
+void ActiveChain::OnSecured(Accepted accepted, TlsHandshake::Result result, net::Address remote) {
+  if (result.connection != nullptr) {
+    if (accepted.stats != nullptr) accepted.stats->tls().OnHandshake(*result.info);
+    accepted.connection = std::move(result.connection);
+    if (config_.http != nullptr) {
+      accepted.client_cert =
+          ClientCertText(*config_.http, *result.info, result.client_pem, result.client_chain_pem);
+    }
+    accepted.tls = std::move(result.info);
+    return TakeReady(std::move(accepted));
+  }
+  if (accepted.stats != nullptr) {
+    accepted.stats->tls().OnFailure(result.failure);
+    accepted.stats->OnConnectionEnd(Duration(0));
+  }
+  StreamInfo info;
+  info.start = info.end = worker_.loop.Now();
+  info.start_wall = worker_.loop.WallNow();
+  info.downstream_remote = info.downstream_direct_remote = remote;
+  info.downstream_local = accepted.local;
+  info.downstream_transport_failure = std::move(result.detail);
+  for (const auto& log : owner_->access_logs) log->Write(nullptr, nullptr, nullptr, info);
+}
+
+void ActiveChain::TakeReady(Accepted accepted) {
   const uint64_t id =
       static_cast<uint64_t>(worker_.worker_index) << 48 | worker_.next_connection_id++;
-  if (accepted.stats != nullptr) accepted.stats->OnConnection();
   const absl::string_view refused =
       config_.network_filters.empty() ? absl::string_view() : Judge(accepted, id);
   if (config_.http == nullptr) return TakeTcp(std::move(accepted), id, refused);
@@ -53,9 +122,9 @@ absl::string_view ActiveChain::Judge(const Accepted& accepted, uint64_t id) {
   }
   ConnectionFacts facts{.remote = accepted.connection->remote_address(),
                         .local = accepted.local,
-                        .server_name = {},
+                        .server_name = accepted.server_name(),
+                        .tls = accepted.tls.get(),
                         .id = id};
-  if (accepted.sniffed != nullptr) facts.server_name = accepted.sniffed->server_name;
   for (const std::unique_ptr<NetworkFilter>& filter : network_filters_) {
     const absl::string_view refused = filter->Judge(facts);
     if (!refused.empty()) return refused;
@@ -79,7 +148,9 @@ void ActiveChain::TakeHttp(Accepted accepted, uint64_t id) {
   peer.direct_remote = accepted.connection->remote_address();
   peer.local = accepted.local;
   peer.connection_id = id;
-  if (accepted.sniffed != nullptr) peer.server_name = accepted.sniffed->server_name;
+  peer.server_name = std::string(accepted.server_name());
+  peer.tls = accepted.tls;
+  peer.client_cert = std::move(accepted.client_cert);
   auto on_end = [stats = accepted.stats, &loop = worker_.loop, start = worker_.loop.Now()] {
     if (stats != nullptr) stats->OnConnectionEnd(loop.Now() - start);
   };
@@ -95,7 +166,8 @@ void ActiveChain::TakeTcp(Accepted accepted, uint64_t id, absl::string_view refu
   peer.direct_remote = accepted.connection->remote_address();
   peer.local = accepted.local;
   peer.connection_id = id;
-  if (accepted.sniffed != nullptr) peer.server_name = accepted.sniffed->server_name;
+  peer.server_name = std::string(accepted.server_name());
+  peer.tls = accepted.tls;
   peer.refused = std::string(refused);
   auto on_end = [stats = accepted.stats, &loop = worker_.loop, start = worker_.loop.Now()] {
     if (stats != nullptr) stats->OnConnectionEnd(loop.Now() - start);

@@ -13,6 +13,7 @@
 #include "base/net/address.h"
 #include "base/net/connection.h"
 #include "proxy/connection/downstream_connection.h"
+#include "proxy/connection/tls_handshake.h"
 #include "proxy/connection/worker_context.h"
 #include "proxy/listener/listener_config.h"
 #include "proxy/observe/http_stats.h"
@@ -40,6 +41,11 @@ class ActiveChain {
     const SniffResult* sniffed = nullptr;
     bool end_of_stream = false;  // the client has said all it will say
     std::shared_ptr<ListenerStats> stats;
+    // Of the handshake, once it is over; then `sniffed` is null.
+    std::shared_ptr<const TlsInfo> tls;
+    std::string client_cert;  // what x-forwarded-client-cert gets
+
+    absl::string_view server_name() const;
   };
   void Take(Accepted accepted);
   // No new connections will come: asks those there are to end.
@@ -51,6 +57,9 @@ class ActiveChain {
   size_t connection_count() const { return connections_.size(); }
 
  private:
+  void Secure(Accepted accepted);
+  void OnSecured(Accepted accepted, TlsHandshake::Result result, net::Address remote);
+  void TakeReady(Accepted accepted);
   // What the network filters say: "" or why the connection must not be taken.
   absl::string_view Judge(const Accepted& accepted, uint64_t id);
   void Refuse(Accepted accepted);

@@ -15,9 +15,11 @@
 namespace meltemi::proxy {
 
 class AccessLog;            // proxy/observe/access_log.h
+struct AlpnOverride;        // proxy/transport/host_transport.h
 class FilterConfig;         // proxy/filters/filter.h
 class NetworkFilterConfig;  // proxy/filters/network_filter.h
 class RouteTable;
+class TlsSocket;  // proxy/transport/tls_socket.h
 
 // One HTTP filter in the chain, in order; the router at the end is implied.
 struct HttpFilterConfig {
@@ -26,6 +28,14 @@ struct HttpFilterConfig {
 };
 
 enum class ServerHeader : uint8_t { kOverwrite, kAppendIfAbsent, kPassThrough };
+// x-forwarded-client-cert, by Envoy's words.
+enum class ForwardClientCert : uint8_t {
+  kSanitize,
+  kForwardOnly,
+  kAppendForward,
+  kSanitizeSet,
+  kAlwaysForwardOnly
+};
 enum class PathEscapedSlashes : uint8_t { kKeep, kReject, kUnescapeRedirect, kUnescapeForward };
 
 // envoy.filters.network.http_connection_manager
@@ -66,6 +76,12 @@ struct HttpConfig {
   bool strip_any_port = false, strip_matching_port = false;
   bool stream_error_on_invalid_message = false;
   bool proxy_100_continue = false;
+  ForwardClientCert forward_client_cert = ForwardClientCert::kSanitize;
+  // What kAppendForward and kSanitizeSet say of the client's certificate beside By and Hash.
+  bool client_cert_pem = false, client_cert_chain = false, client_cert_subject = false;
+  bool client_cert_uri = false, client_cert_dns = false;
+  // ALPN towards upstreams; null: the clusters'.
+  std::shared_ptr<const AlpnOverride> upstream_alpn;
   bool suppress_envoy_headers = false;  // the router's: no x-envoy-* is added
   bool inbound = false;                 // listener's traffic direction, for statistics
 };
@@ -106,7 +122,8 @@ struct FilterChain {
   // Exactly one.
   std::shared_ptr<const HttpConfig> http;
   std::shared_ptr<const TcpProxyConfig> tcp;
-  Duration transport_connect_timeout{0};
+  std::shared_ptr<const TlsSocket> tls;   // null: plaintext
+  Duration transport_connect_timeout{0};  // for the handshake; 0: the default
   // Equal ones are the same chain: an update leaves its connections alone.
   uint64_t fingerprint = 0;
 };

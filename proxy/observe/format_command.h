@@ -51,6 +51,26 @@ enum class CommandKind : uint8_t {
   kVirtualHostName,
   kGrpcStatus,
   kTerminationDetails,
+  kDownstreamTransportFailure,
+  kDownstreamTls,
+  kUpstreamTls,
+};
+
+// Of the handshake that kDownstreamTls and kUpstreamTls name.
+enum class TlsField : uint8_t {
+  kVersion,
+  kCipher,
+  kPeerUriSan,
+  kPeerDnsSan,
+  kPeerSubject,
+  kPeerIssuer,
+  kPeerSerial,
+  kPeerFingerprint,
+  kPeerCertStart,
+  kPeerCertEnd,
+  kLocalUriSan,
+  kLocalDnsSan,
+  kLocalSubject,
 };
 
 enum class AddressPart : uint8_t { kWhole, kIp, kPort };
@@ -73,6 +93,7 @@ struct FormatCommand {
   std::string time_format;        // absl::FormatTime's; "": Envoy's default
   AddressPart part = AddressPart::kWhole;
   GrpcFormat grpc = GrpcFormat::kCamel;
+  TlsField tls = TlsField::kVersion;
   TimePoint from = TimePoint::kRequestStart, to = TimePoint::kEnd;
   int64_t tick_ns = 1'000'000;  // kCommonDuration's unit
   std::string literal;          // text that follows

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "proxy/observe/format_command.h"
 
 namespace meltemi::proxy {
@@ -21,7 +22,7 @@ struct PlainCommand {
 };
 
 // Commands without an argument.
-constexpr std::array<PlainCommand, 45> kPlain = {{
+constexpr std::array<PlainCommand, 46> kPlain = {{
     {"PROTOCOL", Kind::kProtocol},
     {"UPSTREAM_PROTOCOL", Kind::kUpstreamProtocol},
     {"RESPONSE_CODE", Kind::kResponseCode},
@@ -59,6 +60,7 @@ constexpr std::array<PlainCommand, 45> kPlain = {{
     {"DOWNSTREAM_LOCAL_ADDRESS", Kind::kDownstreamLocalAddress},
     {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", Kind::kDownstreamLocalAddress, AddressPart::kIp},
     {"DOWNSTREAM_LOCAL_PORT", Kind::kDownstreamLocalAddress, AddressPart::kPort},
+    {"DOWNSTREAM_TRANSPORT_FAILURE_REASON", Kind::kDownstreamTransportFailure},
     {"CONNECTION_ID", Kind::kConnectionId},
     {"REQUESTED_SERVER_NAME", Kind::kServerName},
     {"ROUTE_NAME", Kind::kRouteName},
@@ -79,6 +81,23 @@ constexpr std::array<std::pair<absl::string_view, TimePoint>, 8> kTimePoints = {
     {"US_RX_END", TimePoint::kUpstreamRxEnd},
     {"DS_TX_BEG", TimePoint::kDownstreamTxStart},
     {"DS_TX_END", TimePoint::kEnd},
+}};
+
+// After "DOWNSTREAM_" or "UPSTREAM_".
+constexpr std::array<std::pair<absl::string_view, TlsField>, 13> kTlsFields = {{
+    {"TLS_VERSION", TlsField::kVersion},
+    {"TLS_CIPHER", TlsField::kCipher},
+    {"PEER_URI_SAN", TlsField::kPeerUriSan},
+    {"PEER_DNS_SAN", TlsField::kPeerDnsSan},
+    {"PEER_SUBJECT", TlsField::kPeerSubject},
+    {"PEER_ISSUER", TlsField::kPeerIssuer},
+    {"PEER_SERIAL", TlsField::kPeerSerial},
+    {"PEER_FINGERPRINT_256", TlsField::kPeerFingerprint},
+    {"PEER_CERT_V_START", TlsField::kPeerCertStart},
+    {"PEER_CERT_V_END", TlsField::kPeerCertEnd},
+    {"LOCAL_URI_SAN", TlsField::kLocalUriSan},
+    {"LOCAL_DNS_SAN", TlsField::kLocalDnsSan},
+    {"LOCAL_SUBJECT", TlsField::kLocalSubject},
 }};
 
 std::string Shown(const CommandText& text) {
@@ -178,6 +197,23 @@ absl::StatusOr<FormatCommand> ParseWithArgument(const CommandText& text, Kind ki
   return command;
 }
 
+// "DOWNSTREAM_TLS_VERSION" and its like; false: no such command.
+bool ParseTls(const CommandText& text, FormatCommand* command) {
+  absl::string_view rest = text.name;
+  if (absl::ConsumePrefix(&rest, "DOWNSTREAM_")) {
+    command->kind = Kind::kDownstreamTls;
+  } else if (absl::ConsumePrefix(&rest, "UPSTREAM_")) {
+    command->kind = Kind::kUpstreamTls;
+  } else {
+    return false;
+  }
+  const auto* field = std::find_if(kTlsFields.begin(), kTlsFields.end(),
+                                   [&](const auto& entry) { return entry.first == rest; });
+  if (field == kTlsFields.end()) return false;
+  command->tls = field->second;
+  return true;
+}
+
 }  // namespace
 
 absl::StatusOr<FormatCommand> ParseCommand(const CommandText& text,
@@ -206,6 +242,13 @@ absl::StatusOr<FormatCommand> ParseCommand(const CommandText& text,
     command.kind = Kind::kCommonDuration;
     parsed = ParseCommonDuration(text, &command);
     if (!parsed.ok()) return parsed;
+    return command;
+  }
+  if (ParseTls(text, &command)) {
+    const bool time =
+        command.tls == TlsField::kPeerCertStart || command.tls == TlsField::kPeerCertEnd;
+    if (text.has_argument && !time) return Wrong(text, "takes no argument");
+    if (time) command.time_format = TimeFormat(text.argument);
     return command;
   }
   const auto* plain = std::find_if(kPlain.begin(), kPlain.end(),

@@ -2,6 +2,7 @@
 
 #include "gtest/gtest.h"
 #include "proxy/observe/stream_info.h"
+#include "proxy/observe/tls_info.h"
 #include "proxy/route/route.h"
 #include "proxy/stream/reply/stream_error.h"
 #include "proxy/upstream/cluster/host.h"
@@ -136,6 +137,39 @@ TEST_F(FormatTest, NothingReceivedIsNothingPrinted) {
   format->Append({nullptr, nullptr, nullptr, &info_}, &out);
   EXPECT_EQ(out, "---");
   EXPECT_EQ(Print("[%REQ(A)%]", /*omit_empty=*/true), "[]");
+}
+
+TEST_F(FormatTest, WhatHandshakesSaid) {
+  TlsInfo down;
+  down.version = "TLSv1.3";
+  down.cipher = "TLS_AES_128_GCM_SHA256";
+  down.peer_presented = true;
+  down.peer_uri_sans = {"spiffe://a", "spiffe://b"};
+  down.peer_subject = "O=shop";
+  down.peer_serial = "0a1b";
+  down.peer_not_before_s = 1700000000;
+  down.local_uri_sans = {"spiffe://us"};
+  info_.downstream_tls = &down;
+  EXPECT_EQ(Print("%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER% %DOWNSTREAM_PEER_URI_SAN% "
+                  "%DOWNSTREAM_LOCAL_URI_SAN% %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_SERIAL% "
+                  "%DOWNSTREAM_PEER_ISSUER%"),
+            "TLSv1.3 TLS_AES_128_GCM_SHA256 spiffe://a,spiffe://b spiffe://us O=shop 0a1b -");
+  EXPECT_EQ(Print("%DOWNSTREAM_PEER_CERT_V_START%"), "2023-11-14T22:13:20.000Z");
+  EXPECT_EQ(Print("%DOWNSTREAM_PEER_CERT_V_START(%Y)%"), "2023");
+  EXPECT_EQ(Print("%UPSTREAM_TLS_VERSION% %UPSTREAM_PEER_URI_SAN%"), "- -");
+  auto up = std::make_shared<TlsInfo>();
+  up->peer_uri_sans = {"spiffe://up"};
+  info_.upstream_tls = up;
+  EXPECT_EQ(Print("%UPSTREAM_PEER_URI_SAN%"), "spiffe://up");
+  ErrorOf("%DOWNSTREAM_TLS_VERSION(X)%");
+  ErrorOf("%DOWNSTREAM_PEER_SHOE_SIZE%");
+}
+
+TEST_F(FormatTest, ReasonsOfTransportFailuresAreOneWord) {
+  info_.upstream_transport_failure = "TLS_error:|1:SSL routines:x:TLS_error_end";
+  info_.downstream_transport_failure = "closed during the handshake";
+  EXPECT_EQ(Print("%UPSTREAM_TRANSPORT_FAILURE_REASON% %DOWNSTREAM_TRANSPORT_FAILURE_REASON%"),
+            "TLS_error:|1:SSL_routines:x:TLS_error_end closed_during_the_handshake");
 }
 
 TEST_F(FormatTest, TheCodeOfAResponseThatHasNotGoneOutYet) {

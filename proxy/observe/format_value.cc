@@ -2,9 +2,12 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
 #include "proxy/observe/format_command.h"
 #include "proxy/observe/stream_info.h"
+#include "proxy/observe/tls_info.h"
 #include "proxy/route/route.h"
 #include "proxy/stream/reply/stream_error.h"
 #include "proxy/upstream/cluster/host.h"
@@ -167,6 +170,11 @@ ValueKind GrpcStatus(const FormatCommand& command, const StreamInfo& info, std::
   return Text(names[info.grpc_status], SIZE_MAX, out);
 }
 
+// One word, as Envoy writes it: logs are cut into fields at spaces.
+ValueKind Reason(const std::string& reason, std::string* out) {
+  return Text(absl::StrReplaceAll(reason, {{" ", "_"}}), SIZE_MAX, out);
+}
+
 ValueKind Upstream(const FormatCommand& command, const StreamInfo& info, std::string* out) {
   switch (command.kind) {
     case CommandKind::kUpstreamAddress:
@@ -186,7 +194,7 @@ ValueKind Upstream(const FormatCommand& command, const StreamInfo& info, std::st
     case CommandKind::kUpstreamAttempts:
       return Number(info.attempts, out);
     case CommandKind::kUpstreamTransportFailure:
-      return Text(info.upstream_transport_failure, SIZE_MAX, out);
+      return Reason(info.upstream_transport_failure, out);
     default:
       return Cluster(command, info, out);
   }
@@ -210,6 +218,41 @@ ValueKind Downstream(const FormatCommand& command, const StreamInfo& info, std::
     default:
       return Text(info.connection_termination_details, SIZE_MAX, out);
   }
+}
+
+ValueKind Tls(const FormatCommand& command, const TlsInfo* tls, std::string* out) {
+  if (tls == nullptr) return ValueKind::kNone;
+  const auto at = [](int64_t unix_s) { return WallTime(seconds(unix_s)); };
+  switch (command.tls) {
+    case TlsField::kVersion:
+      return Text(tls->version, SIZE_MAX, out);
+    case TlsField::kCipher:
+      return Text(tls->cipher, SIZE_MAX, out);
+    case TlsField::kPeerUriSan:
+      return Text(absl::StrJoin(tls->peer_uri_sans, ","), SIZE_MAX, out);
+    case TlsField::kPeerDnsSan:
+      return Text(absl::StrJoin(tls->peer_dns_sans, ","), SIZE_MAX, out);
+    case TlsField::kPeerSubject:
+      return Text(tls->peer_subject, SIZE_MAX, out);
+    case TlsField::kPeerIssuer:
+      return Text(tls->peer_issuer, SIZE_MAX, out);
+    case TlsField::kPeerSerial:
+      return Text(tls->peer_serial, SIZE_MAX, out);
+    case TlsField::kPeerFingerprint:
+      return Text(tls->peer_sha256, SIZE_MAX, out);
+    case TlsField::kPeerCertStart:
+      return tls->peer_presented ? Time(command, at(tls->peer_not_before_s), out)
+                                 : ValueKind::kNone;
+    case TlsField::kPeerCertEnd:
+      return tls->peer_presented ? Time(command, at(tls->peer_not_after_s), out) : ValueKind::kNone;
+    case TlsField::kLocalUriSan:
+      return Text(absl::StrJoin(tls->local_uri_sans, ","), SIZE_MAX, out);
+    case TlsField::kLocalDnsSan:
+      return Text(absl::StrJoin(tls->local_dns_sans, ","), SIZE_MAX, out);
+    case TlsField::kLocalSubject:
+      return Text(tls->local_subject, SIZE_MAX, out);
+  }
+  return ValueKind::kNone;
 }
 
 // Header changes are made before the response's headers go out, when the record has no code yet.
@@ -281,6 +324,12 @@ ValueKind AppendValue(const FormatCommand& command, const FormatInput& input, st
     case CommandKind::kResponseTxDuration:
     case CommandKind::kCommonDuration:
       return Interval(command, info, out);
+    case CommandKind::kDownstreamTransportFailure:
+      return Reason(info.downstream_transport_failure, out);
+    case CommandKind::kDownstreamTls:
+      return Tls(command, info.downstream_tls, out);
+    case CommandKind::kUpstreamTls:
+      return Tls(command, info.upstream_tls.get(), out);
     case CommandKind::kUpstreamAddress:
     case CommandKind::kUpstreamHostName:
     case CommandKind::kUpstreamLocalAddress:

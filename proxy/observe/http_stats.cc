@@ -58,7 +58,9 @@ ListenerStats::ListenerStats(metrics::Scope& scope, absl::string_view address)
           downstream_cx_length_ms(scope.GetHistogram("envoy_listener_downstream_cx_length_ms",
                                                      metrics::kMillisecondBounds, TAG)),
       http_downstream_rq_completed(
-          scope.GetCounter("envoy_listener_http_downstream_rq_completed", TAG)) {
+          scope.GetCounter("envoy_listener_http_downstream_rq_completed", TAG)),
+      scope_(scope),
+      tag_(TAG) {
   FillClasses(scope, "envoy_listener_http_downstream_rq_xx", TAG, http_downstream_rq_xx);
 }
 #undef PREFIX
@@ -160,6 +162,11 @@ void ListenerStats::OnConnectionEnd(Duration length) {
   downstream_cx_destroy.Inc();
   downstream_cx_active.Dec();
   downstream_cx_length_ms.Record(Millis(length));
+}
+
+TlsStats& ListenerStats::tls() {
+  if (tls_ == nullptr) tls_ = std::make_unique<TlsStats>(scope_, "envoy_listener_", tag_, true);
+  return *tls_;
 }
 
 void ListenerStats::OnResponse(int status) {

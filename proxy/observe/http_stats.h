@@ -5,12 +5,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "absl/strings/string_view.h"
 #include "base/clock/clock.h"
 #include "base/http/stream.h"
 #include "base/metrics/metrics.h"
 #include "proxy/stream/reply/stream_error.h"
+#include "proxy/transport/tls_stats.h"
 
 namespace meltemi::proxy {
 
@@ -101,6 +103,13 @@ struct ListenerStats {
   void OnConnection();
   void OnConnectionEnd(Duration length);
   void OnResponse(int status);
+  // Made at the first handshake.
+  TlsStats& tls();
+
+ private:
+  metrics::Scope& scope_;
+  const metrics::Labels tag_;
+  std::unique_ptr<TlsStats> tls_;
 };
 
 // A TCP proxy's.

@@ -11,6 +11,7 @@
 #include "base/metrics/metrics.h"
 #include "proxy/observe/peer_metadata.h"
 #include "proxy/observe/stream_info.h"
+#include "proxy/observe/tls_info.h"
 #include "proxy/route/route.h"
 #include "proxy/stream/reply/reply.h"
 #include "proxy/upstream/cluster/host.h"
@@ -39,6 +40,8 @@ absl::string_view OrUnknown(absl::string_view text) { return text.empty() ? kUnk
 struct Key {
   uint64_t service = 0;            // fingerprint of the cluster, or hash of the authority
   const MeshPeer* peer = nullptr;  // interned
+  // Interned: who the peer is by its certificate; null: unknown.
+  const std::string* principal = nullptr;
   uint32_t flags = 0;
   int16_t code = 0;
   int8_t grpc_status = -1;
@@ -51,9 +54,16 @@ struct Key {
                                  sizeof(Key));
   }
 };
-static_assert(sizeof(Key) == 24, "no padding: keys are compared bytewise");
+static_assert(sizeof(Key) == 32, "no padding: keys are compared bytewise");
 
-enum KeyBit : uint8_t { kInbound = 1, kGrpc = 2, kTcp = 4, kByAuthority = 8, kOverflowed = 16 };
+enum KeyBit : uint8_t {
+  kInbound = 1,
+  kGrpc = 2,
+  kTcp = 4,
+  kByAuthority = 8,
+  kOverflowed = 16,
+  kMutualTls = 32,
+};
 
 struct HttpMetrics {
   HttpMetrics(metrics::Shard& shard, Labels labels)
@@ -219,10 +229,28 @@ class MeshStatsImpl final : public MeshStats {
     return text.empty() ? nullptr : Decoded(text, /*text=*/true);
   }
 
+  static const TlsInfo* TlsOf(const StreamInfo& info, bool inbound) {
+    return inbound ? info.downstream_tls : info.upstream_tls.get();
+  }
+
+  const std::string* Principal(const std::string& name) {
+    if (name.empty()) return nullptr;
+    // Connections come in runs, too.
+    if (last_principal_ != nullptr && *last_principal_ == name) return last_principal_;
+    const auto known = principals_.find(name);
+    if (known != principals_.end()) return last_principal_ = &*known;
+    if (principals_.size() >= kPeersMax) return nullptr;
+    return last_principal_ = &*principals_.insert(name).first;
+  }
+
   Key KeyOf(const HeaderMap* request, const StreamInfo& info, bool inbound) {
     Key key;
     key.bits = inbound ? kInbound : 0;
     key.peer = PeerOfStream(info, inbound);
+    if (const TlsInfo* tls = TlsOf(info, inbound); tls != nullptr) {
+      key.principal = Principal(tls->principal());
+      if (tls->peer_presented) key.bits |= kMutualTls;
+    }
     const ClusterConfig* cluster = info.cluster;
     if (cluster != nullptr && !cluster->service_host.empty()) {
       key.service = cluster->fingerprint != 0 ? cluster->fingerprint : XxHash64(cluster->name);
@@ -253,7 +281,7 @@ class MeshStatsImpl final : public MeshStats {
     return service;
   }
 
-  Labels LabelsOf(const Key& key, const Service& service) {
+  Labels LabelsOf(const Key& key, const Service& service, const TlsInfo* tls) {
     const bool inbound = (key.bits & kInbound) != 0;
     Labels labels;
     labels.reserve(32);
@@ -261,10 +289,12 @@ class MeshStatsImpl final : public MeshStats {
       labels.emplace_back(std::string(name), std::string(value));
     };
     add("reporter", inbound ? "destination" : "source");
-    AddWorkload("source", inbound ? key.peer : &self_peer_, inbound ? "" : self_->principal,
-                &labels);
-    AddWorkload("destination", inbound ? &self_peer_ : key.peer, inbound ? self_->principal : "",
-                &labels);
+    // What certificates say, at both ends; without them nobody is known.
+    const std::string peer = key.principal == nullptr ? "" : *key.principal;
+    const std::string own =
+        tls == nullptr || tls->local_uri_sans.empty() ? "" : tls->local_uri_sans.front();
+    AddWorkload("source", inbound ? key.peer : &self_peer_, inbound ? peer : own, &labels);
+    AddWorkload("destination", inbound ? &self_peer_ : key.peer, inbound ? own : peer, &labels);
     const absl::string_view destination_namespace = inbound
                                                         ? absl::string_view(self_peer_.namespace_)
                                                     : key.peer == nullptr ? absl::string_view()
@@ -277,8 +307,9 @@ class MeshStatsImpl final : public MeshStats {
                             : (key.bits & kGrpc) != 0 ? "grpc"
                                                       : "http");
     add("response_flags", ResponseFlagsText(key.flags));
-    // Without TLS the receiver knows that there was none; the sender does not judge (Istio).
-    add("connection_security_policy", inbound ? "none" : "unknown");
+    // The receiver knows whether the peer had shown who it is; the sender does not judge (Istio).
+    const bool mutual = (key.bits & kMutualTls) != 0;
+    add("connection_security_policy", !inbound ? "unknown" : mutual ? "mutual_tls" : "none");
     if ((key.bits & kTcp) == 0) {
       add("response_code", absl::StrCat(key.code));
       add("grpc_response_status",
@@ -289,7 +320,7 @@ class MeshStatsImpl final : public MeshStats {
 
   // The one label set for all that comes when there is no more room.
   Labels OverflowLabels(const Key& key) {
-    Labels labels = LabelsOf(key, {});
+    Labels labels = LabelsOf(key, {}, nullptr);
     for (auto& [name, value] : labels) {
       if (name != "reporter" && name != "request_protocol") value = "overflow";
     }
@@ -311,7 +342,8 @@ class MeshStatsImpl final : public MeshStats {
     if (const auto found = sets.find(key); found != sets.end()) return *found->second;
     if (http_.size() + tcp_.size() < kLabelSetsMax) {
       auto& slot = sets[key];
-      slot = std::make_unique<Metrics>(shard_, LabelsOf(key, ServiceOf(key, request, info)));
+      const TlsInfo* tls = TlsOf(info, (key.bits & kInbound) != 0);
+      slot = std::make_unique<Metrics>(shard_, LabelsOf(key, ServiceOf(key, request, info), tls));
       return *slot;
     }
     auto& slot = sets[OverflowKey(key)];
@@ -341,6 +373,8 @@ class MeshStatsImpl final : public MeshStats {
   std::string self_metadata_;            // "" when this proxy is no workload of a mesh
   absl::node_hash_set<MeshPeer> peers_;  // never shrinks: keys and streams point into it
   absl::flat_hash_map<std::string, const MeshPeer*> headers_, texts_;
+  absl::node_hash_set<std::string> principals_;  // neither
+  const std::string* last_principal_ = nullptr;
   Sets<HttpMetrics> http_;
   Sets<TcpMetrics> tcp_;
   Key last_key_;

@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 #include "proxy/observe/peer_metadata.h"
 #include "proxy/observe/stream_info.h"
+#include "proxy/observe/tls_info.h"
 #include "proxy/route/route.h"
 #include "proxy/stream/reply/stream_error.h"
 #include "proxy/upstream/cluster/host.h"
@@ -169,6 +170,40 @@ TEST_F(MeshStatsTest, BothSidesLearnOfEachOther) {
   side.emplace_back("connection_security_policy", "unknown");
   EXPECT_EQ(Requests(side), 1);
   EXPECT_EQ(Requests({{"reporter", "destination"}, {"connection_security_policy", "none"}}), 1);
+}
+
+TEST_F(MeshStatsTest, CertificatesTellWhoIsWho) {
+  const std::string sleep = "spiffe://cluster.local/ns/default/sa/sleep";
+  const std::string flask = "spiffe://cluster.local/ns/default/sa/flask";
+  auto upstream = std::make_shared<TlsInfo>();
+  upstream->peer_presented = upstream->peer_verified = true;
+  upstream->peer_uri_sans = {flask};
+  upstream->local_uri_sans = {sleep};
+  StreamInfo client_info = info_;
+  client_info.upstream_tls = upstream;
+  auto client = New(Sleep());
+  client->OnStreamEnd(request_.get(), client_info, false);
+  TlsInfo downstream = *upstream;
+  downstream.peer_uri_sans = {sleep};
+  downstream.local_uri_sans = {flask};
+  StreamInfo server_info = info_;
+  server_info.downstream_tls = &downstream;
+  auto server = New(Flask());
+  server->OnStreamEnd(request_.get(), server_info, true);
+  // Whom nobody has vouched for is unknown, and counted for itself.
+  downstream.peer_verified = false;
+  server->OnStreamEnd(request_.get(), server_info, true);
+  const Labels both = {{"source_principal", sleep}, {"destination_principal", flask}};
+  EXPECT_EQ(Requests(both), 2) << registry_.RenderText();
+  EXPECT_EQ(Requests({{"source_principal", sleep},
+                      {"reporter", "destination"},
+                      {"connection_security_policy", "mutual_tls"}}),
+            1);
+  EXPECT_EQ(Requests({{"source_principal", sleep},
+                      {"reporter", "source"},
+                      {"connection_security_policy", "unknown"}}),
+            1);
+  EXPECT_EQ(Requests({{"source_principal", "unknown"}, {"destination_principal", flask}}), 1);
 }
 
 TEST_F(MeshStatsTest, WithoutMetadataTheEndpointTells) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -51,6 +52,7 @@ struct StreamInfo {
   std::string response_code_details;  // "via_upstream", "route_not_found" …
   std::string connection_termination_details;
   std::string upstream_transport_failure;
+  std::string downstream_transport_failure;
   uint32_t attempts = 0;  // tries at the upstream
 
   // --- where it went; kept alive by the stream's references
@@ -60,7 +62,8 @@ struct StreamInfo {
   const Host* upstream_host = nullptr;
   std::optional<net::Address> upstream_local;
   std::optional<http::Protocol> upstream_protocol;
-  const TlsInfo* upstream_tls = nullptr;  // null: plaintext, or not connected
+  // Null: plaintext, or not connected. The connection may be gone before the log is written.
+  std::shared_ptr<const TlsInfo> upstream_tls;
 
   // --- who is at the other end (Istio's metadata exchange); MeshStats fills and owns what it
   // points to

@@ -48,6 +48,7 @@ bool Exchange::StartAttempt() {
   attempt.is_retry = info_.attempts > 1;
   attempt.high_priority = options_.high_priority;
   attempt.tunnel = options_.tunnel;
+  attempt.alpn = options_.alpn;
   attempt.rewrite_authority = options_.auto_authority ? options_.request : nullptr;
   attempt.balance = options_.balance;
   attempt.balance.tried = retry_->tried();
@@ -63,9 +64,13 @@ void Exchange::PrepareAttempt(const WorkerCluster& cluster) {
   if (cluster_config_.get() != &cluster.config()) cluster_config_ = cluster.shared_config();
   info_.cluster = cluster_config_.get();
   info_.upstream_host = nullptr;
+  info_.upstream_tls = nullptr;
   if (options_.convert_upgrade) {
     http::Protocol protocol = options_.balance.downstream_protocol;
-    if (cluster_config_->protocol == UpstreamProtocol::kHttp1) protocol = http::Protocol::kHttp11;
+    if (cluster_config_->protocol == UpstreamProtocol::kHttp1 ||
+        cluster_config_->protocol == UpstreamProtocol::kByAlpn) {
+      protocol = http::Protocol::kHttp11;
+    }
     if (cluster_config_->protocol == UpstreamProtocol::kHttp2) protocol = http::Protocol::kHttp2;
     ConvertUpgradeRequest(protocol, worker_.random, *options_.request);
   }
@@ -94,6 +99,7 @@ void Exchange::OnAttemptSent(const net::Address& local, http::Protocol protocol)
   sent_ = true;
   info_.upstream_local = local;
   info_.upstream_protocol = protocol;
+  if (attempt_ != nullptr) info_.upstream_tls = attempt_->tls();
   info_.upstream_first_tx = worker_.loop.Now();
   if (request_ended_) info_.upstream_last_tx = info_.upstream_first_tx;
   if (request_ended_ && state_ == State::kTrying) ArmPerTryTimers();

@@ -57,6 +57,7 @@ struct ExchangeOptions {
   bool tunnel = false;
   bool convert_upgrade = false;  // an HTTP/1.1 or HTTP/2 upgrade: write it as the cluster wants
   bool auto_authority = false;
+  const std::shared_ptr<const AlpnOverride>* alpn = nullptr;  // lives as long as the exchange
   bool high_priority = false;
   bool count_attempts_in_request = false;  // x-envoy-attempt-count
   const RetryPolicy* retry = nullptr;      // lives as long as the exchange

@@ -19,6 +19,7 @@
 namespace meltemi::proxy {
 
 class StreamPool;
+struct TlsInfo;  // proxy/observe/tls_info.h
 
 // Keeps a route table alive for its streams. A wrapper of this worker's own, so that streams count
 // references without sharing a cache line with other workers.
@@ -30,7 +31,8 @@ struct DownstreamPeer {
   net::Address local;          // the original destination when redirected
   std::string server_name;     // SNI
   uint64_t connection_id = 0;
-  bool tls = false;
+  std::shared_ptr<const TlsInfo> tls;  // null: plaintext
+  std::string client_cert;             // what x-forwarded-client-cert gets; "": nothing
   // What x-forwarded-for gets, written once for all requests of the connection.
   std::string forwarded_as;
 };

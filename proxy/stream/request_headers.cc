@@ -130,6 +130,35 @@ bool DecideRemote(const HttpConfig& config, bool tls, absl::string_view forwarde
   return internal;
 }
 
+// Envoy's mutateXfccRequestHeader.
+void ForwardCert(const HttpConfig& config, const ForwardedCert& cert, HeaderMap& request) {
+  const ForwardClientCert how = config.forward_client_cert;
+  if (how == ForwardClientCert::kAlwaysForwardOnly) return;
+  if (how == ForwardClientCert::kSanitize || !cert.presented) {
+    // Nobody has vouched for it.
+    if (request.Has(HeaderId::kXForwardedClientCert)) {
+      request.Remove(HeaderId::kXForwardedClientCert);
+    }
+    return;
+  }
+  if (how == ForwardClientCert::kForwardOnly || cert.text.empty()) return;
+  const bool appends =
+      how == ForwardClientCert::kAppendForward && request.Has(HeaderId::kXForwardedClientCert);
+  if (appends) {
+    std::string scratch;
+    bool present = false;
+    const absl::string_view before =
+        request.GetJoined("x-forwarded-client-cert", &scratch, &present);
+    const std::string joined = absl::StrCat(before, ",", cert.text);
+    request.Set(HeaderId::kXForwardedClientCert, joined);
+    return;
+  }
+  if (request.Has(HeaderId::kXForwardedClientCert)) {
+    request.Remove(HeaderId::kXForwardedClientCert);
+  }
+  request.AddView(HeaderId::kXForwardedClientCert, "x-forwarded-client-cert", cert.text);
+}
+
 void SetRequestId(const HttpConfig& config, bool edge, HeaderMap& request, Random& random) {
   if (!config.generate_request_id) return;
   const bool force = edge && !config.preserve_external_request_id;
@@ -236,7 +265,8 @@ RequestFault CheckRequest(const HttpConfig& config, HeaderMap& request) {
 }
 
 void PrepareRequest(const HttpConfig& config, bool tls, absl::string_view forwarded_as,
-                    HeaderMap& request, StreamInfo& info, Random& random) {
+                    HeaderMap& request, StreamInfo& info, Random& random,
+                    const ForwardedCert& cert) {
   const bool internal = DecideRemote(config, tls, forwarded_as, request, info);
   const bool edge = !internal && config.use_remote_address;
   if (request.scheme().empty()) {
@@ -249,10 +279,7 @@ void PrepareRequest(const HttpConfig& config, bool tls, absl::string_view forwar
     request.Remove("x-envoy-internal");
     RemoveInternalHeaders(request, edge);
   }
-  // forward_client_cert_details SANITIZE: without mTLS nobody has vouched for it.
-  if (request.Has(HeaderId::kXForwardedClientCert)) {
-    request.Remove(HeaderId::kXForwardedClientCert);
-  }
+  ForwardCert(config, cert, request);
   SetRequestId(config, edge, request, random);
   if (!config.via.empty()) {
     const absl::string_view before = request.Get(HeaderId::kVia);

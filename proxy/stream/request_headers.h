@@ -24,12 +24,19 @@ struct RequestFault {
 // Authority, path and method as RFC 9110/9112/9113 want them; normalises the path in place.
 RequestFault CheckRequest(const HttpConfig& config, http::HeaderMap& request);
 
+// Of a connection's client certificate.
+struct ForwardedCert {
+  bool presented = false;
+  absl::string_view text;  // what x-forwarded-client-cert gets; outlives the request
+};
+
 // Scheme, x-forwarded-for and -proto, x-envoy-internal, what only internal callers may ask for,
 // x-request-id, via, Host's port. Sets info.downstream_remote (the client as x-forwarded-for and
 // use_remote_address tell). `forwarded_as` is what x-forwarded-for gets: the peer's address, or the
 // listener's for a peer on loopback.
 void PrepareRequest(const HttpConfig& config, bool tls, absl::string_view forwarded_as,
-                    http::HeaderMap& request, StreamInfo& info, Random& random);
+                    http::HeaderMap& request, StreamInfo& info, Random& random,
+                    const ForwardedCert& cert = {});
 
 // RFC 1918 and 4193 ranges and loopback.
 bool IsInternalAddress(const net::Address& address);

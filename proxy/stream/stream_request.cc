@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "proxy/connection/worker_context.h"
 #include "proxy/observe/mesh_stats.h"
+#include "proxy/observe/tls_info.h"
 #include "proxy/route/hash.h"
 #include "proxy/route/rewrite.h"
 #include "proxy/stream/forward.h"
@@ -47,6 +48,7 @@ void Stream::Begin(const std::shared_ptr<HttpRuntime>& runtime, const Downstream
   info_.downstream_remote = peer.direct_remote;
   info_.downstream_local = peer.local;
   info_.requested_server_name = peer.server_name;
+  info_.downstream_tls = peer.tls.get();
   runtime_->stats.OnRequest(downstream.protocol());
 }
 
@@ -58,8 +60,10 @@ void Stream::OnHeaders(http::HeaderMapPtr headers, bool end_stream) {
   if (end_stream) RequestEnded();
   random_ = worker_.random.Next();
   if (!CheckHeaders()) return;
-  PrepareRequest(runtime_->config, peer_->tls, peer_->forwarded_as, *request_, info_,
-                 worker_.random);
+  PrepareRequest(runtime_->config, peer_->tls != nullptr, peer_->forwarded_as, *request_, info_,
+                 worker_.random,
+                 {.presented = peer_->tls != nullptr && peer_->tls->peer_presented,
+                  .text = peer_->client_cert});
   FindRoute();
   if (!CheckUpgrade() || !RedirectToTls()) return;
   worker_.mesh_stats.OnRequestHeaders(*request_, info_, runtime_->config.inbound);
@@ -92,7 +96,7 @@ void Stream::FindRoute() {
   if (table == nullptr) return;
   MatchContext context;
   context.random = random_;
-  context.downstream_tls = peer_->tls;
+  context.downstream_tls = peer_->tls != nullptr;
   context.local_port = info_.downstream_local.port();
   context.ignore_port_in_host = table->ignore_port_in_host;
   route_ = table->Match(*request_, context, &virtual_host_);
@@ -121,7 +125,9 @@ bool Stream::CheckUpgrade() {
 }
 
 bool Stream::RedirectToTls() {
-  if (virtual_host_ == nullptr || !virtual_host_->require_tls_all || peer_->tls) return true;
+  if (virtual_host_ == nullptr || !virtual_host_->require_tls_all || peer_->tls != nullptr) {
+    return true;
+  }
   SendRedirect(301, absl::StrCat("https://", request_->authority(), request_->path()),
                "direct_response");
   return false;
@@ -255,6 +261,7 @@ ExchangeOptions Stream::MakeExchange(absl::string_view cluster) {
   options.convert_upgrade = !upgrade_.empty() && upgrade_ != "connect";
   options.auto_authority =
       route_->rewrite.auto_authority && (picked_ == nullptr || picked_->host_rewrite.empty());
+  if (runtime_->config.upstream_alpn != nullptr) options.alpn = &runtime_->config.upstream_alpn;
   options.high_priority = route_->high_priority;
   options.count_attempts_in_request = virtual_host_->include_attempt_count_request;
   options.retry = route_->retry.get();

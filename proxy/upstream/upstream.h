@@ -36,7 +36,9 @@ struct ClusterConfig;
 struct EndpointsConfig;
 struct Host;   // proxy/upstream/cluster/host.h: one endpoint with its health, shared by all workers
 class Mirror;  // proxy/upstream/attempt/mirror.h
+struct AlpnOverride;  // proxy/transport/host_transport.h
 struct MirrorOptions;
+struct TlsInfo;  // proxy/observe/tls_info.h
 
 // A place under a cluster's retries breaker, given back when the last copy is dropped. Null:
 // refused.
@@ -78,6 +80,9 @@ struct AttemptOptions {
   // auto_host_rewrite: once a host is chosen, before the request is written, its hostname (when it
   // has one) becomes this map's authority. The same map as `headers`, or null.
   http::HeaderMap* rewrite_authority = nullptr;
+  // Where the connection is TLS: ALPN in place of the cluster's. Null: the cluster's. Must live
+  // until Start returns.
+  const std::shared_ptr<const AlpnOverride>* alpn = nullptr;
   BalanceContext balance;
 };
 
@@ -96,6 +101,8 @@ class Attempt : public Deferrable {
   // Null until chosen. Lives as long as the attempt; who needs it longer (logs) takes
   // host()->shared_from_this().
   virtual const Host* host() const = 0;
+  // Of the connection that carries it, once it is sent. Null: plaintext.
+  virtual std::shared_ptr<const TlsInfo> tls() const { return nullptr; }
 };
 
 class TcpAttemptEvents {
@@ -111,6 +118,8 @@ class TcpAttemptEvents {
 class TcpAttempt : public Deferrable {
  public:
   virtual const Host* host() const = 0;
+  // Once connected. Null: plaintext.
+  virtual std::shared_ptr<const TlsInfo> tls() const { return nullptr; }
 };
 
 // One cluster on one worker. Valid until the end of the turn in which it was found; attempts keep

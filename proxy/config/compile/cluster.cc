@@ -6,18 +6,18 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
-#include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 #include "proxy/config/compile/cluster_parts.h"
 #include "proxy/config/compile/endpoints.h"
 #include "proxy/config/compile/matchers.h"
+#include "proxy/config/compile/transport_socket.h"
 #include "proxy/config/compile/try.h"
 #include "proxy/config/compile/unsupported.h"
+#include "proxy/transport/host_transport.h"
 
 namespace meltemi::proxy {
 namespace {
 
 using envoy::config::cluster::v3::Cluster;
-using envoy::config::core::v3::TransportSocket;
 
 absl::Status Invalid(absl::string_view where, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
@@ -29,33 +29,43 @@ absl::Status CompileDurationInto(const google::protobuf::Duration& from, absl::s
   return absl::OkStatus();
 }
 
-// TLS is refused by name: plain text must never go where encryption was asked for.
-absl::Status CheckPlain(const TransportSocket& socket, absl::string_view where) {
-  if (socket.name().empty() && !socket.has_typed_config()) return absl::OkStatus();
-  const bool raw =
-      socket.has_typed_config()
-          ? AnyTypeName(socket.typed_config()) ==
-                envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer::descriptor()
-                    ->full_name()
-          : socket.name() == "envoy.transport_sockets.raw_buffer";
-  if (raw) return absl::OkStatus();
-  return Invalid(where, absl::StrCat("transport socket '", socket.name(),
-                                     "' is not supported (only raw_buffer is)"));
+absl::Status CompileMatch(const Cluster::TransportSocketMatch& proto, absl::string_view where,
+                          TlsSockets* sockets, TransportMatch& match) {
+  RETURN_IF_ERROR(CheckSupported(proto, where, {"name", "match.**", "transport_socket"}));
+  match.name = proto.name();
+  for (const auto& [key, value] : proto.match().fields()) {
+    if (!value.has_string_value()) {
+      return Invalid(where, absl::StrCat("match '", key, "' is no text"));
+    }
+    match.labels.emplace_back(key, value.string_value());
+  }
+  ASSIGN_OR_RETURN(match.tls, CompileUpstreamSocket(proto.transport_socket(), where, sockets));
+  return absl::OkStatus();
 }
 
-absl::Status CheckTransport(const Cluster& cluster, absl::string_view where) {
-  RETURN_IF_ERROR(
-      CheckPlain(cluster.transport_socket(), absl::StrCat(where, ": transport_socket")));
-  for (const auto& match : cluster.transport_socket_matches()) {
-    RETURN_IF_ERROR(
-        CheckPlain(match.transport_socket(),
-                   absl::StrCat(where, ": transport_socket_matches '", match.name(), "'")));
-  }
+absl::Status CompileTransport(const Cluster& cluster, absl::string_view where, TlsSockets* sockets,
+                              ClusterConfig& config) {
   for (const auto& filter : cluster.filters()) {
-    // Istio's exchange of peer metadata: without its ALPN, which needs TLS, it passes bytes on.
+    // Istio's exchange of peer metadata: without its ALPN, which is never agreed on, it passes
+    // bytes on.
     if (filter.name() == "istio.metadata_exchange") continue;
     return Invalid(where, absl::StrCat("filter '", filter.name(), "' is not supported"));
   }
+  auto transport = std::make_shared<ClusterTransport>();
+  ASSIGN_OR_RETURN(transport->tls,
+                   CompileUpstreamSocket(cluster.transport_socket(),
+                                         absl::StrCat(where, ": transport_socket"), sockets));
+  bool any_tls = transport->tls != nullptr;
+  for (const auto& proto : cluster.transport_socket_matches()) {
+    TransportMatch match;
+    RETURN_IF_ERROR(
+        CompileMatch(proto, absl::StrCat(where, ": transport_socket_matches '", proto.name(), "'"),
+                     sockets, match));
+    any_tls |= match.tls != nullptr;
+    transport->matches.push_back(std::move(match));
+  }
+  RETURN_IF_ERROR(CompileAutoNames(cluster, where, *transport));
+  if (any_tls) config.transport = std::move(transport);
   return absl::OkStatus();
 }
 
@@ -238,7 +248,7 @@ absl::Status CompileEndpointsOf(const Cluster& cluster, absl::string_view where,
 
 }  // namespace
 
-absl::StatusOr<CompiledCluster> CompileCluster(const Cluster& cluster) {
+absl::StatusOr<CompiledCluster> CompileCluster(const Cluster& cluster, TlsSockets* sockets) {
   if (cluster.name().empty()) return absl::InvalidArgumentError("a cluster has no name");
   const std::string where = absl::StrCat("cluster '", cluster.name(), "'");
   RETURN_IF_ERROR(CheckFields(cluster, where));
@@ -246,7 +256,7 @@ absl::StatusOr<CompiledCluster> CompileCluster(const Cluster& cluster) {
   config->name = cluster.name();
   config->alt_stat_name = cluster.alt_stat_name();
   RETURN_IF_ERROR(CompileDiscovery(cluster, where, *config));
-  RETURN_IF_ERROR(CheckTransport(cluster, where));
+  RETURN_IF_ERROR(CompileTransport(cluster, where, sockets, *config));
   if (cluster.has_connect_timeout()) {
     RETURN_IF_ERROR(CompileDurationInto(cluster.connect_timeout(), where, "connect_timeout",
                                         config->connect_timeout));

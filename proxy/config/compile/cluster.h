@@ -12,6 +12,8 @@ class Cluster;
 
 namespace meltemi::proxy {
 
+class TlsSockets;
+
 struct CompiledCluster {
   std::shared_ptr<const ClusterConfig> config;
   // What the cluster itself says of its endpoints; null for EDS.
@@ -19,7 +21,8 @@ struct CompiledCluster {
 };
 
 // Error (INVALID_ARGUMENT): names the cluster and the field, and says what is not supported or
-// wrong.
-absl::StatusOr<CompiledCluster> CompileCluster(const envoy::config::cluster::v3::Cluster& cluster);
+// wrong. `sockets`: makes what speaks TLS; without it TLS is refused.
+absl::StatusOr<CompiledCluster> CompileCluster(const envoy::config::cluster::v3::Cluster& cluster,
+                                               TlsSockets* sockets = nullptr);
 
 }  // namespace meltemi::proxy

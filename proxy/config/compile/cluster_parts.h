@@ -21,6 +21,9 @@ namespace meltemi::proxy {
 absl::Status CompileBalancing(const envoy::config::cluster::v3::Cluster& cluster,
                               absl::string_view where, ClusterConfig& config);
 // typed_extension_protocol_options and the older fields for HTTP options.
+// auto_sni and auto_san_validation, which stand among the HTTP options.
+absl::Status CompileAutoNames(const envoy::config::cluster::v3::Cluster& cluster,
+                              absl::string_view where, ClusterTransport& transport);
 absl::Status CompileProtocol(const envoy::config::cluster::v3::Cluster& cluster,
                              absl::string_view where, ClusterConfig& config);
 absl::Status CompileBreakers(const envoy::config::cluster::v3::CircuitBreakers& breakers,

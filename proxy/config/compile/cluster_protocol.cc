@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
@@ -8,6 +9,7 @@
 #include "proxy/config/compile/matchers.h"
 #include "proxy/config/compile/try.h"
 #include "proxy/config/compile/unsupported.h"
+#include "proxy/transport/host_transport.h"
 
 namespace meltemi::proxy {
 namespace {
@@ -89,7 +91,7 @@ absl::Status ReadHttp2(const core::Http2ProtocolOptions& http2, absl::string_vie
   return absl::OkStatus();
 }
 
-// Both protocols: whichever the client speaks, or HTTP/1 where the choice would be ALPN's.
+// Both protocols: whichever the client speaks, or which ALPN agrees on.
 template <typename Message>
 absl::Status ReadBoth(const Message& both, absl::string_view where, UpstreamProtocol protocol,
                       ClusterConfig& config) {
@@ -117,10 +119,10 @@ absl::Status ReadExplicit(const HttpProtocolOptions::ExplicitHttpConfig& chosen,
 
 absl::Status ReadTyped(const HttpProtocolOptions& options, absl::string_view where,
                        ClusterConfig& config) {
-  // upstream_http_protocol_options is about TLS (SNI, SAN).
+  // upstream_http_protocol_options: CompileAutoNames.
   RETURN_IF_ERROR(CheckSupported(
       options, where,
-      {"common_http_protocol_options", "upstream_http_protocol_options.**", "explicit_http_config",
+      {"common_http_protocol_options", "upstream_http_protocol_options", "explicit_http_config",
        "use_downstream_protocol_config", "auto_config", "http_filters"}));
   RETURN_IF_ERROR(ReadCommon(options.common_http_protocol_options(),
                              absl::StrCat(where, ".common_http_protocol_options"), config));
@@ -135,7 +137,7 @@ absl::Status ReadTyped(const HttpProtocolOptions& options, absl::string_view whe
   }
   if (options.has_auto_config()) {
     return ReadBoth(options.auto_config(), absl::StrCat(where, ".auto_config"),
-                    UpstreamProtocol::kHttp1, config);
+                    UpstreamProtocol::kByAlpn, config);
   }
   return ReadExplicit(options.explicit_http_config(), absl::StrCat(where, ".explicit_http_config"),
                       config);
@@ -161,6 +163,25 @@ absl::Status ReadOldFields(const Cluster& cluster, absl::string_view where, Clus
 }
 
 }  // namespace
+
+absl::Status CompileAutoNames(const Cluster& cluster, absl::string_view where,
+                              ClusterTransport& transport) {
+  core::UpstreamHttpProtocolOptions names = cluster.upstream_http_protocol_options();
+  const auto typed = cluster.typed_extension_protocol_options().find(kHttpOptionsKey);
+  if (typed != cluster.typed_extension_protocol_options().end()) {
+    HttpProtocolOptions options;
+    RETURN_IF_ERROR(UnpackAny(typed->second, where, &options));
+    if (options.has_upstream_http_protocol_options()) {
+      names = options.upstream_http_protocol_options();
+    }
+  }
+  RETURN_IF_ERROR(CheckSupported(names, absl::StrCat(where, ": upstream_http_protocol_options"),
+                                 {"auto_sni", "auto_san_validation", "override_auto_sni_header"}));
+  transport.auto_sni = names.auto_sni();
+  transport.auto_san_validation = names.auto_san_validation();
+  transport.auto_sni_header = absl::AsciiStrToLower(names.override_auto_sni_header());
+  return absl::OkStatus();
+}
 
 absl::Status CompileProtocol(const Cluster& cluster, absl::string_view where,
                              ClusterConfig& config) {

@@ -114,7 +114,7 @@ TEST(ClusterCompileTest, ProtocolOptions) {
                  http_protocol_options {} http2_protocol_options {} })")
                 ->config->protocol,
             UpstreamProtocol::kSameAsDownstream);
-  EXPECT_EQ(with("auto_config {}")->config->protocol, UpstreamProtocol::kHttp1);
+  EXPECT_EQ(with("auto_config {}")->config->protocol, UpstreamProtocol::kByAlpn);
   EXPECT_THAT(
       std::string(with("explicit_http_config { http3_protocol_options {} }").status().message()),
       HasSubstr("http3_protocol_options' is not supported"));
@@ -208,14 +208,13 @@ TEST(ClusterCompileTest, HealthChecks) {
               HasSubstr("cluster 'x': health_checks[0]: field 'grpc_health_check'"));
 }
 
-TEST(ClusterCompileTest, EncryptionIsRefusedByName) {
+TEST(ClusterCompileTest, EncryptionIsRefusedWhereNobodyKnowsTheSecrets) {
   Cluster cluster =
       Parse<Cluster>("name: 'x' transport_socket { name: 'envoy.transport_sockets.tls' }");
   cluster.mutable_transport_socket()->mutable_typed_config()->PackFrom(
       envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext());
   EXPECT_EQ(CompileCluster(cluster).status().message(),
-            "cluster 'x': transport_socket: transport socket 'envoy.transport_sockets.tls' is not "
-            "supported (only raw_buffer is)");
+            "cluster 'x': transport_socket: TLS is not supported here");
   Cluster plain = Parse<Cluster>(
       "name: 'x' transport_socket_matches { name: 'tlsMode-disabled' match {} "
       "transport_socket { name: 'envoy.transport_sockets.raw_buffer' } }");

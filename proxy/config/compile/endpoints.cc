@@ -80,6 +80,19 @@ std::string MetadataText(const core::Metadata& metadata, const char* filter, con
   return field == found->second.fields().end() ? "" : field->second.string_value();
 }
 
+void ReadTransportLabels(const core::Metadata& metadata, EndpointConfig& endpoint) {
+  const auto found = metadata.filter_metadata().find("envoy.transport_socket_match");
+  if (found == metadata.filter_metadata().end()) return;
+  for (const auto& [key, value] : found->second.fields()) {
+    if (!value.has_string_value()) continue;
+    if (key == "tlsMode" && value.string_value() == "istio") {
+      endpoint.mtls = true;
+    } else {
+      endpoint.transport_labels.emplace_back(key, value.string_value());
+    }
+  }
+}
+
 absl::Status ReadEndpoint(const LbEndpoint& proto, absl::string_view where, bool by_name,
                           EndpointConfig& endpoint) {
   RETURN_IF_ERROR(CheckSupported(
@@ -97,8 +110,7 @@ absl::Status ReadEndpoint(const LbEndpoint& proto, absl::string_view where, bool
     if (endpoint.weight == 0) return Invalid(where, "load_balancing_weight must be at least 1");
   }
   endpoint.workload = MetadataText(proto.metadata(), "istio", "workload");
-  endpoint.mtls =
-      MetadataText(proto.metadata(), "envoy.transport_socket_match", "tlsMode") == "istio";
+  ReadTransportLabels(proto.metadata(), endpoint);
   return absl::OkStatus();
 }
 

@@ -13,6 +13,7 @@
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "google/protobuf/any.pb.h"
+#include "networking/alpn/v2alpha1/config.pb.h"
 #include "proxy/config/compile/fault_policy.h"
 #include "proxy/config/compile/rbac.h"
 #include "proxy/config/compile/route_action.h"
@@ -20,6 +21,7 @@
 #include "proxy/config/compile/unsupported.h"
 #include "proxy/filters/cors/cors.h"
 #include "proxy/filters/fault/fault.h"
+#include "proxy/transport/host_transport.h"
 #include "udpa/type/v1/typed_struct.pb.h"
 #include "xds/type/v3/typed_struct.pb.h"
 
@@ -30,18 +32,16 @@ namespace hcm_v3 = envoy::extensions::filters::network::http_connection_manager:
 namespace fault_v3 = envoy::extensions::filters::http::fault::v3;
 namespace cors_v3 = envoy::extensions::filters::http::cors::v3;
 namespace grpc_stats_v3 = envoy::extensions::filters::http::grpc_stats::v3;
+namespace alpn_v2 = istio::envoy::config::filter::http::alpn::v2alpha1;
 namespace router_v3 = envoy::extensions::filters::http::router::v3;
 
 using google::protobuf::Any;
 
 // What Istio's control plane puts into every chain. The exchange of peer metadata and Istio's
-// metrics are built into this proxy (proxy/observe/mesh_stats.h); alpn concerns TLS to upstreams
-// alone.
-constexpr std::array<absl::string_view, 4> kBuiltIn = {
+// metrics are built into this proxy (proxy/observe/mesh_stats.h).
+constexpr std::array<absl::string_view, 2> kBuiltIn = {
     "io.istio.http.peer_metadata.Config",
     "stats.PluginConfig",
-    "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
-    "envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
 };
 
 std::string TypeNameOf(absl::string_view url) {
@@ -100,6 +100,29 @@ absl::Status CheckGrpcStats(const Any& any, const std::string& where) {
   return absl::OkStatus();
 }
 
+absl::Status CompileAlpn(const Any& any, const std::string& where, CompiledHttpFilters* out) {
+  alpn_v2::FilterConfig config;
+  RETURN_IF_ERROR(UnpackAny(any, where, &config));
+  RETURN_IF_ERROR(CheckSupported(
+      config, where, {"alpn_override.upstream_protocol", "alpn_override.alpn_override"}));
+  auto alpn = std::make_shared<AlpnOverride>();
+  for (const auto& entry : config.alpn_override()) {
+    std::vector<std::string>& list =
+        entry.upstream_protocol() == alpn_v2::FilterConfig::HTTP2    ? alpn->http2
+        : entry.upstream_protocol() == alpn_v2::FilterConfig::HTTP10 ? alpn->http10
+                                                                     : alpn->http11;
+    for (const std::string& protocol : entry.alpn_override()) {
+      if (protocol.empty() || protocol.size() > 255) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(where, ": 'alpn_override': a protocol has 1 to 255 bytes"));
+      }
+      list.push_back(protocol);
+    }
+  }
+  out->upstream_alpn = std::move(alpn);
+  return absl::OkStatus();
+}
+
 absl::Status CompileFilter(const hcm_v3::HttpFilter& filter, const std::string& where, bool last,
                            CompiledHttpFilters* out) {
   RETURN_IF_ERROR(CheckSupported(filter, where, {"name", "typed_config", "is_optional"}));
@@ -132,6 +155,7 @@ absl::Status CompileFilter(const hcm_v3::HttpFilter& filter, const std::string& 
     return absl::OkStatus();
   }
   if (Is<grpc_stats_v3::FilterConfig>(type)) return CheckGrpcStats(any, where);
+  if (Is<alpn_v2::FilterConfig>(type)) return CompileAlpn(any, where, out);
   if (std::find(kBuiltIn.begin(), kBuiltIn.end(), type) != kBuiltIn.end()) return absl::OkStatus();
   if (filter.is_optional()) return absl::OkStatus();
   return absl::InvalidArgumentError(

@@ -2,6 +2,7 @@
 // (typed_per_filter_config). Pure functions; main loop.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,11 @@ namespace meltemi::proxy {
 
 struct CompiledHttpFilters {
   // In order, without the router (which must be last) and without those that do nothing here:
-  // Istio's metadata exchange and stats (built in), alpn (plaintext), grpc_stats without filter
-  // state.
+  // Istio's metadata exchange and stats (built in), alpn (`upstream_alpn`), grpc_stats without
+  // filter state.
   std::vector<HttpFilterConfig> filters;
-  bool suppress_envoy_headers = false;  // the router's
+  bool suppress_envoy_headers = false;                // the router's
+  std::shared_ptr<const AlpnOverride> upstream_alpn;  // Istio's alpn filter; null: none
 };
 
 // `where` begins error texts: "listener 'x': filter chain 'y'".

@@ -13,9 +13,11 @@
 #include "envoy/type/v3/range.pb.h"
 #include "google/protobuf/any.pb.h"
 #include "proxy/config/compile/access_log.h"
+#include "proxy/config/compile/context.h"
 #include "proxy/config/compile/matchers.h"
 #include "proxy/config/compile/network_filters.h"
 #include "proxy/config/compile/rbac.h"
+#include "proxy/config/compile/transport_socket.h"
 #include "proxy/config/compile/try.h"
 #include "proxy/config/compile/unsupported.h"
 #include "proxy/listener/chain_match.h"
@@ -37,8 +39,6 @@ constexpr absl::string_view kHttpInspector =
     "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 constexpr absl::string_view kOriginalDst =
     "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
-constexpr absl::string_view kRawBuffer =
-    "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 // Istio's own network filters stand before the terminal one. What they do is built in
 // (proxy/observe/mesh_stats.h); they are known by the names that Istio gives them.
 constexpr std::array<absl::string_view, 3> kBuiltIn = {"istio.metadata_exchange", "istio.stats",
@@ -201,29 +201,18 @@ absl::Status CompileNetworkFilter(const listener_v3::Filter& filter, const std::
   return absl::OkStatus();
 }
 
-absl::Status CheckTransportSocket(const listener_v3::FilterChain& config,
-                                  const std::string& where) {
-  if (!config.has_transport_socket()) return absl::OkStatus();
-  const core_v3::TransportSocket& socket = config.transport_socket();
-  const std::string type = AnyTypeName(socket.typed_config());
-  if (type == kRawBuffer ||
-      (type.empty() && socket.name() == "envoy.transport_sockets.raw_buffer")) {
-    return absl::OkStatus();
-  }
-  return Error(where, absl::StrCat("field 'transport_socket': '", socket.name(),
-                                   "' is not supported (only raw_buffer is)"));
-}
-
 absl::StatusOr<FilterChain> CompileChain(const listener_v3::FilterChain& config,
                                          const std::string& where, bool inbound,
                                          const CompileContext& context) {
   RETURN_IF_ERROR(
       CheckSupported(config, where,
-                     {"filter_chain_match", "filters", "metadata.**", "transport_socket.**",
+                     {"filter_chain_match", "filters", "metadata.**", "transport_socket",
                       "transport_socket_connect_timeout", "name", "use_proxy_proto.value"}));
   if (config.use_proxy_proto().value()) return Error(where, "'use_proxy_proto' is not supported");
-  RETURN_IF_ERROR(CheckTransportSocket(config, where));
   FilterChain out;
+  ASSIGN_OR_RETURN(out.tls, CompileDownstreamSocket(config.transport_socket(),
+                                                    absl::StrCat(where, ": transport_socket"),
+                                                    context.tls_sockets));
   out.name = config.name();
   RETURN_IF_ERROR(CompileMatch(config.filter_chain_match(),
                                absl::StrCat(where, ": filter_chain_match"), &out.match));

@@ -187,7 +187,7 @@ TEST(CompileListenerTest, WhatIsNotSupportedIsNamed) {
   EXPECT_THAT(ErrorOf(ok + "filter_chains { @TCP@ } tcp_fast_open_queue_length { value: 3 }"),
               HasSubstr("'tcp_fast_open_queue_length' is not supported"));
   EXPECT_THAT(ErrorOf(ok + "filter_chains { name: 'f' @TCP@ transport_socket { name: 'tls' } }"),
-              HasSubstr("filter chain 'f': field 'transport_socket': 'tls'"));
+              HasSubstr("filter chain 'f': transport_socket: transport socket 'tls' of type ''"));
   EXPECT_THAT(ErrorOf(ok + "filter_chains { filters { name: 'rbac' typed_config { type_url: "
                            "'type.googleapis.com/some.Rbac' } } @TCP@ }"),
               HasSubstr("'some.Rbac' ('rbac') is not supported"));
@@ -220,8 +220,6 @@ TEST(CompileListenerTest, WhatTheManagerDoesNotSupportIsNamed) {
               HasSubstr("not supported"));
   EXPECT_THAT(manager(rds + "codec_type: HTTP3"), HasSubstr("codec_type: HTTP3"));
   EXPECT_THAT(manager(rds + "local_reply_config {}"), HasSubstr("'local_reply_config'"));
-  EXPECT_THAT(manager(rds + "forward_client_cert_details: ALWAYS_FORWARD_ONLY"),
-              HasSubstr("ALWAYS_FORWARD_ONLY"));
   EXPECT_THAT(manager(rds + "drain_timeout { seconds: -1 }"),
               HasSubstr("listener 'l': filter chain 'f': 'drain_timeout'"));
   EXPECT_THAT(manager(rds + "http_protocol_options { default_host_for_http_10: 'x' }"),

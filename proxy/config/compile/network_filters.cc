@@ -155,6 +155,36 @@ absl::Status CompileUpgrades(const Hcm& config, const std::string& where, HttpCo
   return absl::OkStatus();
 }
 
+absl::Status CompileForwardClientCert(const Hcm& config, const std::string& where,
+                                      HttpConfig* out) {
+  switch (config.forward_client_cert_details()) {
+    case Hcm::SANITIZE:
+      out->forward_client_cert = ForwardClientCert::kSanitize;
+      break;
+    case Hcm::FORWARD_ONLY:
+      out->forward_client_cert = ForwardClientCert::kForwardOnly;
+      break;
+    case Hcm::APPEND_FORWARD:
+      out->forward_client_cert = ForwardClientCert::kAppendForward;
+      break;
+    case Hcm::SANITIZE_SET:
+      out->forward_client_cert = ForwardClientCert::kSanitizeSet;
+      break;
+    case Hcm::ALWAYS_FORWARD_ONLY:
+      out->forward_client_cert = ForwardClientCert::kAlwaysForwardOnly;
+      break;
+    default:
+      return Error(where, "'forward_client_cert_details' has an unknown value");
+  }
+  const auto& details = config.set_current_client_cert_details();
+  out->client_cert_subject = details.subject().value();
+  out->client_cert_pem = details.cert();
+  out->client_cert_chain = details.chain();
+  out->client_cert_uri = details.uri();
+  out->client_cert_dns = details.dns();
+  return absl::OkStatus();
+}
+
 absl::Status CompileEnums(const Hcm& config, const std::string& where, HttpConfig* out) {
   switch (config.codec_type()) {
     case Hcm::AUTO:
@@ -200,11 +230,7 @@ absl::Status CompileEnums(const Hcm& config, const std::string& where, HttpConfi
     default:
       return Error(where, "'path_with_escaped_slashes_action' has an unknown value");
   }
-  // Without mTLS every other setting comes to SANITIZE: nobody has vouched for the header.
-  if (config.forward_client_cert_details() == Hcm::ALWAYS_FORWARD_ONLY) {
-    return Error(where, "'forward_client_cert_details: ALWAYS_FORWARD_ONLY' is not supported");
-  }
-  return absl::OkStatus();
+  return CompileForwardClientCert(config, where, out);
 }
 
 absl::Status CompileRequestId(const Hcm& config, const std::string& where) {
@@ -269,9 +295,9 @@ constexpr absl::string_view kManagerFields[] = {
     "request_id_extension", "internal_address_config", "strip_matching_host_port",
     "strip_any_host_port", "stream_error_on_invalid_http_message.value",
     // No traces are taken yet; ids and contexts of callers pass untouched.
-    "tracing.**",
-    // What it would say of a client's certificate: there are none in clear text.
-    "set_current_client_cert_details.**"};
+    "tracing.**", "set_current_client_cert_details.subject.value",
+    "set_current_client_cert_details.cert", "set_current_client_cert_details.chain",
+    "set_current_client_cert_details.dns", "set_current_client_cert_details.uri"};
 
 absl::Status CompileOptions(const Hcm& config, const std::string& where, HttpConfig* out) {
   if (config.has_common_http_protocol_options()) {
@@ -313,6 +339,7 @@ absl::StatusOr<std::shared_ptr<const HttpConfig>> CompileHttpManager(
   ASSIGN_OR_RETURN(CompiledHttpFilters filters, CompileHttpFilters(config.http_filters(), where));
   out->filters = std::move(filters.filters);
   out->suppress_envoy_headers = filters.suppress_envoy_headers;
+  out->upstream_alpn = std::move(filters.upstream_alpn);
   ASSIGN_OR_RETURN(out->access_logs, CompileAccessLogs(config.access_log(), where, context));
   return std::shared_ptr<const HttpConfig>(std::move(out));
 }

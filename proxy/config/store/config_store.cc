@@ -8,6 +8,8 @@
 #include "base/log/log.h"
 #include "proxy/listener/listener_config.h"
 #include "proxy/route/route.h"
+#include "proxy/transport/host_transport.h"
+#include "proxy/transport/tls_socket.h"
 #include "proxy/upstream/cluster/cluster_config.h"
 #include "proxy/upstream/upstream.h"
 
@@ -296,6 +298,8 @@ bool ConfigStore::InstalledAndWarm(const std::string& name) const {
   auto it = clusters_.find(name);
   if (it == clusters_.end() || it->second.installed == nullptr) return false;
   if (it->second.wanted != nullptr && it->second.wanted != it->second.installed) return false;
+  const ClusterConfig& config = *it->second.installed;
+  if (config.transport != nullptr && !config.transport->ready()) return false;
   return directory_.Warm(name);
 }
 
@@ -334,6 +338,26 @@ void ConfigStore::ActivateRoutes(MonotonicTime now) {
   }
 }
 
+bool ConfigStore::SecretsReady(const std::string& key, const Item<ListenerConfig>& item,
+                               MonotonicTime now) {
+  const ListenerConfig& listener = *item.wanted;
+  const auto lacks = [](const FilterChain& chain) {
+    return chain.tls != nullptr && !chain.tls->ready();
+  };
+  const bool ready =
+      std::none_of(listener.filter_chains.begin(), listener.filter_chains.end(), lacks) &&
+      !(listener.default_chain.has_value() && lacks(*listener.default_chain));
+  if (ready) return true;
+  const MonotonicTime until = item.wanted_since + options_.initial_fetch_timeout;
+  if (now < until) {
+    Wait(key, "secrets of its TLS are not there yet", until);
+    return false;
+  }
+  // Its other chains can serve; those without secrets refuse.
+  LOG(kWarn, "config", key, ": secrets of its TLS have not come; going on without them");
+  return true;
+}
+
 bool ConfigStore::RoutesReady(const std::string& key, const Item<ListenerConfig>& item,
                               MonotonicTime now) {
   bool ready = true;
@@ -365,7 +389,8 @@ void ConfigStore::ActivateListeners(MonotonicTime now) {
     if (item.wanted == nullptr || item.active == item.wanted) continue;
     const std::string key = absl::StrCat("listener ", name);
     const bool clusters_ready = ClustersReady(key, item, now);
-    if (RoutesReady(key, item, now) && clusters_ready) {
+    const bool secrets_ready = SecretsReady(key, item, now);
+    if (RoutesReady(key, item, now) && clusters_ready && secrets_ready) {
       Activate(item);
       ++names_version_;
     } else {

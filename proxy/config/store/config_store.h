@@ -6,7 +6,8 @@
 //
 //   cluster   wanted -> installed (its endpoints are known) -> usable (the directory says warm)
 //   routes    wanted -> active once every cluster they name is usable
-//   listener  wanted -> active once its routes are active and its clusters usable
+//   listener  wanted -> active once its routes are active, its clusters usable and the certificates
+//             of its TLS there
 //
 // Clusters are published before the snapshot that names them. A cluster that is wanted no more
 // stays while active routes or listeners name it, and a little longer for retries of requests that
@@ -81,7 +82,8 @@ class ConfigStore {
   // Another number whenever EndpointNames or RouteNames may say something else.
   uint64_t names_version() const { return names_version_; }
 
-  // Some cluster has become warm (ClusterDirectory::OnWarm): the next Advance tells the workers.
+  // Some cluster has become warm (ClusterDirectory::OnWarm), or secrets have come that clusters
+  // wait for: the next Advance tells the workers.
   void OnClusterWarm() { clusters_changed_ = true; }
   // Takes all that is ready to the workers. Call after each batch of Set… and when a cluster has
   // become warm; again at the returned time at the latest (unset: nothing is waiting).
@@ -128,6 +130,7 @@ class ConfigStore {
   template <typename T>
   bool ClustersReady(const std::string& key, const Item<T>& item, MonotonicTime now);
   bool RoutesReady(const std::string& key, const Item<ListenerConfig>& item, MonotonicTime now);
+  bool SecretsReady(const std::string& key, const Item<ListenerConfig>& item, MonotonicTime now);
   template <typename T>
   void Activate(Item<T>& item);
   void ActivateRoutes(MonotonicTime now);

@@ -39,7 +39,10 @@ TcpRuntime::TcpRuntime(WorkerContext& worker_context,
 TcpProxy::TcpProxy(ConnectionSet& set, std::shared_ptr<TcpRuntime> runtime,
                    std::unique_ptr<net::Connection> connection, TcpPeer peer,
                    absl::AnyInvocable<void()> on_end)
-    : set_(set), runtime_(std::move(runtime)), on_end_(std::move(on_end)) {
+    : set_(set),
+      runtime_(std::move(runtime)),
+      on_end_(std::move(on_end)),
+      downstream_tls_(std::move(peer.tls)) {
   down_.connection = std::move(connection);
   down_.connection->SetHandler(&down_);
   info_.start = loop().Now();
@@ -48,6 +51,7 @@ TcpProxy::TcpProxy(ConnectionSet& set, std::shared_ptr<TcpRuntime> runtime,
   info_.downstream_local = std::move(peer.local);
   info_.requested_server_name = std::move(peer.server_name);
   info_.connection_id = peer.connection_id;
+  info_.downstream_tls = downstream_tls_.get();
   info_.connection_termination_details = std::move(peer.refused);
   refused_ = !info_.connection_termination_details.empty();
   runtime_->stats.downstream_cx_total.Inc();
@@ -132,6 +136,7 @@ void TcpProxy::OnTcpConnected(std::unique_ptr<net::Connection> connection, const
   up_.connection->SetHandler(&up_);
   info_.upstream_host = &host;
   info_.upstream_local = up_.connection->local_address();
+  info_.upstream_tls = attempt_->tls();
   info_.upstream_first_tx = loop().Now();
   opened_ = true;
   runtime_->worker.mesh_stats.OnTcpOpen(info_, runtime_->config->inbound);

@@ -46,6 +46,7 @@ struct TcpPeer {
   net::Address local;       // the original destination when redirected
   std::string server_name;  // SNI
   uint64_t connection_id = 0;
+  std::shared_ptr<const TlsInfo> tls;  // null: plaintext
   // Why a network filter refused the connection: then it is closed and logged, and no more.
   std::string refused;
 };
@@ -112,6 +113,7 @@ class TcpProxy final : public DownstreamConnection, private TcpAttemptEvents {
   std::unique_ptr<TcpAttempt> attempt_;
   std::vector<const Host*> tried_;
   bool refused_ = false;  // by a network filter
+  const std::shared_ptr<const TlsInfo> downstream_tls_;
   StreamInfo info_;
   uint64_t reported_received_ = 0, reported_sent_ = 0;
   std::unique_ptr<Timer> idle_timer_, max_timer_, report_timer_;

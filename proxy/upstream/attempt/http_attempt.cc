@@ -103,6 +103,10 @@ void HttpAttempt::Begin(std::shared_ptr<Host> host, Pool& pool) {
 
 void HttpAttempt::BeginFailed(StreamError error, absl::string_view detail) { Fail(error, detail); }
 
+std::shared_ptr<const TlsInfo> HttpAttempt::tls() const {
+  return connection_ == nullptr ? nullptr : connection_->tls_info();
+}
+
 void HttpAttempt::Attach(PooledConnection& connection) {
   state_ = State::kStreaming;
   connection_ = &connection;

@@ -40,6 +40,7 @@ class HttpAttempt final : public Attempt, public http::StreamReceiver {
   void PauseReading(bool paused) override;
   void Cancel(StreamError cause) override;
   const Host* host() const override { return host_.get(); }
+  std::shared_ptr<const TlsInfo> tls() const override;
 
   // http::StreamReceiver
   void OnInformational(http::HeaderMapPtr headers) override;

@@ -11,7 +11,7 @@ SocketAttempt::SocketAttempt(AttemptHome& home, std::shared_ptr<const ClusterCon
 }
 
 SocketAttempt::~SocketAttempt() {
-  if (connection_ != nullptr) connection_->SetHandler(nullptr);
+  if (to_.connection != nullptr) to_.connection->SetHandler(nullptr);
   Release();
 }
 
@@ -29,11 +29,9 @@ void SocketAttempt::Begin(std::shared_ptr<Host> host, const Connector& connector
   net::ConnectionLimits limits;
   limits.read_buffer_bytes_max = config_->buffer_bytes_max;
   limits.write_buffer_bytes_high = config_->buffer_bytes_max;
-  const net::Address& to = host_->config.address;
-  // A source of the other family can't be meant for this host.
-  const bool bind = config_->bind_source.set() && config_->bind_source.family() == to.family();
-  connection_ = connector.Connect(loop, to, bind ? config_->bind_source : net::Address(), limits);
-  connection_->SetHandler(this);
+  to_ = ConnectHost(loop, connector, *config_, host_->config, host_->config.address, limits, {});
+  if (to_.not_ready) stats.tls().OnNotReady();
+  to_.connection->SetHandler(this);
   connect_timer_ =
       loop.NewTimer([this] { FailConnecting(StreamError::kConnectTimeout, "connect timeout"); });
   connect_timer_->Arm(config_->connect_timeout);
@@ -47,22 +45,29 @@ void SocketAttempt::BeginFailed(StreamError error, absl::string_view detail) {
 
 void SocketAttempt::OnConnected() {
   connect_timer_->Disarm();
+  tls_info_ = to_.ReadInfo();
+  to_.tls = nullptr;
   if (home_ != nullptr) {
+    if (tls_info_ != nullptr) home_->stats().tls().OnHandshake(*tls_info_);
     home_->stats().RecordMs(ClusterHistogram::kCxConnectMs, home_->loop().Now() - begun_);
     home_->ReportOutcome(*host_, 200, StreamError::kNone);
   }
-  if (config_->keepalive.has_value()) connection_->SetKeepalive(*config_->keepalive);
-  events_.OnTcpConnected(std::move(connection_), *host_);
+  if (config_->keepalive.has_value()) to_.connection->SetKeepalive(*config_->keepalive);
+  events_.OnTcpConnected(std::move(to_.connection), *host_);
 }
 
 void SocketAttempt::OnClosed(net::CloseCause, absl::string_view detail) {
+  if (to_.tls != nullptr && home_ != nullptr) {
+    home_->stats().tls().OnFailure(to_.tls->handshake_failure());
+  }
   FailConnecting(StreamError::kConnectFailure, detail);
 }
 
 void SocketAttempt::FailConnecting(StreamError error, absl::string_view detail) {
-  if (connection_ == nullptr) return;
+  if (to_.connection == nullptr) return;
   connect_timer_->Disarm();
-  connection_->SetHandler(nullptr);
+  to_.connection->SetHandler(nullptr);
+  to_.tls = nullptr;
   if (home_ != nullptr) {
     home_->stats().Inc(ClusterCounter::kCxConnectFail);
     if (error == StreamError::kConnectTimeout) {
@@ -70,7 +75,7 @@ void SocketAttempt::FailConnecting(StreamError error, absl::string_view detail) 
     }
     host_->connect_failures.fetch_add(1, std::memory_order_relaxed);
     home_->ReportOutcome(*host_, 0, error);
-    home_->loop().DeferDelete(std::move(connection_));
+    home_->loop().DeferDelete(std::move(to_.connection));
   }
   failure_ = error;
   detail_.assign(detail.data(), detail.size());

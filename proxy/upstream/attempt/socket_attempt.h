@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "base/loop/loop.h"
 #include "base/net/connection.h"
+#include "proxy/transport/host_transport.h"
 #include "proxy/upstream/attempt/attempt_context.h"
 #include "proxy/upstream/pool/connector.h"
 #include "proxy/upstream/upstream.h"
@@ -26,6 +27,7 @@ class SocketAttempt final : public TcpAttempt, public net::ConnectionHandler {
   void BeginFailed(StreamError error, absl::string_view detail);
 
   const Host* host() const override { return host_.get(); }
+  std::shared_ptr<const TlsInfo> tls() const override { return tls_info_; }
 
   // net::ConnectionHandler, while connecting
   void OnConnected() override;
@@ -58,7 +60,8 @@ class SocketAttempt final : public TcpAttempt, public net::ConnectionHandler {
   const std::shared_ptr<const ClusterConfig> config_;
   TcpAttemptEvents& events_;
   std::shared_ptr<Host> host_;
-  std::unique_ptr<net::Connection> connection_;  // while connecting
+  HostConnection to_;  // while connecting
+  std::shared_ptr<const TlsInfo> tls_info_;
   std::unique_ptr<Timer> connect_timer_;
   User user_{*this};
   NoticeTask notice_task_{*this};

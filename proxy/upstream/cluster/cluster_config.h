@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock/clock.h"
@@ -85,7 +86,10 @@ struct HealthCheck {
 // For ClusterConfig::idle_timeout: none.
 inline constexpr Duration kNoIdleTimeout = Duration::max();
 
-enum class UpstreamProtocol : uint8_t { kHttp1, kHttp2, kSameAsDownstream };
+// kByAlpn: what the TLS handshake agrees on; HTTP/1 without one.
+enum class UpstreamProtocol : uint8_t { kHttp1, kHttp2, kSameAsDownstream, kByAlpn };
+
+struct ClusterTransport;  // proxy/transport/host_transport.h
 
 struct ClusterConfig {
   std::string name;
@@ -110,6 +114,7 @@ struct ClusterConfig {
   std::optional<Duration> connection_duration_max;
   uint32_t requests_per_connection_max = 0;  // 0: no limit
   UpstreamProtocol protocol = UpstreamProtocol::kHttp1;
+  std::shared_ptr<const ClusterTransport> transport;  // null: plaintext to all hosts
   http::Http1Limits http1;
   http::Http2Limits http2;
   Duration http2_ping_interval{0};  // 0: none
@@ -156,7 +161,9 @@ struct EndpointConfig {
   uint32_t locality_weight = 0;
   // Istio's endpoint metadata "istio".workload = "name;namespace;canonical name;revision;cluster".
   std::string workload;
-  bool mtls = false;  // tlsMode label: istio
+  // The metadata that transport_socket_matches ask for: "tlsMode: istio", and all others.
+  bool mtls = false;
+  std::vector<std::pair<std::string, std::string>> transport_labels;
 };
 
 // What EDS (or the cluster itself) says of a cluster.

@@ -23,6 +23,13 @@ metrics::Labels ClusterLabels(const ClusterConfig& config) {
 ClusterStats::ClusterStats(metrics::Shard& shard, const ClusterConfig& config)
     : scope_(shard, ClusterLabels(config)) {}
 
+TlsStats& ClusterStats::tls() {
+  if (tls_ == nullptr) {
+    tls_ = std::make_unique<TlsStats>(scope_, "envoy_cluster_", metrics::Labels{}, false);
+  }
+  return *tls_;
+}
+
 metrics::Counter& ClusterStats::Create(ClusterCounter counter) {
   return scope_.GetCounter(kCounterNames[static_cast<size_t>(counter)]);
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/metrics/metrics.h"
+#include "proxy/transport/tls_stats.h"
 #include "proxy/upstream/cluster/cluster_config.h"
 
 namespace meltemi::proxy {
@@ -73,6 +74,7 @@ class ClusterStats {
   void RecordMs(ClusterHistogram histogram, Duration value);
   // upstream_rq{response_code}, upstream_rq_xx{response_code_class}, upstream_rq_completed.
   void CountResponse(int status);
+  TlsStats& tls();
 
  private:
   metrics::Counter& Get(ClusterCounter counter) {
@@ -91,6 +93,7 @@ class ClusterStats {
   metrics::Gauge& Create(ClusterGauge gauge);
 
   metrics::Scope scope_;
+  std::unique_ptr<TlsStats> tls_;
   std::array<metrics::Counter*, static_cast<size_t>(ClusterCounter::kCount)> counters_{};
   std::array<metrics::Gauge*, static_cast<size_t>(ClusterGauge::kCount)> gauges_{};
   std::array<metrics::Histogram*, static_cast<size_t>(ClusterHistogram::kCount)> histograms_{};

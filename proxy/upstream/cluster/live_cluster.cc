@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
 #include "base/log/log.h"
+#include "proxy/transport/host_transport.h"
 #include "proxy/upstream/attempt/http_attempt.h"
 #include "proxy/upstream/attempt/socket_attempt.h"
 #include "proxy/upstream/outlier/record.h"
@@ -12,7 +14,8 @@
 namespace meltemi::proxy {
 namespace {
 
-constexpr size_t kProtocols = 2;  // HTTP/1 and HTTP/2
+// Pools of one host for names that requests chose (auto_sni): who invents names gets no further.
+constexpr size_t kPoolsPerHostMax = 64;
 
 http::Protocol UpstreamProtocolOf(const ClusterConfig& config, http::Protocol downstream) {
   switch (config.protocol) {
@@ -20,10 +23,25 @@ http::Protocol UpstreamProtocolOf(const ClusterConfig& config, http::Protocol do
       return http::Protocol::kHttp2;
     case UpstreamProtocol::kSameAsDownstream:
       return downstream == http::Protocol::kHttp2 ? downstream : http::Protocol::kHttp11;
+    case UpstreamProtocol::kByAlpn:
     case UpstreamProtocol::kHttp1:
       break;
   }
   return http::Protocol::kHttp11;
+}
+
+// The name that a request asks for, without its port; "" for an address, which is no name (RFC 6066
+// 3).
+std::string NameOf(const http::HeaderMap& headers, const std::string& header) {
+  absl::string_view name = header.empty() ? headers.authority() : headers.Get(header);
+  if (name.empty() || name[0] == '[') return "";
+  name = name.substr(0, name.find(':'));
+  if (name.size() > 255 || net::Address::FromIp(name, 0).ok()) return "";
+  return absl::AsciiStrToLower(name);
+}
+
+bool SameAlpn(const AlpnOverride* a, const AlpnOverride* b) {
+  return a == b || (a != nullptr && b != nullptr && *a == *b);
 }
 
 }  // namespace
@@ -64,8 +82,10 @@ class LiveCluster::Engine final : public AttemptHome {
  private:
   struct Slot {
     std::shared_ptr<Host> host;
-    std::unique_ptr<Pool> pools[kProtocols];
+    std::vector<std::unique_ptr<Pool>> pools;  // mostly one
     bool healthy = true;
+    bool tls = false;
+    bool named = false;  // requests choose the name
   };
   struct Destination {
     std::shared_ptr<Host> host;
@@ -89,7 +109,9 @@ class LiveCluster::Engine final : public AttemptHome {
   Destination Choose(const BalanceContext& context, const http::HeaderMap* headers);
   Destination ChooseOriginalDst(const BalanceContext& context, const http::HeaderMap* headers);
   bool Dropped();
-  Pool& PoolFor(const std::shared_ptr<Host>& host, http::Protocol protocol);
+  Pool& PoolFor(const std::shared_ptr<Host>& host, const AttemptOptions& options);
+  Pool& AddPool(Slot& slot, PoolKind kind);
+  void DrainPool(std::unique_ptr<Pool> pool);
   void DrainSlot(Slot& slot);
   void OnPoolEmpty(Pool* pool);
   void SweepOriginalDst();
@@ -164,11 +186,13 @@ void LiveCluster::Engine::Update(std::shared_ptr<const ClusterView> view) {
 }
 
 void LiveCluster::Engine::DrainSlot(Slot& slot) {
-  for (std::unique_ptr<Pool>& pool : slot.pools) {
-    if (pool == nullptr) continue;
-    pool->StartDrain();
-    draining_.push_back(std::move(pool));
-  }
+  for (std::unique_ptr<Pool>& pool : slot.pools) DrainPool(std::move(pool));
+  slot.pools.clear();
+}
+
+void LiveCluster::Engine::DrainPool(std::unique_ptr<Pool> pool) {
+  pool->StartDrain();
+  draining_.push_back(std::move(pool));
 }
 
 void LiveCluster::Engine::OnPoolEmpty(Pool* pool) {
@@ -252,18 +276,43 @@ void LiveCluster::Engine::SweepOriginalDst() {
   sweep_timer_->Arm(view_->config->cleanup_interval);
 }
 
-Pool& LiveCluster::Engine::PoolFor(const std::shared_ptr<Host>& host, http::Protocol protocol) {
+Pool& LiveCluster::Engine::PoolFor(const std::shared_ptr<Host>& host,
+                                   const AttemptOptions& options) {
+  const ClusterConfig& config = *view_->config;
   Slot& slot = slots_[host.get()];
   if (slot.host == nullptr) {
     slot.host = host;
     slot.healthy = host->healthy();
+    slot.tls = TlsSocketFor(config, host->config) != nullptr;
+    slot.named = slot.tls && (config.transport->auto_sni || config.transport->auto_san_validation);
   }
-  std::unique_ptr<Pool>& pool = slot.pools[protocol == http::Protocol::kHttp2];
-  if (pool == nullptr) {
-    pool = std::make_unique<Pool>(pools_, view_->config, host, protocol);
-    pool->SetOnEmpty([this, raw = pool.get()] { OnPoolEmpty(raw); });
+  const http::Protocol protocol = UpstreamProtocolOf(config, options.balance.downstream_protocol);
+  // A tunnel needs to know beforehand what it will be carried by.
+  const bool by_alpn = config.protocol == UpstreamProtocol::kByAlpn && slot.tls && !options.tunnel;
+  const AlpnOverride* const alpn =
+      slot.tls && options.alpn != nullptr ? options.alpn->get() : nullptr;
+  std::string name;
+  if (slot.named) name = NameOf(*options.headers, config.transport->auto_sni_header);
+  for (const std::unique_ptr<Pool>& pool : slot.pools) {
+    const PoolKind& kind = pool->kind();
+    if (kind.protocol == protocol && kind.by_alpn == by_alpn && kind.server_name == name &&
+        SameAlpn(kind.alpn.get(), alpn)) {
+      return *pool;
+    }
   }
-  return *pool;
+  return AddPool(slot,
+                 {protocol, by_alpn, std::move(name), alpn == nullptr ? nullptr : *options.alpn});
+}
+
+Pool& LiveCluster::Engine::AddPool(Slot& slot, PoolKind kind) {
+  if (slot.pools.size() >= kPoolsPerHostMax) {
+    DrainPool(std::move(slot.pools.front()));
+    slot.pools.erase(slot.pools.begin());
+  }
+  slot.pools.push_back(std::make_unique<Pool>(pools_, view_->config, slot.host, std::move(kind)));
+  Pool& pool = *slot.pools.back();
+  pool.SetOnEmpty([this, raw = &pool] { OnPoolEmpty(raw); });
+  return pool;
 }
 
 std::unique_ptr<Attempt> LiveCluster::Engine::Start(const AttemptOptions& options,
@@ -274,8 +323,7 @@ std::unique_ptr<Attempt> LiveCluster::Engine::Start(const AttemptOptions& option
     attempt->BeginFailed(to.error, to.detail);
     return attempt;
   }
-  Pool& pool =
-      PoolFor(to.host, UpstreamProtocolOf(*view_->config, options.balance.downstream_protocol));
+  Pool& pool = PoolFor(to.host, options);
   attempt->Begin(std::move(to.host), pool);
   return attempt;
 }

@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "base/log/log.h"
+#include "proxy/transport/host_transport.h"
 #include "proxy/upstream/health/probe.h"
 
 namespace meltemi::proxy {
@@ -13,16 +14,26 @@ namespace {
 // Envoy's, for a cluster that nobody has sent a request to.
 constexpr Duration kNoTrafficIntervalDefault = seconds(60);
 
-ProbeTarget TargetOf(Loop& loop, const Connector& connector, const Host& host,
-                     const HealthCheck& check, const ClusterConfig& config) {
+ProbeTarget TargetOf(Loop& loop, const Connector& connector, const std::shared_ptr<Host>& to,
+                     const HealthCheck& check, std::shared_ptr<const ClusterConfig> config) {
+  const Host& host = *to;
   net::Address address = host.config.address;
   if (check.alt_port != 0) address.set_port(static_cast<uint16_t>(check.alt_port));
   if (host.config.health_check_port != 0) address.set_port(host.config.health_check_port);
   const std::string& name = host.config.hostname;
-  return {loop, connector, address, name.empty() ? config.name : name};
+  std::string authority = name.empty() ? config->name : name;
+  return {loop, connector, address, std::move(authority), std::move(config), to};
 }
 
 }  // namespace
+
+// As those of requests, so that what is checked is what they meet.
+std::unique_ptr<net::Connection> ProbeTarget::Connect(
+    std::optional<http::Protocol> protocol) const {
+  TransportNeeds needs;
+  needs.protocol = protocol;
+  return ConnectHost(loop, connector, *cluster, host->config, address, {}, needs).connection;
+}
 
 // One check of one host.
 class HealthSession {
@@ -35,7 +46,7 @@ class HealthSession {
         timer_(owner.loop_.NewTimer([this] { OnTimer(); })),
         timeout_(owner.loop_.NewTimer([this] { OnTimeout(); })) {
     const ProbeTarget target =
-        TargetOf(owner.loop_, owner.connector_, *host_, check_, *owner.config_);
+        TargetOf(owner.loop_, owner.connector_, host_, check_, owner.config_);
     const auto on_done = [this](ProbeResult result) { OnResult(result); };
     probe_ = check.kind == HealthCheck::Kind::kHttp ? NewHttpProbe(target, check_, on_done)
                                                     : NewTcpProbe(target, check_, on_done);

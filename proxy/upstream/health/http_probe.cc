@@ -20,7 +20,7 @@ class HttpProbe final : public Probe, public net::ConnectionHandler {
       return;
     }
     Drop();
-    connection_ = target_.connector.Connect(target_.loop, target_.address, {}, {});
+    connection_ = target_.Connect(check_.http2 ? http::Protocol::kHttp2 : http::Protocol::kHttp11);
     connection_->SetHandler(this);
   }
   void Cancel() override {

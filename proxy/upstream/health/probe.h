@@ -3,11 +3,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/functional/any_invocable.h"
+#include "base/http/stream.h"
 #include "base/loop/loop.h"
 #include "base/net/address.h"
 #include "proxy/upstream/cluster/cluster_config.h"
+#include "proxy/upstream/cluster/host.h"
 #include "proxy/upstream/pool/connector.h"
 
 namespace meltemi::proxy {
@@ -34,6 +37,10 @@ struct ProbeTarget {
   const Connector& connector;
   net::Address address;
   std::string authority;  // of HTTP checks without a host of their own
+  std::shared_ptr<const ClusterConfig> cluster;
+  std::shared_ptr<const Host> host;
+
+  std::unique_ptr<net::Connection> Connect(std::optional<http::Protocol> protocol) const;
 };
 
 // `check` must outlive the probe.

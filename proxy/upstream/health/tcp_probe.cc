@@ -22,7 +22,7 @@ class TcpProbe final : public Probe, public net::ConnectionHandler {
       Ask();
       return;
     }
-    connection_ = target_.connector.Connect(target_.loop, target_.address, {}, {});
+    connection_ = target_.Connect(std::nullopt);
     connection_->SetHandler(this);
   }
   void Cancel() override {

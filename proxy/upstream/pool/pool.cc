@@ -9,11 +9,12 @@
 namespace meltemi::proxy {
 
 Pool::Pool(PoolContext& context, std::shared_ptr<const ClusterConfig> config,
-           std::shared_ptr<Host> host, http::Protocol protocol)
+           std::shared_ptr<Host> host, PoolKind kind)
     : context_(context),
       config_(std::move(config)),
       host_(std::move(host)),
-      protocol_(protocol),
+      kind_(std::move(kind)),
+      protocol_(kind_.protocol),
       assign_task_(*this) {}
 
 Pool::~Pool() {

@@ -20,6 +20,7 @@
 #include "base/http/stream.h"
 #include "base/loop/loop.h"
 #include "proxy/stream/reply/stream_error.h"
+#include "proxy/transport/host_transport.h"
 #include "proxy/upstream/cluster/breakers.h"
 #include "proxy/upstream/cluster/cluster_config.h"
 #include "proxy/upstream/cluster/cluster_stats.h"
@@ -59,10 +60,19 @@ class PoolRequest {
   PoolRequest* prev_ = nullptr;
 };
 
+// What tells the pools of one host apart.
+struct PoolKind {
+  http::Protocol protocol = http::Protocol::kHttp11;
+  bool by_alpn = false;  // the handshake decides between the protocols
+  // Over TLS.
+  std::string server_name;  // from the request; "": as configured
+  std::shared_ptr<const AlpnOverride> alpn;
+};
+
 class Pool final : public Deferrable {
  public:
   Pool(PoolContext& context, std::shared_ptr<const ClusterConfig> config,
-       std::shared_ptr<Host> host, http::Protocol protocol);
+       std::shared_ptr<Host> host, PoolKind kind);
   ~Pool() override;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -78,6 +88,8 @@ class Pool final : public Deferrable {
   bool draining() const { return draining_; }
   bool empty() const { return connections_.empty() && queue_head_ == nullptr; }
 
+  const PoolKind& kind() const { return kind_; }
+  // What its connections speak, as far as that is known.
   http::Protocol protocol() const { return protocol_; }
   const Host& host() const { return *host_; }
   size_t connections() const { return connections_.size(); }
@@ -115,7 +127,8 @@ class Pool final : public Deferrable {
   const std::shared_ptr<const ClusterConfig> config_;
   // Mutable counters of a shared object: see Host.
   const std::shared_ptr<Host> host_;
-  const http::Protocol protocol_;
+  const PoolKind kind_;
+  http::Protocol protocol_;
   Loop::Callback on_empty_;
   AssignTask assign_task_;
   bool draining_ = false;

@@ -24,20 +24,24 @@ PooledConnection::PooledConnection(Pool& pool, bool high_priority)
   net::ConnectionLimits limits;
   limits.read_buffer_bytes_max = config.buffer_bytes_max;
   limits.write_buffer_bytes_high = config.buffer_bytes_max;
-  const net::Address& to = pool.host_->config.address;
-  // A source of the other family can't be meant for this host.
-  const bool bind = config.bind_source.set() && config.bind_source.family() == to.family();
-  connection_ = context.connector.Connect(context.loop, to,
-                                          bind ? config.bind_source : net::Address(), limits);
-  connection_->SetHandler(this);
+  TransportNeeds needs;
+  needs.server_name = pool.kind_.server_name;
+  needs.verify_name = config.transport != nullptr && config.transport->auto_san_validation;
+  needs.alpn = pool.kind_.alpn.get();
+  needs.protocol = pool.kind_.protocol;
+  needs.by_alpn = pool.kind_.by_alpn;
+  const EndpointConfig& endpoint = pool.host_->config;
+  host_ = ConnectHost(context.loop, context.connector, config, endpoint, endpoint.address, limits,
+                      needs);
+  host_.connection->SetHandler(this);
   timer_ = context.loop.NewTimer([this] { OnTimer(); });
   timer_->Arm(config.connect_timeout);
   context.breakers->Add(BreakerKind::kConnections, high_priority);
   pool.host_->connections_active.fetch_add(1, std::memory_order_relaxed);
   pool.host_->connections_total.fetch_add(1, std::memory_order_relaxed);
   context.stats.Inc(ClusterCounter::kCxTotal);
-  context.stats.Inc(pool.protocol_ == http::Protocol::kHttp2 ? ClusterCounter::kCxHttp2Total
-                                                             : ClusterCounter::kCxHttp1Total);
+  if (!pool.kind_.by_alpn) CountProtocol();
+  if (host_.not_ready) context.stats.tls().OnNotReady();
   context.stats.Add(ClusterGauge::kCxActive, 1);
 }
 
@@ -45,11 +49,27 @@ PooledConnection::~PooledConnection() {
   if (state_ == State::kClosed) return;
   // The worker goes down with its connections.
   CountClosed(/*remote=*/false);
-  connection_->SetHandler(nullptr);
+  host_.connection->SetHandler(nullptr);
   state_ = State::kClosed;
   if (codec_ != nullptr) {
     codec_->OnConnectionClosed(http::ResetCause::kConnectionLost, "the worker ends");
   }
+}
+
+void PooledConnection::CountProtocol() {
+  const bool http2 = pool_.protocol_ == http::Protocol::kHttp2;
+  pool_.context_.stats.Inc(http2 ? ClusterCounter::kCxHttp2Total : ClusterCounter::kCxHttp1Total);
+}
+
+void PooledConnection::OnSecured() {
+  if (host_.tls != nullptr) {
+    tls_info_ = host_.ReadInfo();
+    pool_.context_.stats.tls().OnHandshake(*tls_info_);
+  }
+  if (!pool_.kind_.by_alpn) return;
+  const bool http2 = tls_info_ != nullptr && tls_info_->alpn == "h2";
+  pool_.protocol_ = http2 ? http::Protocol::kHttp2 : http::Protocol::kHttp11;
+  CountProtocol();
 }
 
 http::Protocol PooledConnection::protocol() const { return codec_->protocol(); }
@@ -92,7 +112,8 @@ void PooledConnection::OnConnected() {
   state_ = pool_.draining_ && pool_.queue_head_ == nullptr ? State::kRetiring : State::kOpen;
   --pool_.connecting_;
   context.stats.RecordMs(ClusterHistogram::kCxConnectMs, context.loop.Now() - begun_);
-  if (config.keepalive.has_value()) connection_->SetKeepalive(*config.keepalive);
+  if (config.keepalive.has_value()) host_.connection->SetKeepalive(*config.keepalive);
+  OnSecured();
   codec_ = pool_.protocol_ == http::Protocol::kHttp2
                ? http::NewHttp2ClientCodec(wire_, wire_, config.http2)
                : http::NewHttp1ClientCodec(wire_, wire_, config.http1);
@@ -135,7 +156,7 @@ void PooledConnection::OnRead(Buffer& in, bool end_of_stream) {
 void PooledConnection::Receive() {
   receive_again_ = false;
   receiving_ = true;
-  const absl::Status status = codec_->Receive(connection_->input(), end_of_input_);
+  const absl::Status status = codec_->Receive(host_.connection->input(), end_of_input_);
   receiving_ = false;
   if (state_ == State::kClosed) return;
   if (!status.ok()) {
@@ -144,7 +165,7 @@ void PooledConnection::Receive() {
     Finish(http::ResetCause::kProtocolError, detail, /*remote=*/false);
     return;
   }
-  connection_->PauseReading(!codec_->wants_input());
+  host_.connection->PauseReading(!codec_->wants_input());
   Settle();
 }
 
@@ -180,8 +201,8 @@ void PooledConnection::OnTimer() {
     timer_->Disarm();
     state_ = State::kClosed;
     CountClosed(/*remote=*/false);
-    connection_->SetHandler(nullptr);
-    connection_->Abort();
+    host_.connection->SetHandler(nullptr);
+    host_.connection->Abort();
     pool_.OnConnectFailed(*this, StreamError::kConnectTimeout, "connect timeout");
     pool_.OnGone(*this);
     return;
@@ -205,7 +226,8 @@ void PooledConnection::OnClosed(net::CloseCause cause, absl::string_view detail)
   if (state_ == State::kConnecting) {
     state_ = State::kClosed;
     CountClosed(/*remote=*/true);
-    connection_->SetHandler(nullptr);
+    host_.connection->SetHandler(nullptr);
+    if (host_.tls != nullptr) pool_.context_.stats.tls().OnFailure(host_.tls->handshake_failure());
     pool_.OnConnectFailed(*this, StreamError::kConnectFailure, detail);
     pool_.OnGone(*this);
     return;
@@ -226,15 +248,15 @@ void PooledConnection::Finish(http::ResetCause cause, absl::string_view detail, 
                      : ClusterCounter::kCxDestroyLocalWithActiveRq);
   }
   timer_->Disarm();
-  connection_->SetHandler(nullptr);
+  host_.connection->SetHandler(nullptr);
   // The connection is deleted, and so closed, at the end of this turn: after the turn's output.
-  if (!connection_->output().empty()) connection_->FlushSoon();
+  if (!host_.connection->output().empty()) host_.connection->FlushSoon();
   codec_->OnConnectionClosed(cause, detail);
   pool_.OnGone(*this);
 }
 
 void PooledConnection::CountBytes() {
-  const uint64_t read = connection_->bytes_read(), written = connection_->bytes_written();
+  const uint64_t read = host_.connection->bytes_read(), written = host_.connection->bytes_written();
   pool_.context_.stats.Add(ClusterCounter::kCxRxBytes, read - bytes_read_counted_);
   pool_.context_.stats.Add(ClusterCounter::kCxTxBytes, written - bytes_written_counted_);
   bytes_read_counted_ = read;
@@ -252,9 +274,9 @@ void PooledConnection::CountClosed(bool remote) {
   context.stats.RecordMs(ClusterHistogram::kCxLengthMs, context.loop.Now() - begun_);
 }
 
-Buffer& PooledConnection::Wire::output() { return owner_.connection_->output(); }
-void PooledConnection::Wire::OutputReady() { owner_.connection_->FlushSoon(); }
-void PooledConnection::Wire::CloseWrite() { owner_.connection_->CloseWrite(); }
+Buffer& PooledConnection::Wire::output() { return owner_.host_.connection->output(); }
+void PooledConnection::Wire::OutputReady() { owner_.host_.connection->FlushSoon(); }
+void PooledConnection::Wire::CloseWrite() { owner_.host_.connection->CloseWrite(); }
 
 void PooledConnection::Wire::ReceiveAgain() {
   owner_.receive_again_ = true;

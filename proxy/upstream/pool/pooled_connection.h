@@ -9,6 +9,7 @@
 #include "base/loop/loop.h"
 #include "base/net/connection.h"
 #include "proxy/stream/reply/stream_error.h"
+#include "proxy/transport/host_transport.h"
 
 namespace meltemi::proxy {
 
@@ -34,7 +35,9 @@ class PooledConnection final : public Deferrable, public net::ConnectionHandler 
   // already.
   bool reused() const { return streams_started_ > 1; }
   http::Protocol protocol() const;
-  const net::Address& local_address() const { return connection_->local_address(); }
+  const net::Address& local_address() const { return host_.connection->local_address(); }
+  // Null: plaintext.
+  const std::shared_ptr<const TlsInfo>& tls_info() const { return tls_info_; }
   bool connecting() const { return state_ == State::kConnecting; }
   // Takes no new streams; closes after the last one.
   void Retire();
@@ -79,6 +82,9 @@ class PooledConnection final : public Deferrable, public net::ConnectionHandler 
   void Receive();
   // Draws the consequences of what the codec says now.
   void Settle();
+  void CountProtocol();
+  // The handshake is over: what it said decides the protocol, where it has to.
+  void OnSecured();
   void OnTimer();
   void OnDurationReached();
   void OnPingTimer();
@@ -91,7 +97,8 @@ class PooledConnection final : public Deferrable, public net::ConnectionHandler 
   const bool high_priority_;
   Wire wire_{*this};
   SettleTask settle_task_{*this};
-  std::unique_ptr<net::Connection> connection_;
+  HostConnection host_;
+  std::shared_ptr<const TlsInfo> tls_info_;
   std::unique_ptr<http::ClientCodec> codec_;
   // Connect timeout first, idle timeout afterwards.
   std::unique_ptr<Timer> timer_;
