@@ -1,7 +1,9 @@
 #include "pilot/translate/clusters.h"
 
 #include <google/protobuf/duration.pb.h>
+#include <google/protobuf/struct.pb.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,13 +13,16 @@
 #include "absl/strings/string_view.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "networking/v1/destination_rule.pb.h"
 #include "pilot/translate/metadata.h"
+#include "pilot/translate/tls_context.h"
 #include "pilot/translate/traffic_policy.h"
 
 namespace meltemi::pilot {
 namespace {
 
+namespace tls = envoy::extensions::transport_sockets::tls::v3;
 using envoy::config::cluster::v3::Cluster;
 using envoy::config::endpoint::v3::ClusterLoadAssignment;
 using envoy::config::endpoint::v3::LbEndpoint;
@@ -31,7 +36,8 @@ void SetMillis(uint32_t millis, google::protobuf::Duration* duration) {
   duration->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
 }
 
-void FillEndpoint(const Endpoint& endpoint, absl::string_view cluster_id, LbEndpoint* out) {
+void FillEndpoint(const Endpoint& endpoint, const EndpointMtls& mtls, absl::string_view cluster_id,
+                  LbEndpoint* out) {
   auto& address = *out->mutable_endpoint()->mutable_address()->mutable_socket_address();
   address.set_address(endpoint.address);
   address.set_port_value(endpoint.port);
@@ -40,10 +46,11 @@ void FillEndpoint(const Endpoint& endpoint, absl::string_view cluster_id, LbEndp
   if (!endpoint.workload.empty()) {
     SetIstioText("workload", WorkloadMetadata(endpoint, cluster_id), out->mutable_metadata());
   }
+  if (mtls.Takes(endpoint)) SetTakesMtls(out->mutable_metadata());
 }
 
 void FillAssignment(const std::string& name, const ServiceEndpoints& endpoints, uint32_t port,
-                    const Labels& subset, absl::string_view cluster_id,
+                    const Labels& subset, const EndpointMtls& mtls, absl::string_view cluster_id,
                     ClusterLoadAssignment* out) {
   out->set_cluster_name(name);
   envoy::config::endpoint::v3::LocalityLbEndpoints* group = nullptr;
@@ -55,7 +62,7 @@ void FillAssignment(const std::string& name, const ServiceEndpoints& endpoints, 
       group->mutable_locality();  // gRPC ignores a group without one
     }
     LbEndpoint* added = group->add_lb_endpoints();
-    FillEndpoint(endpoint, cluster_id, added);
+    FillEndpoint(endpoint, mtls, cluster_id, added);
     total += added->load_balancing_weight().value();
   }
   if (group != nullptr) group->mutable_load_balancing_weight()->set_value(total);
@@ -93,20 +100,34 @@ void SetDiscovery(const Service& service, const ClusterOptions& options, Cluster
 class ServiceClusterBuilder {
  public:
   ServiceClusterBuilder(const Service& service, const DestinationRule* rule,
-                        const ServiceEndpoints& endpoints, const MeshSettings& mesh,
+                        const ServiceEndpoints& endpoints, const Snapshot& snapshot,
                         const ClusterOptions& options)
-      : service_(service), rule_(rule), endpoints_(endpoints), mesh_(mesh), options_(options) {}
+      : service_(service),
+        rule_(rule),
+        endpoints_(endpoints),
+        snapshot_(snapshot),
+        mesh_(*snapshot.mesh),
+        options_(options) {}
 
   ResourcePtr Build(const ServicePort& port, const std::string& subset) const {
     Cluster cluster;
     cluster.set_name(OutboundClusterName(port.number, subset, service_.host));
     SetMillis(mesh_.connect_timeout_ms, cluster.mutable_connect_timeout());
     SetDiscovery(service_, options_, &cluster);
+    EffectivePolicy policy = ResolvePolicy(rule_, port.number, subset);
+    const EndpointMtls mtls{options_.identity, snapshot_.peer_authentications.get(),
+                            mesh_.root_namespace, policy.tls};
     if (ClustersHoldEndpoints(service_)) {
-      FillAssignment(cluster.name(), endpoints_, port.number, SubsetLabels(rule_, subset), "",
+      FillAssignment(cluster.name(), endpoints_, port.number, SubsetLabels(rule_, subset), mtls, "",
                      cluster.mutable_load_assignment());
     }
-    ApplyPolicy(ResolvePolicy(rule_, port.number, subset), port.protocol, mesh_, &cluster);
+    // Istio: credentials of Secrets are for gateways, and for the workloads that a rule selects.
+    if (policy.tls != nullptr && !policy.tls->credential_name().empty() &&
+        options_.kind == ProxyKind::kSidecar && rule_->workload_selector.empty()) {
+      policy.tls = nullptr;
+    }
+    ApplyPolicy(policy, port.protocol, mesh_, &cluster);
+    if (options_.kind != ProxyKind::kProxyless) ApplyTls(port, subset, policy, mtls, &cluster);
     // gRPC knows neither random nor least request.
     if (options_.kind == ProxyKind::kProxyless && cluster.lb_policy() != Cluster::RING_HASH) {
       cluster.set_lb_policy(Cluster::ROUND_ROBIN);
@@ -125,9 +146,79 @@ class ServiceClusterBuilder {
   }
 
  private:
+  void ApplyTls(const ServicePort& port, const std::string& subset, const EffectivePolicy& policy,
+                const EndpointMtls& mtls, Cluster* cluster) const {
+    const networking::ClientTLSSettings* tls = policy.tls;
+    const bool http2 = SpeaksHttp2(*cluster);
+    if (tls == nullptr) {
+      AddAutomaticTls(port, subset, http2, mtls, cluster);
+      return;
+    }
+    tls::UpstreamTlsContext context;
+    switch (tls->mode()) {
+      case networking::ClientTLSSettings::SIMPLE:
+      case networking::ClientTLSSettings::MUTUAL:
+        FillClientTls(*tls, UserNames(*tls), http2, &context);
+        break;
+      case networking::ClientTLSSettings::ISTIO_MUTUAL:
+        FillMeshClientTls(
+            tls->subject_alt_names().empty() ? MeshNames() : UserNames(*tls),
+            tls->sni().empty() ? MeshServerName(port.number, subset, service_.host) : tls->sni(),
+            http2, &context);
+        break;
+      default:
+        return;
+    }
+    SetTls(context, cluster->mutable_transport_socket());
+  }
+
+  // Mutual TLS to the endpoints that take it, plaintext to the others.
+  void AddAutomaticTls(const ServicePort& port, const std::string& subset, bool http2,
+                       const EndpointMtls& mtls, Cluster* cluster) const {
+    if (!options_.identity || service_.external) return;
+    tls::UpstreamTlsContext context;
+    FillMeshClientTls(MeshNames(), MeshServerName(port.number, subset, service_.host), http2,
+                      &context);
+    if (cluster->type() == Cluster::ORIGINAL_DST) {
+      // One way for all of them, as their addresses tell nothing.
+      if (AllTakeMtls(port.number, mtls)) SetTls(context, cluster->mutable_transport_socket());
+      return;
+    }
+    auto& with = *cluster->add_transport_socket_matches();
+    with.set_name("tlsMode-istio");
+    (*with.mutable_match()->mutable_fields())["tlsMode"].set_string_value("istio");
+    SetTls(context, with.mutable_transport_socket());
+    auto& without = *cluster->add_transport_socket_matches();
+    without.set_name("tlsMode-disabled");
+    without.mutable_match();
+    SetPlaintext(without.mutable_transport_socket());
+  }
+
+  bool AllTakeMtls(uint32_t port, const EndpointMtls& mtls) const {
+    bool any = false;
+    for (const Endpoint& endpoint : endpoints_.endpoints) {
+      if (endpoint.service_port != port) continue;
+      if (!mtls.Takes(endpoint)) return false;
+      any = true;
+    }
+    return any;
+  }
+
+  std::vector<std::string> MeshNames() const {
+    std::vector<std::string> names = SpiffeNames(endpoints_.accounts, mesh_.trust_domain);
+    names.insert(names.end(), service_.subject_alt_names.begin(), service_.subject_alt_names.end());
+    return names;
+  }
+
+  std::vector<std::string> UserNames(const networking::ClientTLSSettings& tls) const {
+    if (tls.subject_alt_names().empty()) return service_.subject_alt_names;
+    return {tls.subject_alt_names().begin(), tls.subject_alt_names().end()};
+  }
+
   const Service& service_;
   const DestinationRule* const rule_;
   const ServiceEndpoints& endpoints_;
+  const Snapshot& snapshot_;
   const MeshSettings& mesh_;
   const ClusterOptions& options_;
 };
@@ -160,7 +251,8 @@ Cluster InboundCluster(const InboundPort& port, const MeshSettings& mesh) {
                                {Endpoint{.address = port.forward_address,
                                          .port = port.forward_port,
                                          .service_port = port.port}}};
-    FillAssignment(cluster.name(), one, port.port, {}, "", cluster.mutable_load_assignment());
+    FillAssignment(cluster.name(), one, port.port, {}, EndpointMtls{}, "",
+                   cluster.mutable_load_assignment());
   }
   EffectivePolicy policy;
   policy.connection_pool = port.connection_pool;
@@ -181,16 +273,43 @@ Labels SubsetLabels(const DestinationRule* rule, absl::string_view name) {
   return {};
 }
 
+bool EndpointMtls::Takes(const Endpoint& endpoint) const {
+  if (!identity) return false;
+  if (tls != nullptr) return tls->mode() == networking::ClientTLSSettings::ISTIO_MUTUAL;
+  return endpoint.takes_mtls &&
+         policies->For(endpoint.ns, root_namespace, endpoint.labels).ForPort(endpoint.port) !=
+             MtlsMode::kDisable;
+}
+
+bool ClustersLookAtEndpoints(const Service& service, const DestinationRule* rule,
+                             const ClusterOptions& options) {
+  if (ClustersHoldEndpoints(service)) return true;
+  if (!options.identity) return false;
+  if (service.resolution == Resolution::kPassthrough) return true;
+  if (rule == nullptr) return false;
+  // A rule can have the original destination used instead of a balancer.
+  const auto passes = [](const networking::TrafficPolicy& policy) {
+    constexpr auto kPassthrough = networking::LoadBalancerSettings::PASSTHROUGH;
+    if (policy.load_balancer().simple() == kPassthrough) return true;
+    return std::any_of(
+        policy.port_level_settings().begin(), policy.port_level_settings().end(),
+        [](const auto& port) { return port.load_balancer().simple() == kPassthrough; });
+  };
+  return passes(rule->spec->traffic_policy()) ||
+         std::any_of(rule->spec->subsets().begin(), rule->spec->subsets().end(),
+                     [&](const auto& subset) { return passes(subset.traffic_policy()); });
+}
+
 bool ClustersHoldEndpoints(const Service& service) {
   return service.resolution == Resolution::kDns || service.resolution == Resolution::kDnsRoundRobin;
 }
 
 std::vector<ResourcePtr> BuildServiceClusters(const Service& service, const DestinationRule* rule,
                                               const ServiceEndpoints& endpoints,
-                                              const MeshSettings& mesh,
+                                              const Snapshot& snapshot,
                                               const ClusterOptions& options) {
   std::vector<ResourcePtr> result;
-  const ServiceClusterBuilder builder(service, rule, endpoints, mesh, options);
+  const ServiceClusterBuilder builder(service, rule, endpoints, snapshot, options);
   for (const ServicePort& port : service.ports) {
     if (port.protocol == Protocol::kUdp) continue;
     result.push_back(builder.Build(port, ""));
@@ -233,9 +352,10 @@ std::vector<ResourcePtr> BuildInboundClusters(const std::vector<InboundPort>& po
 }
 
 ResourcePtr BuildLoadAssignment(absl::string_view name, uint32_t port, const Labels& labels,
-                                const ServiceEndpoints& endpoints, absl::string_view cluster_id) {
+                                const ServiceEndpoints& endpoints, const EndpointMtls& mtls,
+                                absl::string_view cluster_id) {
   ClusterLoadAssignment assignment;
-  FillAssignment(std::string(name), endpoints, port, labels, cluster_id, &assignment);
+  FillAssignment(std::string(name), endpoints, port, labels, mtls, cluster_id, &assignment);
   return MakeResource(std::string(name), assignment);
 }
 

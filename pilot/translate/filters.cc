@@ -3,6 +3,7 @@
 #include <google/protobuf/struct.pb.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,8 +18,10 @@
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb.h"
+#include "networking/alpn/v2alpha1/config.pb.h"
 #include "pilot/translate/resource.h"
 #include "pilot/translate/route_action.h"
 
@@ -73,6 +76,83 @@ void AddFilter(absl::string_view name, const google::protobuf::Message& config,
   PackAny(config, filter->mutable_typed_config());
 }
 
+// HTTP over the mesh's TLS is told from other bytes by its ALPN. Envoy itself has no such filter:
+// it passes over what is optional.
+void AddAlpnFilter(hcm::HttpConnectionManager* manager) {
+  using Config = istio::envoy::config::filter::http::alpn::v2alpha1::FilterConfig;
+  Config config;
+  const auto add = [&config](Config::Protocol protocol,
+                             std::initializer_list<const char*> offered) {
+    Config::AlpnOverride& entry = *config.add_alpn_override();
+    entry.set_upstream_protocol(protocol);
+    for (const char* name : offered) entry.add_alpn_override(name);
+  };
+  add(Config::HTTP10, {"istio-http/1.0", "istio", "http/1.0"});
+  add(Config::HTTP11, {"istio-http/1.1", "istio", "http/1.1"});
+  add(Config::HTTP2, {"istio-h2", "istio", "h2"});
+  AddFilter("istio.alpn", config, manager);
+  manager->mutable_http_filters(manager->http_filters_size() - 1)->set_is_optional(true);
+}
+
+// Who the client is, for the application and its log.
+void TellClientCertificate(HttpRole role, hcm::HttpConnectionManager* manager) {
+  if (!role.identity || role.side == HttpSide::kOutbound) return;
+  const bool gateway = role.side == HttpSide::kGateway;
+  manager->set_forward_client_cert_details(gateway ? hcm::HttpConnectionManager::SANITIZE_SET
+                                                   : hcm::HttpConnectionManager::APPEND_FORWARD);
+  auto& details = *manager->mutable_set_current_client_cert_details();
+  details.mutable_subject()->set_value(true);
+  details.set_dns(true);
+  details.set_uri(true);
+  details.set_cert(gateway);
+}
+
+// Ports by what their chains need; 0: of those without a port.
+using PortSet = std::set<uint32_t>;
+
+// From, to (exclusive).
+using PortRanges = std::vector<std::pair<uint32_t, uint32_t>>;
+
+PortRanges AllBut(const PortSet& ports) {
+  PortRanges ranges;
+  uint32_t from = 0;
+  for (const uint32_t port : ports) {
+    if (port > from) ranges.emplace_back(from, port);
+    from = port + 1;
+  }
+  ranges.emplace_back(from, 65536);
+  return ranges;
+}
+
+void MatchPorts(const PortRanges& ranges, ListenerFilterChainMatchPredicate* predicate) {
+  const auto set_range = [](const auto& range, ListenerFilterChainMatchPredicate* one) {
+    one->mutable_destination_port_range()->set_start(static_cast<int32_t>(range.first));
+    one->mutable_destination_port_range()->set_end(static_cast<int32_t>(range.second));
+  };
+  if (ranges.size() == 1) return set_range(ranges[0], predicate);
+  for (const auto& range : ranges) {  // Envoy wants two or more in an or_match
+    set_range(range, predicate->mutable_or_match()->add_rules());
+  }
+}
+
+// An inspector that looks at `wanted` of the ports `all`. Where it looks at whatever has no chain
+// of its own port, the others are excepted; else it is off but for those wanted.
+void AddInspector(absl::string_view name, const google::protobuf::Message& config,
+                  const PortSet& wanted, const PortSet& all, Listener* listener) {
+  auto* filter = listener->add_listener_filters();
+  filter->set_name(std::string(name));
+  PackAny(config, filter->mutable_typed_config());
+  PortRanges off;
+  if (!wanted.contains(0)) {
+    off = AllBut(wanted);
+  } else {
+    for (const uint32_t port : all) {
+      if (!wanted.contains(port)) off.emplace_back(port, port + 1);
+    }
+  }
+  if (!off.empty()) MatchPorts(off, filter->mutable_filter_disabled());
+}
+
 }  // namespace
 
 AccessLogSettings AccessLogSettings::For(const MeshSettings& mesh, const std::string& node_path) {
@@ -81,9 +161,12 @@ AccessLogSettings AccessLogSettings::For(const MeshSettings& mesh, const std::st
   return log;
 }
 
-void FillHttpManager(absl::string_view stat_prefix, const AccessLogSettings& log, bool proxyless,
+void FillHttpManager(absl::string_view stat_prefix, const AccessLogSettings& log, HttpRole role,
                      hcm::HttpConnectionManager* out) {
+  const bool proxyless = role.side == HttpSide::kProxyless;
+  const bool upstream_tls = role.identity && role.side != HttpSide::kInbound && !proxyless;
   out->set_stat_prefix(std::string(stat_prefix));
+  if (upstream_tls) AddAlpnFilter(out);
   if (!proxyless) {
     AddFilter(kCorsFilter, envoy::extensions::filters::http::cors::v3::Cors(), out);
   }
@@ -92,10 +175,12 @@ void FillHttpManager(absl::string_view stat_prefix, const AccessLogSettings& log
   if (proxyless) return;
   out->mutable_http_protocol_options()->set_accept_http_10(true);
   out->mutable_stream_idle_timeout();  // 0: none, as in Istio
-  out->mutable_use_remote_address()->set_value(false);
+  // A gateway is the edge: what clients claim about themselves is not believed.
+  out->mutable_use_remote_address()->set_value(role.side == HttpSide::kGateway);
   out->mutable_normalize_path()->set_value(true);
   out->set_path_with_escaped_slashes_action(hcm::HttpConnectionManager::KEEP_UNCHANGED);
   out->add_upgrade_configs()->set_upgrade_type("websocket");
+  TellClientCertificate(role, out);
   if (!log.path.empty()) FillAccessLog(log, out->add_access_log());
 }
 
@@ -137,24 +222,36 @@ void MatchHttp(envoy::config::listener::v3::FilterChainMatch* match) {
   }
 }
 
-void AddHttpInspector(const MeshSettings& mesh, const std::set<uint32_t>& declared_ports,
-                      Listener* listener) {
-  auto* filter = listener->add_listener_filters();
-  filter->set_name("envoy.filters.listener.http_inspector");
-  PackAny(envoy::extensions::filters::listener::http_inspector::v3::HttpInspector(),
-          filter->mutable_typed_config());
-  const auto set_range = [](uint32_t port, ListenerFilterChainMatchPredicate* predicate) {
-    auto& range = *predicate->mutable_destination_port_range();
-    range.set_start(static_cast<int32_t>(port));
-    range.set_end(static_cast<int32_t>(port) + 1);
-  };
-  if (declared_ports.size() == 1) {
-    set_range(*declared_ports.begin(), filter->mutable_filter_disabled());
-  } else {
-    for (const uint32_t port : declared_ports) {  // Envoy wants two or more in an or_match
-      set_range(port, filter->mutable_filter_disabled()->mutable_or_match()->add_rules());
+void AddInspectors(const MeshSettings& mesh, Listener* listener) {
+  PortSet needs_tls;
+  PortSet needs_http;
+  PortSet all;
+  const auto inspect = [&](const FilterChain& chain) {
+    const auto& match = chain.filter_chain_match();
+    const uint32_t port = match.destination_port().value();
+    all.insert(port);
+    if (match.transport_protocol() == "tls" || !match.server_names().empty() ||
+        chain.has_transport_socket()) {
+      needs_tls.insert(port);
     }
+    for (const std::string& protocol : match.application_protocols()) {
+      if (protocol == "http/1.1" || protocol == "h2c") needs_http.insert(port);
+    }
+  };
+  for (const FilterChain& chain : listener->filter_chains()) inspect(chain);
+  all.insert(0);
+  // The TLS inspector goes first: what is TLS is not looked at for HTTP.
+  if (!needs_tls.empty()) {
+    AddInspector("envoy.filters.listener.tls_inspector",
+                 envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector(), needs_tls,
+                 all, listener);
   }
+  if (!needs_http.empty()) {
+    AddInspector("envoy.filters.listener.http_inspector",
+                 envoy::extensions::filters::listener::http_inspector::v3::HttpInspector(),
+                 needs_http, all, listener);
+  }
+  if (needs_tls.empty() && needs_http.empty()) return;
   const uint32_t millis = mesh.protocol_detection_timeout_ms;
   auto& timeout = *listener->mutable_listener_filters_timeout();
   timeout.set_seconds(millis / 1000);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -36,10 +35,19 @@ struct AccessLogSettings {
   static AccessLogSettings For(const MeshSettings& mesh, const std::string& node_path);
 };
 
-// A connection manager with CORS, fault and router filters that takes the routes `route_name` from
-// RDS. `proxyless`: only what gRPC understands.
+enum class HttpSide : uint8_t { kOutbound, kInbound, kGateway, kProxyless };
+
+// Where a connection manager stands.
+struct HttpRole {
+  HttpSide side = HttpSide::kOutbound;
+  bool identity = false;  // the proxy has a certificate of the mesh
+};
+
+// A connection manager with CORS, fault and router filters; for proxyless clients only with what
+// gRPC understands. With an identity it says who the client is (inbound, gateways) and offers the
+// mesh's ALPN (outbound, gateways).
 void FillHttpManager(
-    absl::string_view stat_prefix, const AccessLogSettings& log, bool proxyless,
+    absl::string_view stat_prefix, const AccessLogSettings& log, HttpRole role,
     envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager* out);
 void UseRds(
     absl::string_view route_name,
@@ -60,9 +68,9 @@ void AddAccessLog(const AccessLogSettings& log,
 // The chain is for clear-text HTTP, as the inspector recognises it.
 void MatchHttp(envoy::config::listener::v3::FilterChainMatch* match);
 
-// Adds the HTTP inspector; ports in `declared_ports` are not looked at. The time-out is the mesh's.
-void AddHttpInspector(const MeshSettings& mesh, const std::set<uint32_t>& declared_ports,
-                      envoy::config::listener::v3::Listener* listener);
+// Adds the TLS and HTTP inspectors that the listener's chains need, on the ports that need them.
+// The time-out is the mesh's.
+void AddInspectors(const MeshSettings& mesh, envoy::config::listener::v3::Listener* listener);
 void AddOriginalDestination(envoy::config::listener::v3::Listener* listener);
 
 void SetAddress(absl::string_view address, uint32_t port,

@@ -1,6 +1,5 @@
-// LDS and RDS of gateways: what Gateway objects that select the proxy open, and the VirtualServices
-// bound to them. Plain HTTP and TCP servers; those with TLS are left out (validation says so). Pure
-// functions.
+// LDS and RDS of gateways: what Gateway objects that select the proxy open, in plaintext and over
+// TLS, and the VirtualServices bound to them. Pure functions.
 #pragma once
 
 #include <vector>
@@ -13,11 +12,11 @@
 
 namespace meltemi::pilot {
 
-// "0.0.0.0_PORT" for each port. Where the gateway's own Service maps the server's port to another
-// one, the proxy listens there (80 -> 8080).
+// "ADDRESS_PORT" of each place; where TLS is spoken, a chain per server (or, where TLS passes
+// through, per match of a TLS route), chosen by the server name that the client asks for.
 std::vector<ResourcePtr> BuildGatewayListeners(const ProxyNode& node, const Scope& scope,
                                                const AccessLogSettings& log);
-// "http.PORT", PORT being the one that the proxy listens on. Null for any other name.
+// By BoundServer::RouteName (gateway_servers.h). Null for any other name.
 ResourcePtr BuildGatewayRoute(absl::string_view name, const ProxyNode& node, const Scope& scope);
 
 }  // namespace meltemi::pilot

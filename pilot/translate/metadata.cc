@@ -68,6 +68,11 @@ void SetIstioNumber(absl::string_view key, double value,
   IstioField(key, metadata).set_number_value(value);
 }
 
+void SetTakesMtls(envoy::config::core::v3::Metadata* metadata) {
+  auto& match = (*metadata->mutable_filter_metadata())["envoy.transport_socket_match"];
+  (*match.mutable_fields())["tlsMode"].set_string_value("istio");
+}
+
 std::string ConfigPath(const ObjectMeta& meta) {
   std::string kind;
   for (const char c : meta.kind) {

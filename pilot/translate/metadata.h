@@ -33,6 +33,8 @@ void SetIstioText(absl::string_view key, absl::string_view value,
                   envoy::config::core::v3::Metadata* metadata);
 void SetIstioNumber(absl::string_view key, double value,
                     envoy::config::core::v3::Metadata* metadata);
+// Marks an endpoint as one that the cluster's "tlsMode-istio" socket is for.
+void SetTakesMtls(envoy::config::core::v3::Metadata* metadata);
 // The path of a rule in the API: "/apis/networking.istio.io/v1/namespaces/NS/virtual-service/NAME".
 std::string ConfigPath(const ObjectMeta& meta);
 // "WORKLOAD;NAMESPACE;CANONICAL NAME;REVISION;CLUSTER"

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "envoy/config/core/v3/base.pb.h"
 #include "pilot/model/names.h"
+#include "pilot/model/service.h"
 
 namespace meltemi::pilot {
 namespace {
@@ -44,6 +45,11 @@ void Replace(const std::string& value, std::string* field) {
 }
 
 }  // namespace
+
+bool ProxyNode::HasIdentity() const {
+  const auto label = labels.find(kTlsModeLabel);
+  return label != labels.end() ? label->second == "istio" : authenticated;
+}
 
 absl::StatusOr<ProxyNode> ParseNode(const envoy::config::core::v3::Node& node) {
   ProxyNode result;

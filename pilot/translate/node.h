@@ -31,6 +31,12 @@ struct ProxyNode {
   std::string cluster_id;
   // Metadata ACCESS_LOG: where this proxy writes its access log, whatever the mesh's setting.
   std::string access_log_path;
+  // Its connection showed a token that fits this node: it may have Secrets of its namespace.
+  bool authenticated = false;
+
+  // True if it gets certificates of the mesh: it has shown who it is, or says by its labels that an
+  // agent beside it has.
+  bool HasIdentity() const;
 };
 
 // The id is "KIND~IP~NAME.NS~DOMAIN" as Istio's; metadata NAMESPACE, LABELS, INSTANCE_IPS,

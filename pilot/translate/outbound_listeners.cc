@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
@@ -59,6 +60,8 @@ class TcpChains {
   // Chains with conditions on the destination, then one without.
   std::vector<FilterChain> Build() const {
     std::vector<FilterChain> chains;
+    const bool is_tls = port_.protocol == Protocol::kTls || port_.protocol == Protocol::kHttps;
+    if (is_tls) AddTlsRoutes(&chains);
     for (const VirtualServicePtr& rule : scope_.RulesFor(service_.host, "mesh")) {
       for (const auto& route : rule->spec->tcp()) {
         if (AddRoute(*rule, route, &chains)) return chains;
@@ -71,6 +74,34 @@ class TcpChains {
   }
 
  private:
+  // TLS that clients speak themselves goes by the server name that they ask for. Each name and
+  // subnet has one chain: that of the rule that came first.
+  void AddTlsRoutes(std::vector<FilterChain>* chains) const {
+    const RuleSite site{"mesh", scope_.ns, scope_.labels, port_.number};
+    std::set<std::string> taken;
+    for (const VirtualServicePtr& rule : scope_.RulesFor(service_.host, "mesh")) {
+      for (const auto& route : rule->spec->tls()) {
+        for (const auto& match : route.match()) {
+          if (!AppliesAt(match, site) || route.route().empty()) continue;
+          const std::string subnets = absl::StrJoin(match.destination_subnets(), ",");
+          FilterChain chain;
+          for (const std::string& name : match.sni_hosts()) {
+            if (!taken.insert(absl::StrCat(name, "|", subnets)).second) continue;
+            chain.mutable_filter_chain_match()->add_server_names(name);
+          }
+          if (chain.filter_chain_match().server_names().empty()) continue;
+          for (const std::string& subnet : match.destination_subnets()) {
+            AddRange(subnet, chain.mutable_filter_chain_match());
+          }
+          tcp::TcpProxy proxy = TcpProxyTo(*rule, route.route(), scope_, port_.number);
+          Finish(route.route(0).destination().subset(), &proxy);
+          AddTcpFilter(proxy, &chain);
+          chains->push_back(std::move(chain));
+        }
+      }
+    }
+  }
+
   // True if the route takes all connections, so that nothing after it can match.
   bool AddRoute(const VirtualService& rule, const networking::TCPRoute& route,
                 std::vector<FilterChain>* chains) const {
@@ -93,7 +124,7 @@ class TcpChains {
   }
 
   tcp::TcpProxy ToRoute(const VirtualService& rule, const networking::TCPRoute& route) const {
-    tcp::TcpProxy proxy = TcpProxyTo(rule, route, scope_, port_.number);
+    tcp::TcpProxy proxy = TcpProxyTo(rule, route.route(), scope_, port_.number);
     Finish(route.route(0).destination().subset(), &proxy);
     return proxy;
   }
@@ -133,8 +164,8 @@ struct Place {
 
 class OutboundListenerBuilder {
  public:
-  OutboundListenerBuilder(const Scope& scope, const AccessLogSettings& log)
-      : scope_(scope), log_(log) {}
+  OutboundListenerBuilder(const Scope& scope, const AccessLogSettings& log, bool identity)
+      : scope_(scope), log_(log), identity_(identity) {}
 
   std::vector<ResourcePtr> Build() {
     for (const ServicePtr& service : scope_.services) {
@@ -199,7 +230,8 @@ class OutboundListenerBuilder {
     FilterChain chain;
     MatchHttp(chain.mutable_filter_chain_match());
     hcm::HttpConnectionManager manager;
-    FillHttpManager(absl::StrCat("outbound_", address, "_", port), log_, false, &manager);
+    FillHttpManager(absl::StrCat("outbound_", address, "_", port), log_,
+                    HttpRole{HttpSide::kOutbound, identity_}, &manager);
     UseRds(route, &manager);
     AddHttpFilter(manager, &chain);
     return chain;
@@ -214,7 +246,6 @@ class OutboundListenerBuilder {
     std::vector<std::string> needs;
     if (!place.route_name.empty()) {
       *listener.add_filter_chains() = HttpChain(address, port, place.route_name);
-      AddHttpInspector(*scope_.snapshot->mesh, {}, &listener);
       needs.push_back(place.route_name);
     }
     for (const FilterChain& chain : place.tcp_chains) {
@@ -224,6 +255,7 @@ class OutboundListenerBuilder {
         *listener.add_filter_chains() = chain;
       }
     }
+    AddInspectors(*scope_.snapshot->mesh, &listener);
     if (place.tcp_chains.empty()) {
       listener.mutable_default_filter_chain()->set_name("PassthroughFilterChain");
       AddTcpProxy(FallbackCluster(scope_), log_, listener.mutable_default_filter_chain());
@@ -252,13 +284,15 @@ class OutboundListenerBuilder {
 
   const Scope& scope_;
   const AccessLogSettings& log_;
+  const bool identity_;
   std::map<Key, Place> places_;
 };
 
 }  // namespace
 
-std::vector<ResourcePtr> BuildOutboundListeners(const Scope& scope, const AccessLogSettings& log) {
-  return OutboundListenerBuilder(scope, log).Build();
+std::vector<ResourcePtr> BuildOutboundListeners(const Scope& scope, const AccessLogSettings& log,
+                                                bool identity) {
+  return OutboundListenerBuilder(scope, log, identity).Build();
 }
 
 std::vector<ServiceEndpointsPtr> ListenerEndpoints(const Scope& scope) {

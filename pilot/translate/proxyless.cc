@@ -28,7 +28,7 @@ ResourcePtr BuildApiListener(absl::string_view name, const Scope& scope) {
 
   envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager manager;
   const std::string route = OutboundClusterName(port, "", host);
-  FillHttpManager(route, AccessLogSettings(), /*proxyless=*/true, &manager);
+  FillHttpManager(route, AccessLogSettings(), HttpRole{HttpSide::kProxyless}, &manager);
   UseRds(route, &manager);
   envoy::config::listener::v3::Listener listener;
   listener.set_name(std::string(name));

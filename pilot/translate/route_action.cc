@@ -203,16 +203,17 @@ void TranslateAction(const networking::HTTPRoute& route, const Scope& scope, uin
 }
 
 envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy TcpProxyTo(
-    const VirtualService& rule, const networking::TCPRoute& route, const Scope& scope,
-    uint32_t listen_port) {
+    const VirtualService& rule,
+    const google::protobuf::RepeatedPtrField<networking::RouteDestination>& destinations,
+    const Scope& scope, uint32_t listen_port) {
   envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy proxy;
-  if (route.route_size() == 1) {
-    proxy.set_cluster(DestinationCluster(route.route(0).destination(), scope, listen_port));
+  if (destinations.size() == 1) {
+    proxy.set_cluster(DestinationCluster(destinations[0].destination(), scope, listen_port));
     proxy.set_stat_prefix(proxy.cluster());
     return proxy;
   }
   proxy.set_stat_prefix(absl::StrCat(rule.meta.name, ".", rule.meta.ns));
-  for (const auto& target : route.route()) {
+  for (const auto& target : destinations) {
     if (target.weight() <= 0) continue;
     auto* cluster = proxy.mutable_weighted_clusters()->add_clusters();
     cluster->set_name(DestinationCluster(target.destination(), scope, listen_port));

@@ -2,6 +2,8 @@
 // faults, CORS, headers. Pure functions.
 #pragma once
 
+#include <google/protobuf/repeated_field.h>
+
 #include <cstdint>
 #include <string>
 
@@ -20,7 +22,7 @@ class TcpProxy;
 namespace istio::networking::v1alpha3 {
 class Destination;
 class HTTPRoute;
-class TCPRoute;
+class RouteDestination;
 }  // namespace istio::networking::v1alpha3
 
 namespace meltemi::pilot {
@@ -38,11 +40,12 @@ std::string DestinationCluster(const networking::Destination& destination, const
 void TranslateAction(const networking::HTTPRoute& route, const Scope& scope, uint32_t listen_port,
                      ProxyKind kind, envoy::config::route::v3::Route* out);
 
-// The TCP proxy that a TCP route asks for: to one cluster, or to several by weight. The route has a
-// destination.
+// The TCP proxy that a TCP or TLS route asks for: to one cluster, or to several by weight. There is
+// at least one of `destinations`.
 envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy TcpProxyTo(
-    const VirtualService& rule, const networking::TCPRoute& route, const Scope& scope,
-    uint32_t listen_port);
+    const VirtualService& rule,
+    const google::protobuf::RepeatedPtrField<networking::RouteDestination>& destinations,
+    const Scope& scope, uint32_t listen_port);
 
 // The route to a service for which there is no rule.
 void RouteToCluster(const std::string& cluster, const EffectivePolicy& policy, ProxyKind kind,

@@ -84,6 +84,10 @@ bool AppliesAt(const networking::L4MatchAttributes& match, const RuleSite& site)
   return HoldsSite(match, site);
 }
 
+bool AppliesAt(const networking::TLSMatchAttributes& match, const RuleSite& site) {
+  return HoldsSite(match, site);
+}
+
 void TranslateStringMatch(const StringMatch& match, envoy::type::matcher::v3::StringMatcher* out) {
   switch (match.match_type_case()) {
     case StringMatch::kExact:

@@ -17,6 +17,7 @@ namespace istio::networking::v1alpha3 {
 class HTTPMatchRequest;
 class L4MatchAttributes;
 class StringMatch;
+class TLSMatchAttributes;
 }  // namespace istio::networking::v1alpha3
 
 namespace meltemi::pilot {
@@ -35,6 +36,7 @@ struct RuleSite {
 // namespace, gateway, port.
 bool AppliesAt(const networking::HTTPMatchRequest& match, const RuleSite& site);
 bool AppliesAt(const networking::L4MatchAttributes& match, const RuleSite& site);
+bool AppliesAt(const networking::TLSMatchAttributes& match, const RuleSite& site);
 
 // The rest of the match. Headers and query parameters come in order of their names.
 void TranslateMatch(const networking::HTTPMatchRequest& match,

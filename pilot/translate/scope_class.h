@@ -1,6 +1,7 @@
 // The translation that all proxies of one class share. Loop-owned.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "pilot/snapshot/scope.h"
 #include "pilot/translate/clusters.h"
 #include "pilot/translate/filters.h"
+#include "pilot/translate/name_set.h"
 #include "pilot/translate/node.h"
 #include "pilot/translate/resource.h"
 
@@ -31,6 +33,11 @@ class ScopeClass {
   // Services' clusters and the static ones, not sorted. The same pointer means the same content.
   SharedResources Clusters();
   SharedResources OutboundListeners();
+  // The same as sets; the same pointer means the same content.
+  ResourceSetPtr ClusterSet();
+  ResourceSetPtr ListenerSet();
+  // What there is under each of `names`, for routes and endpoints; likewise.
+  ResourceSetPtr Resolve(XdsType type, const NameSetPtr& names);
   ResourcePtr ApiListener(absl::string_view name);
   // Not for gateways: theirs depend on the proxy.
   ResourcePtr Route(absl::string_view name);
@@ -39,31 +46,68 @@ class ScopeClass {
   ResourcePtr LoadAssignment(absl::string_view name);
 
  private:
+  using PeerAuthenticationsPtr = std::shared_ptr<const PeerAuthenticationTable>;
   struct ServiceClusters {
     ServicePtr service;
     DestinationRulePtr rule;
-    ServiceEndpointsPtr endpoints;  // only where the clusters hold them
+    ServiceEndpointsPtr endpoints;  // only where the clusters look at them
+    std::vector<std::string> accounts;
+    PeerAuthenticationsPtr peers;  // likewise
     std::vector<ResourcePtr> resources;
   };
   struct Assignment {
     ServicePtr service;
     DestinationRulePtr rule;
     ServiceEndpointsPtr endpoints;
+    PeerAuthenticationsPtr peers;
     ResourcePtr resource;
   };
 
+  // Sets of names that are asked for, with what was found last.
+  struct Resolved {
+    NameSetPtr names;
+    ResourceSetPtr set;
+    uint64_t epoch = 0;
+    uint64_t used = 0;
+  };
+  // Endpoints of `host` are others since `epoch`.
+  struct HostChange {
+    uint64_t epoch;
+    std::string host;
+  };
+
   const std::vector<ResourcePtr>& ClustersOf(const ServicePtr& service);
+  void NoteEndpointChanges(const EndpointTable& before, const SnapshotPtr& now);
+  // True if anything but endpoints, or more than is remembered of them, is other since `epoch`.
+  bool AllChangedSince(uint64_t epoch) const;
+  // Runs `visit` with each host whose endpoints are others since `epoch`.
+  template <typename Visit>
+  void ForEachHostSince(uint64_t epoch, Visit visit) const;
+  bool ClustersOfHostsChanged();
+  void ResolveAnew(XdsType type, Resolved* entry);
+  ResourcePtr FindNamed(XdsType type, const std::string& name);
+  void DropResolved();
 
   const ProxyKind kind_;
+  const bool identity_;
   const std::string ns_;
   const Labels labels_;
   const std::string cluster_id_;
   AccessLogSettings access_log_;
   ScopePtr scope_;
 
+  // Grows with every change; when all that is not endpoints changed last; and which endpoints did.
+  uint64_t epoch_ = 1;
+  uint64_t all_epoch_ = 1;
+  std::deque<HostChange> host_changes_;
+  uint64_t forgotten_epoch_ = 0;  // of the newest host change that is not remembered any more
+
   // Of an earlier scope while `_current_` is false.
   SharedResources clusters_;
   bool clusters_current_ = false;
+  uint64_t clusters_epoch_ = 0;
+  SharedResources clusters_in_set_, listeners_in_set_;  // what the sets were made of
+  ResourceSetPtr cluster_set_, listener_set_;
   SharedResources outbound_listeners_;
   bool outbound_listeners_current_ = false;
   absl::flat_hash_map<std::string, ServiceClusters> service_clusters_;  // by host
@@ -71,6 +115,8 @@ class ScopeClass {
   std::vector<ServiceEndpointsPtr> listener_endpoints_;  // what `outbound_listeners_` hold
   absl::flat_hash_map<std::string, ResourcePtr> routes_;
   absl::flat_hash_map<std::string, Assignment> assignments_;
+  absl::flat_hash_map<std::pair<XdsType, const NameSet*>, Resolved> resolved_;
+  uint64_t resolve_count_ = 0;
 };
 
 }  // namespace meltemi::pilot

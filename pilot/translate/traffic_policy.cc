@@ -1,5 +1,7 @@
 #include "pilot/translate/traffic_policy.h"
 
+#include <google/protobuf/any.pb.h>
+
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -198,13 +200,29 @@ void SetUpstreamProtocol(const ConnectionPoolSettings::HTTPSettings& http, Proto
   }
 }
 
-void ApplyHttpOptions(const ConnectionPoolSettings* pool, Protocol protocol, Cluster* cluster) {
+// The name that a server is asked for, and that its certificate must have, is that of the request
+// where a rule names none.
+void SetNamesOfRequest(const networking::ClientTLSSettings* tls, HttpProtocolOptions* options) {
+  if (tls == nullptr || !tls->sni().empty() ||
+      (tls->mode() != networking::ClientTLSSettings::SIMPLE &&
+       tls->mode() != networking::ClientTLSSettings::MUTUAL)) {
+    return;
+  }
+  auto& names = *options->mutable_upstream_http_protocol_options();
+  names.set_auto_sni(true);
+  names.set_auto_san_validation(tls->subject_alt_names().empty() &&
+                                !tls->insecure_skip_verify().value());
+}
+
+void ApplyHttpOptions(const ConnectionPoolSettings* pool, const networking::ClientTLSSettings* tls,
+                      Protocol protocol, Cluster* cluster) {
   static const auto& defaults = *new ConnectionPoolSettings();
   const ConnectionPoolSettings& wanted = pool != nullptr ? *pool : defaults;
   const auto& http = wanted.http();
   if (IsTcp(protocol) && !wanted.tcp().has_max_connection_duration()) return;
   HttpProtocolOptions options;
   SetUpstreamProtocol(http, protocol, &options);
+  SetNamesOfRequest(tls, &options);
   if (http.max_requests_per_connection() > 0) {
     options.mutable_common_http_protocol_options()
         ->mutable_max_requests_per_connection()
@@ -250,7 +268,14 @@ void ApplyPolicy(const EffectivePolicy& policy, Protocol protocol, const MeshSet
   if (policy.outlier_detection != nullptr) {
     ApplyOutlierDetection(*policy.outlier_detection, cluster);
   }
-  ApplyHttpOptions(policy.connection_pool, protocol, cluster);
+  ApplyHttpOptions(policy.connection_pool, policy.tls, protocol, cluster);
+}
+
+bool SpeaksHttp2(const Cluster& cluster) {
+  const auto it = cluster.typed_extension_protocol_options().find(kHttpOptionsKey);
+  HttpProtocolOptions options;
+  return it != cluster.typed_extension_protocol_options().end() && it->second.UnpackTo(&options) &&
+         options.explicit_http_config().has_http2_protocol_options();
 }
 
 void ApplyDefaultBreakers(Cluster* cluster) {
@@ -264,7 +289,7 @@ void ApplyDefaultBreakers(Cluster* cluster) {
 }
 
 void ApplyDownstreamProtocol(Cluster* cluster) {
-  ApplyHttpOptions(nullptr, Protocol::kSniffed, cluster);
+  ApplyHttpOptions(nullptr, nullptr, Protocol::kSniffed, cluster);
 }
 
 }  // namespace meltemi::pilot

@@ -41,6 +41,9 @@ EffectivePolicy ResolvePolicy(const DestinationRule* rule, uint32_t port, absl::
 void ApplyPolicy(const EffectivePolicy& policy, Protocol protocol, const MeshSettings& mesh,
                  envoy::config::cluster::v3::Cluster* cluster);
 
+// True if the upstream is always spoken to in HTTP/2. After ApplyPolicy.
+bool SpeaksHttp2(const envoy::config::cluster::v3::Cluster& cluster);
+
 // The protocol options alone, for clusters without a rule.
 void ApplyDefaultBreakers(envoy::config::cluster::v3::Cluster* cluster);
 void ApplyDownstreamProtocol(envoy::config::cluster::v3::Cluster* cluster);

@@ -1,5 +1,6 @@
 #include "pilot/translate/translator.h"
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -14,11 +15,12 @@
 #include "pilot/translate/inbound.h"
 #include "pilot/translate/listeners.h"
 #include "pilot/translate/scope_class.h"
+#include "pilot/translate/secrets.h"
 
 namespace meltemi::pilot {
 namespace {
 
-ResourceSetPtr EmptySet() { return std::make_shared<const ResourceSet>(); }
+ResourceSetPtr EmptySet() { return EmptyResourceSet(); }
 
 // The node says who it is; what it leaves out is read off the workload at its address.
 ProxyNode WithWorkload(const ProxyNode& node, const Snapshot& snapshot) {
@@ -34,8 +36,9 @@ ProxyNode WithWorkload(const ProxyNode& node, const Snapshot& snapshot) {
 }
 
 std::string ClassKey(const ProxyNode& node, const Snapshot& snapshot) {
-  std::string key = absl::StrCat(static_cast<int>(node.kind), "|", node.ns, "|",
-                                 node.access_log_path, "|", node.cluster_id);
+  std::string key =
+      absl::StrCat(static_cast<int>(node.kind), "|", node.ns, "|", node.access_log_path, "|",
+                   node.cluster_id, "|", node.HasIdentity() ? "identity" : "");
   for (const auto& [name, value] : RelevantLabels(snapshot, node.labels)) {
     absl::StrAppend(&key, "|", name, "=", value);
   }
@@ -51,9 +54,22 @@ ProxyView::~ProxyView() = default;
 
 void ProxyView::Use(const SnapshotPtr& snapshot) {
   if (snapshot_ == snapshot) return;
+  const bool stays = snapshot_ != nullptr && OwnStays(*snapshot);
   snapshot_ = snapshot;
+  if (stays) return class_->Use(snapshot);
   class_ = translator_->ClassFor(WithWorkload(node_, *snapshot), snapshot);
   own_current_ = false;
+}
+
+bool ProxyView::OwnStays(const Snapshot& next) const {
+  if (next.config_version != snapshot_->config_version) return false;
+  if (node_.kind == ProxyKind::kGateway) return false;
+  // Its labels may come from its workload.
+  if (node_.labels.empty() && next.workloads != snapshot_->workloads) return false;
+  return std::all_of(node_.addresses.begin(), node_.addresses.end(),
+                     [&](const std::string& address) {
+                       return next.endpoints->At(address) == snapshot_->endpoints->At(address);
+                     });
 }
 
 void ProxyView::BuildOwn() {
@@ -61,20 +77,28 @@ void ProxyView::BuildOwn() {
   own_current_ = true;
   if (node_.kind == ProxyKind::kGateway) BuildOwnOfGateway();
   if (node_.kind != ProxyKind::kSidecar) return;
-  std::vector<InboundPort> ports =
-      FindInboundPorts(WithWorkload(node_, *snapshot_), *class_->scope());
-  if (!own_listeners_.empty() && ports == ports_) return;
+  const ProxyNode node = WithWorkload(node_, *snapshot_);
+  std::vector<InboundPort> ports = FindInboundPorts(node, *class_->scope());
+  const std::string& root = snapshot_->mesh->root_namespace;
+  InboundSettings inbound{snapshot_->mesh, node.HasIdentity(),
+                          snapshot_->peer_authentications->For(node.ns, root, node.labels),
+                          snapshot_->authorization->For(node.ns, root, node.labels)};
+  if (!own_listeners_.empty() && ports == ports_ && inbound == inbound_) return;
   ports_ = std::move(ports);
+  inbound_ = std::move(inbound);
   own_clusters_ = BuildInboundClusters(ports_, *snapshot_->mesh);
-  own_listeners_ = {BuildInboundListener(ports_, *snapshot_->mesh, class_->access_log())};
+  own_listeners_ = {BuildInboundListener(ports_, inbound_, class_->access_log())};
   clusters_ = nullptr;
   listeners_ = nullptr;
+  own_cluster_set_ = nullptr;
+  own_listener_set_ = nullptr;
 }
 
 void ProxyView::BuildOwnOfGateway() {
   own_listeners_ = BuildGatewayListeners(WithWorkload(node_, *snapshot_), *class_->scope(),
                                          class_->access_log());
   listeners_ = nullptr;
+  own_listener_set_ = nullptr;
 }
 
 ResourceSetPtr ProxyView::Clusters() {
@@ -108,6 +132,35 @@ ResourceSetPtr ProxyView::All(XdsType type) {
   return EmptySet();
 }
 
+ResourceSetPtr ProxyView::Shared(XdsType type) {
+  if (snapshot_ == nullptr) return EmptySet();
+  if (type == XdsType::kCluster) return class_->ClusterSet();
+  if (type == XdsType::kListener && node_.kind != ProxyKind::kProxyless) {
+    return class_->ListenerSet();
+  }
+  return EmptySet();
+}
+
+ResourceSetPtr ProxyView::Own(XdsType type) {
+  if (snapshot_ == nullptr || node_.kind == ProxyKind::kProxyless) return EmptySet();
+  if (type != XdsType::kCluster && type != XdsType::kListener) return EmptySet();
+  BuildOwn();
+  const bool clusters = type == XdsType::kCluster;
+  ResourceSetPtr& set = clusters ? own_cluster_set_ : own_listener_set_;
+  if (set == nullptr) {
+    const std::vector<ResourcePtr>& own = clusters ? own_clusters_ : own_listeners_;
+    set = own.empty() ? EmptySet() : MakeResourceSet(own);
+  }
+  return set;
+}
+
+ResourceSetPtr ProxyView::Resolve(XdsType type, const NameSetPtr& names) {
+  const bool by_class =
+      type == XdsType::kEndpoint || (type == XdsType::kRoute && node_.kind != ProxyKind::kGateway);
+  if (snapshot_ == nullptr || !by_class) return ResourceSource::Resolve(type, names);
+  return class_->Resolve(type, names);
+}
+
 ResourcePtr ProxyView::Find(XdsType type, absl::string_view name) {
   if (snapshot_ == nullptr) return nullptr;
   switch (type) {
@@ -122,7 +175,7 @@ ResourcePtr ProxyView::Find(XdsType type, absl::string_view name) {
       if (node_.kind == ProxyKind::kProxyless) return class_->ApiListener(name);
       return All(type)->Find(name);
     case XdsType::kSecret:
-      return nullptr;
+      return BuildSecret(name, node_, *snapshot_);
     case XdsType::kCluster:
       break;
   }

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "pilot/snapshot/snapshot.h"
 #include "pilot/translate/inbound.h"
+#include "pilot/translate/listeners.h"
 #include "pilot/translate/node.h"
 #include "pilot/translate/resource.h"
 #include "pilot/translate/resource_source.h"
@@ -33,13 +34,20 @@ class ProxyView final : public ResourceSource {
   void Use(const SnapshotPtr& snapshot);
 
   ResourceSetPtr All(XdsType type) override;
+  ResourceSetPtr Shared(XdsType type) override;
+  ResourceSetPtr Own(XdsType type) override;
   ResourcePtr Find(XdsType type, absl::string_view name) override;
+  ResourceSetPtr Resolve(XdsType type, const NameSetPtr& names) override;
   // Everything that this proxy would get if it asked for all it needs: for config dumps.
   std::vector<ResourcePtr> Everything(XdsType type);
 
   const ProxyNode& node() const { return node_; }
+  // What it shares with others of its class; null before the first snapshot.
+  const std::shared_ptr<ScopeClass>& scope_class() const { return class_; }
 
  private:
+  // True if what is the proxy's own, and its class, follow from `next` as from the snapshot in use.
+  bool OwnStays(const Snapshot& next) const;
   void BuildOwn();
   void BuildOwnOfGateway();
   ResourceSetPtr Clusters();
@@ -52,8 +60,10 @@ class ProxyView final : public ResourceSource {
   // What the proxy's own part is made of, and the sets that hold both parts; kept from snapshot to
   // snapshot while what they were made from is the same.
   std::vector<InboundPort> ports_;
+  InboundSettings inbound_;
   std::vector<ResourcePtr> own_clusters_;
   std::vector<ResourcePtr> own_listeners_;
+  ResourceSetPtr own_cluster_set_, own_listener_set_;  // null: to be made anew
   bool own_current_ = false;
   std::shared_ptr<const std::vector<ResourcePtr>> shared_clusters_;
   ResourceSetPtr clusters_;
