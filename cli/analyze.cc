@@ -4,19 +4,25 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/clock/clock.h"
 #include "base/json/write.h"
 #include "cli/verbs.h"
+#include "kube/client/http_client.h"
+#include "kube/client/kubeconfig.h"
 #include "pilot/ingest/decode/manifests.h"
 #include "pilot/ingest/diagnostic.h"
 #include "pilot/ingest/file/file_store.h"
+#include "pilot/ingest/kube/read_cluster.h"
 #include "pilot/validate/analyze.h"
 #include "pilot/validate/validate.h"
 
@@ -102,11 +108,44 @@ struct Options {
   std::string default_namespace = "default";
   bool recursive = false;
   std::string output = "text";
+  std::string kubeconfig;  // empty: files alone
 };
 
+// What is in the cluster and what the files say, as if they were applied: an object of a file takes
+// the place of the cluster's. False, with a message, if the cluster can't be read.
+bool AddCluster(const std::string& kubeconfig, std::vector<pilot::ObjectPtr>* objects,
+                std::vector<Diagnostic>* diagnostics) {
+  const auto access = kube::ReadKubeconfig(kubeconfig);
+  const SystemClock clock;
+  absl::StatusOr<std::unique_ptr<kube::Client>> client = access.status();
+  if (access.ok()) client = kube::NewHttpClient(*access, clock, {.user_agent = "meltemi-analyze"});
+  if (!client.ok()) {
+    PrintError(std::string(client.status().message()));
+    return false;
+  }
+  kube::Result<pilot::ClusterObjects> cluster = pilot::ReadCluster(**client, pilot::Validate);
+  if (!cluster.ok()) {
+    PrintError(absl::StrCat("the cluster can't be read: ", cluster.status().message));
+    return false;
+  }
+  std::set<std::string> written;
+  for (const pilot::ObjectPtr& object : *objects) written.insert(object->Key().ToString());
+  for (Diagnostic& diagnostic : cluster->diagnostics) {
+    if (written.count(diagnostic.object) == 0) diagnostics->push_back(std::move(diagnostic));
+  }
+  for (pilot::ObjectPtr& object : cluster->objects) {
+    if (written.count(object->Key().ToString()) == 0) objects->push_back(std::move(object));
+  }
+  std::sort(objects->begin(), objects->end(),
+            [](const auto& a, const auto& b) { return a->Key() < b->Key(); });
+  return true;
+}
+
 int Run(const Options& options, const std::vector<std::string>& paths) {
-  if (paths.empty()) {
-    PrintError("analyze what? Name files or folders of manifests, or - for standard input");
+  if (paths.empty() && options.kubeconfig.empty()) {
+    PrintError(
+        "analyze what? Name files or folders of manifests, or - for standard input; or a cluster "
+        "with --kubeconfig FILE");
     return 2;
   }
   std::vector<std::string> files;
@@ -123,13 +162,17 @@ int Run(const Options& options, const std::vector<std::string>& paths) {
     store.Update(file == "-" ? "standard input" : file, text);
   }
   std::vector<Diagnostic> diagnostics = store.Diagnostics();
-  const std::vector<Diagnostic> between = pilot::Analyze(store.Objects());
+  std::vector<pilot::ObjectPtr> objects = store.Objects();
+  if (!options.kubeconfig.empty() && !AddCluster(options.kubeconfig, &objects, &diagnostics)) {
+    return 2;
+  }
+  const std::vector<Diagnostic> between = pilot::Analyze(objects);
   diagnostics.insert(diagnostics.end(), between.begin(), between.end());
   pilot::SortDiagnostics(&diagnostics);
   if (options.output == "json") {
     PrintJson(diagnostics);
   } else {
-    PrintText(diagnostics, files.size(), store.Objects().size());
+    PrintText(diagnostics, files.size(), objects.size());
   }
   return pilot::HasErrors(diagnostics) ? 1 : 0;
 }
@@ -137,15 +180,19 @@ int Run(const Options& options, const std::vector<std::string>& paths) {
 }  // namespace
 
 Verb AnalyzeVerb() {
-  return {"analyze", "PATH…", "what is wrong with manifests, before they are applied",
+  return {"analyze", "PATH…",
+          "what is wrong with manifests, before they are applied or in a cluster",
           "Decodes and validates as the control plane does, then looks at the objects together:\n"
-          "hosts and subsets that do not exist, rules that shadow each other. Exit code 1 if\n"
-          "there is an error; warnings alone give 0.",
+          "hosts and subsets that do not exist, rules that shadow each other. With a cluster,\n"
+          "what it holds is looked at too, as if the manifests were applied to it. Exit code 1\n"
+          "if there is an error; warnings alone give 0.",
           [](Flags& flags) -> std::function<int(const std::vector<std::string>&)> {
             auto options = std::make_shared<Options>();
             flags.Text("namespace", {"n"}, &options->default_namespace, "NAME",
                        "of objects that name none");
             flags.Switch("recursive", {"R"}, &options->recursive, "folders below folders too");
+            flags.Text("kubeconfig", {}, &options->kubeconfig, "FILE",
+                       "a cluster's objects too (or alone, without PATH)");
             flags.Choice("output", {"o"}, &options->output, {"json", "text"}, "form of the output");
             return [options](const std::vector<std::string>& rest) { return Run(*options, rest); };
           }};

@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kube/core/v1/pod.pb.h"
 #include "networking/v1/virtual_service.pb.h"
+#include "pilot/ingest/kube/read_cluster.h"
+#include "pilot/validate/validate.h"
 #include "test/pilot_kube/kube_mesh.h"
 
 namespace meltemi::pilot {
@@ -151,6 +154,25 @@ TEST_F(KubeSourceStory, APilotThatStartsAnewReadsTheSame) {
   mesh_.Restart();
   EXPECT_EQ(mesh_.source().Objects().size(), before);
   EXPECT_EQ(Host(), "web");
+}
+
+TEST_F(KubeSourceStory, WhatIsReadOnceIsWhatTheSourceHas) {
+  mesh_.InstallDefinitions();
+  mesh_.Apply(kApp);
+  mesh_.Apply(Rule("web"));
+  mesh_.Start();
+  const auto once = ReadCluster(mesh_.client(), Validate);
+  ASSERT_TRUE(once.ok()) << once.status().message;
+  std::vector<std::string> names, expected;
+  for (const ObjectPtr& object : once->objects) names.push_back(object->Key().ToString());
+  for (const ObjectPtr& object : mesh_.source().Objects()) {
+    expected.push_back(object->Key().ToString());
+  }
+  EXPECT_EQ(names, expected);
+  mesh_.Apply(Rule("a b"));
+  const auto wrong = ReadCluster(mesh_.client(), Validate);
+  EXPECT_EQ(wrong->objects.size(), once->objects.size() - 1);
+  EXPECT_TRUE(HasErrors(wrong->diagnostics));
 }
 
 TEST_F(KubeSourceStory, PodsThatAreOverAreNotKept) {
