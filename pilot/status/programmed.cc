@@ -10,6 +10,8 @@ bool GetsConditions(Kind kind) {
     case Kind::kServiceEntry:
     case Kind::kWorkloadEntry:
     case Kind::kSidecar:
+    case Kind::kPeerAuthentication:
+    case Kind::kAuthorizationPolicy:
       return true;
     default:
       return false;
