@@ -63,6 +63,7 @@
 #include "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb.h"
 #include "envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.pb.h"
 #include "envoy/extensions/request_id/uuid/v3/uuid.pb.h"
+#include "envoy/extensions/path/match/uri_template/v3/uri_template_match.pb.h"
 #include "envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.pb.h"
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
 #include "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb.h"
@@ -173,6 +174,7 @@ constexpr const FileDescriptor* (*kFiles[])() = {
     FileOf<envoy::config::rbac::v3::Policy>,
     FileOf<envoy::extensions::filters::http::rbac::v3::RBACPerRoute>,
     FileOf<envoy::extensions::filters::network::rbac::v3::RBAC>,
+    FileOf<envoy::extensions::path::match::uri_template::v3::UriTemplateMatchConfig>,
     FileOf<envoy::extensions::upstreams::http::v3::HttpProtocolOptions>,
     FileOf<envoy::service::discovery::v3::ResourceLocator>,
     FileOf<envoy::type::matcher::v3::MetadataMatcher>,

@@ -8,9 +8,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "envoy/config/rbac/v3/rbac.pb.h"
+#include "envoy/extensions/path/match/uri_template/v3/uri_template_match.pb.h"
+#include "pilot/translate/resource.h"
 #include "re2/re2.h"
 #include "security/v1/authorization_policy.pb.h"
 
@@ -136,6 +139,18 @@ StringMatcher MatchNamespace(absl::string_view value) {
   return out;
 }
 
+// A path, or a template of one: "/shops/{*}/items/{**}".
+void FillPath(const std::string& value, Permission* out) {
+  if (!absl::StrContains(value, "{*}") && !absl::StrContains(value, "{**}")) {
+    *out->mutable_url_path()->mutable_path() = MatchText(value);
+    return;
+  }
+  envoy::extensions::path::match::uri_template::v3::UriTemplateMatchConfig config;
+  config.set_path_template(absl::StrReplaceAll(value, {{"{*}", "*"}, {"{**}", "**"}}));
+  out->mutable_uri_template()->set_name("uri-template");
+  PackAny(config, out->mutable_uri_template()->mutable_typed_config());
+}
+
 // ---- Clauses ------------------------------------------------------------------------------------
 
 bool OfRequests(Attribute attribute) {
@@ -163,7 +178,7 @@ bool Fill(const Clause& clause, const std::string& value, const RuleTarget& targ
       *out->mutable_header() = MatchHeader(":method", value, /*ignore_case=*/false);
       return true;
     case Attribute::kPath:
-      *out->mutable_url_path()->mutable_path() = MatchText(value);
+      FillPath(value, out);
       return true;
     case Attribute::kPort: {
       uint32_t port = 0;

@@ -148,6 +148,12 @@ TEST(AuthorizationTest, EachOperationHasItsCondition) {
   EXPECT_EQ(to("ports: [\"80\"]"), rules("rules { or_rules { rules { destination_port: 80 } } }"));
 }
 
+TEST(AuthorizationTest, PathsMayBeTemplates) {
+  EXPECT_THAT(HttpRule("to: [{operation: {paths: [\"/a/{*}/b/{**}\"]}}]"),
+              HasSubstr("uri_template { name: \"uri-template\""));
+  EXPECT_THAT(HttpRule("to: [{operation: {paths: [\"/a/{*}/b/{**}\"]}}]"), HasSubstr("/a/*/b/**"));
+}
+
 TEST(AuthorizationTest, EachSourceHasItsCondition) {
   const auto from = [](absl::string_view source) {
     return HttpRule(absl::StrCat("from: [{source: {", source, "}}]"));

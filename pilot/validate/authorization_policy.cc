@@ -1,10 +1,13 @@
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "pilot/validate/grammar.h"
@@ -53,27 +56,55 @@ void CheckAll(const Strings& values, const Path& path, Grammar grammar, Report* 
   }
 }
 
+void CheckPattern(const std::string& value, const Path& path, Report* report) {
+  if (value.empty()) {
+    report->Error(path, WhyEmpty(value));
+  } else if (const std::string why = WhyNoPattern(value); !why.empty()) {
+    report->Warning(path, why);
+  }
+}
+
 void CheckPatterns(const Strings& values, const Path& path, Report* report) {
   for (int i = 0; i < values.size(); ++i) {
-    const Path at = path[static_cast<size_t>(i)];
-    if (values[i].empty()) {
-      report->Error(at, WhyEmpty(values[i]));
-    } else if (const std::string why = WhyNoPattern(values[i]); !why.empty()) {
-      report->Warning(at, why);
+    CheckPattern(values[i], path[static_cast<size_t>(i)], report);
+  }
+}
+
+bool IsTemplate(absl::string_view path) {
+  return absl::StrContains(path, "{*}") || absl::StrContains(path, "{**}");
+}
+
+// Segments of a template are "{*}", "{**}" (after which nothing is open), or what RFC 3986 lets be
+// in a path.
+std::string WhyNoTemplate(absl::string_view path) {
+  bool ended = false;
+  if (!absl::StartsWith(path, "/")) return absl::StrCat("\"", path, "\": \"/\" must come first");
+  for (const absl::string_view segment : absl::StrSplit(path.substr(1), '/')) {
+    const bool open = segment == "{*}" || segment == "{**}";
+    if (open && ended) return absl::StrCat("\"", path, "\": \"{**}\" is not the last operator");
+    ended |= segment == "{**}";
+    const bool literal = std::all_of(segment.begin(), segment.end(), [](char c) {
+      return absl::ascii_isalnum(c) || absl::StrContains("-._~%!$&'()+,;:@=", c);
+    });
+    if (!open && !literal) {
+      return absl::StrCat("\"", path, "\": \"", segment,
+                          "\" is neither \"{*}\" nor \"{**}\" nor a plain segment");
     }
   }
+  return "";
 }
 
 void CheckPaths(const Strings& values, const Path& path, Report* report) {
   for (int i = 0; i < values.size(); ++i) {
     const Path at = path[static_cast<size_t>(i)];
-    if (absl::StrContains(values[i], "{*}") || absl::StrContains(values[i], "{**}")) {
-      report->Unsupported(at, "a path template");
+    if (IsTemplate(values[i])) {
+      report->Check(at, WhyNoTemplate(values[i]));
     } else if (absl::StrContains(values[i], '{') || absl::StrContains(values[i], '}')) {
       report->Error(at, absl::StrCat("\"", values[i], "\": \"{\" and \"}\" can't be in a path"));
+    } else {
+      CheckPattern(values[i], at, report);
     }
   }
-  CheckPatterns(values, path, report);
 }
 
 void RefuseTokens(const Strings& values, const Path& path, Report* report) {

@@ -122,6 +122,50 @@ TEST_F(FilterTest, AnswerSkipsWhatComesAfter) {
   EXPECT_TRUE(t_.cluster().attempts.empty());
 }
 
+// A filter without an object: refuses one path.
+class Bouncer final : public FilterFactory, public FilterConfig {
+ public:
+  explicit Bouncer(std::vector<std::string>* events) : events_(*events) {}
+  absl::string_view name() const override { return "bouncer"; }
+  bool stateless() const override { return true; }
+  std::unique_ptr<Filter> NewFilter(FilterStream&) override {
+    ADD_FAILURE() << "a stateless filter is not asked for objects";
+    return nullptr;
+  }
+  FilterResult Judge(FilterStream& stream, const http::HeaderMap& request) override {
+    events_.push_back("judged");
+    if (request.path() != "/private") return FilterResult::kContinue;
+    LocalReply reply;
+    reply.status = 403;
+    reply.details = "bounced";
+    stream.Answer(std::move(reply));
+    return FilterResult::kAnswered;
+  }
+  std::unique_ptr<FilterFactory> NewFactory(metrics::Scope&) const override {
+    return std::make_unique<Bouncer>(&events_);
+  }
+
+ private:
+  std::vector<std::string>& events_;
+};
+
+TEST_F(FilterTest, AStatelessFilterJudgesInItsTurn) {
+  auto& filters = t_.config->filters;
+  filters.insert(filters.begin() + 1, {"bouncer", std::make_shared<Bouncer>(&events_)});
+  TestClient client = t_.Connect();
+  client.Send(kGet);
+  t_.attempt().Headers(200, true);
+  t_.Run();
+  EXPECT_THAT(events_, ElementsAre("request a", "judged", "request b", "response b", "response a",
+                                   "end a", "end b"));
+  events_.clear();
+  client.Send("GET /private HTTP/1.1\r\nhost: shop\r\n\r\n");
+  t_.Run();
+  EXPECT_THAT(events_, ElementsAre("request a", "judged", "response a", "end a", "end b"));
+  EXPECT_EQ(t_.log->lines.at(1).status, 403);
+  EXPECT_EQ(t_.log->lines.at(1).details, "bounced");
+}
+
 TEST_F(FilterTest, PausedRequestWaitsAndItsBodyIsNotRead) {
   b_.result = FilterResult::kPause;
   TestClient client = t_.Connect();

@@ -1,14 +1,20 @@
 #include "proxy/config/compile/rbac.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "envoy/config/core/v3/address.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/rbac/v3/rbac.pb.h"
 #include "envoy/extensions/filters/http/rbac/v3/rbac.pb.h"
 #include "envoy/extensions/filters/network/rbac/v3/rbac.pb.h"
+#include "envoy/extensions/path/match/uri_template/v3/uri_template_match.pb.h"
 #include "google/protobuf/any.pb.h"
 #include "proxy/config/compile/matchers.h"
 #include "proxy/config/compile/try.h"
@@ -23,6 +29,7 @@ namespace matcher_v3 = envoy::type::matcher::v3;
 namespace http_v3 = envoy::extensions::filters::http::rbac::v3;
 namespace network_v3 = envoy::extensions::filters::network::rbac::v3;
 
+using UriTemplate = envoy::extensions::path::match::uri_template::v3::UriTemplateMatchConfig;
 using rbac_v3::Permission;
 using rbac_v3::Principal;
 
@@ -89,6 +96,53 @@ absl::StatusOr<RbacRule> CompileSet(const List& rules, bool all, const std::stri
   return Rule(std::move(set));
 }
 
+// What "*" and "**" in a template stand for: a segment, or any number of them (Envoy's
+// uri_template).
+constexpr char kSegment[] = "[a-zA-Z0-9\\-._~%!$&'()+,;:@=]+";
+constexpr char kSegments[] = "[a-zA-Z0-9\\-._~%!$&'()+,;:@=/]*";
+
+std::string Quoted(absl::string_view text) {
+  std::string pattern;
+  for (const char c : text) {
+    if (!absl::ascii_isalnum(c)) pattern += '\\';
+    pattern += c;
+  }
+  return pattern;
+}
+
+// "/a/*/b/**" as a regex. Variables ("{name}") are not supported.
+absl::StatusOr<std::string> TemplateRegex(absl::string_view path, const std::string& where) {
+  if (!absl::ConsumePrefix(&path, "/")) return Wrong(where, "the template must begin with '/'");
+  std::string regex;
+  bool ended = false;
+  for (const absl::string_view segment : absl::StrSplit(path, '/')) {
+    absl::StrAppend(&regex, "/");
+    const bool any = segment == "*", all = segment == "**";
+    if (ended && (any || all)) return Wrong(where, "nothing can be open after '**'");
+    const bool literal = std::all_of(segment.begin(), segment.end(), [](char c) {
+      return absl::ascii_isprint(c) && c != '*' && c != '{' && c != '}';
+    });
+    if (!any && !all && !literal) {
+      return Wrong(where, absl::StrCat("segment '", segment, "' is not supported"));
+    }
+    ended |= all;
+    absl::StrAppend(&regex, any ? kSegment : all ? kSegments : Quoted(segment));
+  }
+  return regex;
+}
+
+absl::StatusOr<RbacRule> CompileTemplate(
+    const envoy::config::core::v3::TypedExtensionConfig& config, const std::string& where) {
+  UriTemplate uri_template;
+  RETURN_IF_ERROR(UnpackAny(config.typed_config(), where, &uri_template));
+  RETURN_IF_ERROR(CheckSupported(uri_template, where, {"path_template"}));
+  ASSIGN_OR_RETURN(const std::string regex, TemplateRegex(uri_template.path_template(), where));
+  rbac::UrlPath out;
+  out.matcher.kind = StringMatcher::Kind::kRegex;
+  ASSIGN_OR_RETURN(out.matcher.regex, Regex::Compile(regex));
+  return Rule(std::move(out));
+}
+
 // ---- Permissions --------------------------------------------------------------------------------
 
 absl::StatusOr<RbacRule> CompilePort(uint32_t port, const std::string& where) {
@@ -106,10 +160,11 @@ absl::StatusOr<RbacRule> CompilePortRange(const envoy::type::v3::Int32Range& ran
 }
 
 absl::StatusOr<RbacRule> CompilePermission(const Permission& permission, const std::string& where) {
-  RETURN_IF_ERROR(CheckSupported(
-      permission, where,
-      {"and_rules.rules", "or_rules.rules", "any", "header", "url_path", "destination_ip.**",
-       "destination_port", "destination_port_range.**", "not_rule", "requested_server_name"}));
+  RETURN_IF_ERROR(
+      CheckSupported(permission, where,
+                     {"and_rules.rules", "or_rules.rules", "any", "header", "url_path",
+                      "destination_ip.**", "destination_port", "destination_port_range.**",
+                      "not_rule", "uri_template.**", "requested_server_name"}));
   switch (permission.rule_case()) {
     case Permission::kAndRules:
       return CompileSet(permission.and_rules().rules(), true, where + ".and_rules",
@@ -141,6 +196,8 @@ absl::StatusOr<RbacRule> CompilePermission(const Permission& permission, const s
                                                           where + ".requested_server_name"));
       return Rule(std::move(name));
     }
+    case Permission::kUriTemplate:
+      return CompileTemplate(permission.uri_template(), where + ".uri_template");
     default:
       return Wrong(where, "no rule is set");
   }

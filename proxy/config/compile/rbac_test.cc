@@ -85,6 +85,24 @@ TEST(CompileRbacTest, EveryPermissionMeansWhatItSays) {
   EXPECT_FALSE(May("not_rule { or_rules { rules { destination_port: 8080 } } }"));
 }
 
+TEST(CompileRbacTest, TemplatesOfPaths) {
+  const auto with = [](absl::string_view path) {
+    return "uri_template { name: 'uri-template' typed_config { "
+           "[type.googleapis.com/envoy.extensions.path.match.uri_template.v3."
+           "UriTemplateMatchConfig] { path_template: '" +
+           std::string(path) + "' } } }";
+  };
+  EXPECT_TRUE(May(with("/books"))) << "the query is no part of it";
+  EXPECT_TRUE(May(with("/*")));
+  EXPECT_TRUE(May(with("/**")));
+  EXPECT_FALSE(May(with("/*/**")));
+  EXPECT_FALSE(May(with("/*/books")));
+  EXPECT_EQ(WhyNot(with("/{id}"), "any: true"),
+            "rules: policy 'p': permissions[0].uri_template: segment '{id}' is not supported");
+  EXPECT_NE(WhyNot(with("/**/*"), "any: true"), "");
+  EXPECT_NE(WhyNot(with("books"), "any: true"), "");
+}
+
 TEST(CompileRbacTest, EveryPrincipalMeansWhatItSays) {
   EXPECT_TRUE(Is("authenticated {}"));
   EXPECT_TRUE(Is("authenticated { principal_name { suffix: '/alice' } }"));
