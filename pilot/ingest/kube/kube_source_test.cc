@@ -252,6 +252,20 @@ TEST_F(KubeSourceTest, AVersionThatIsNoLongerServedIsReadAtAnother) {
   EXPECT_THAT(Told(), IsEmpty());
 }
 
+TEST_F(KubeSourceTest, AGroupOfWhichNothingIsKnownNowTakesNothingAway) {
+  lists_[kRules] = {Rule("r", 3, To("b"))};
+  Start();
+  groups_ = R"({"kind":"APIGroupDiscoveryList","items":[{"metadata":{"name":)"
+            R"("networking.istio.io"},"versions":[{"version":"v1","freshness":"Stale"}]}]})";
+  source_->Refresh();
+  Settle();
+  EXPECT_EQ(HostOf("r"), "b");
+  groups_ = R"({"kind":"APIGroupDiscoveryList","items":[]})";
+  source_->Refresh();
+  Settle();
+  EXPECT_EQ(HostOf("r"), "none");
+}
+
 TEST_F(KubeSourceTest, AHistoryThatIsLostIsReadAnewAsTheDifference) {
   lists_[kRules] = {Rule("r", 3, To("b")), Rule("s", 3, To("b"))};
   Start();
