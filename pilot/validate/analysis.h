@@ -17,6 +17,11 @@ void AnalyzeDestinationRules(const Registry& registry, std::vector<Diagnostic>* 
 void AnalyzeGateways(const Registry& registry, std::vector<Diagnostic>* out);
 void AnalyzeSidecars(const Registry& registry, std::vector<Diagnostic>* out);
 void AnalyzeServices(const Registry& registry, std::vector<Diagnostic>* out);
+// Policies that compete or select nobody, and rules that make clients send what servers refuse.
+void AnalyzePeerAuthentications(const Registry& registry, absl::string_view root_ns,
+                                std::vector<Diagnostic>* out);
+// Credentials and ports of Gateways.
+void AnalyzeGatewayTls(const Registry& registry, std::vector<Diagnostic>* out);
 
 // The namespace and name of a gateway as a VirtualService in `ns` writes it: NAME, NAMESPACE/NAME,
 // or NAME.NAMESPACE[.svc…].

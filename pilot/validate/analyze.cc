@@ -14,6 +14,8 @@ std::vector<Diagnostic> Analyze(const std::vector<ObjectPtr>& objects,
   AnalyzeGateways(registry, &found);
   AnalyzeSidecars(registry, &found);
   AnalyzeServices(registry, &found);
+  AnalyzePeerAuthentications(registry, options.root_namespace, &found);
+  AnalyzeGatewayTls(registry, &found);
   SortDiagnostics(&found);
   return found;
 }

@@ -12,6 +12,7 @@ namespace meltemi::pilot {
 
 struct AnalyzeOptions {
   std::string domain = "cluster.local";
+  std::string root_namespace = "istio-system";
 };
 
 // `objects`: the whole configuration, each object valid on its own, no key twice. Sorted. Pure.

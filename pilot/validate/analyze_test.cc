@@ -232,5 +232,79 @@ TEST(Analyze, TheOrderOfObjectsDoesNotMatter) {
   EXPECT_EQ(sorted_lines(Findings(absl::StrJoin(objects.rbegin(), objects.rend(), ""))), forwards);
 }
 
+std::string Peer(absl::string_view name, absl::string_view spec) {
+  return Object("security.istio.io/v1", "PeerAuthentication", name, absl::StrCat("spec: ", spec));
+}
+
+std::string Pod(absl::string_view name, absl::string_view labels) {
+  return absl::StrCat("---\n{apiVersion: v1, kind: Pod, metadata: {name: ", name, ", labels: {",
+                      labels, "}}, spec: {}}\n");
+}
+
+const std::string kInjected = Pod("r", "app: reviews, security.istio.io/tlsMode: istio");
+
+TEST(AnalyzeMtls, ClientsThatSendWhatServersRefuseAreFound) {
+  const std::string plain =
+      Istio("DestinationRule", "r", "{host: reviews, trafficPolicy: {tls: {mode: DISABLE}}}");
+  const std::string mutual =
+      Istio("DestinationRule", "r", "{host: reviews, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}");
+  EXPECT_EQ(Findings(kReviews + kInjected + mutual), "");
+  EXPECT_EQ(Findings(kReviews + kInjected + plain), "");
+  EXPECT_EQ(Findings(kReviews + kInjected + plain + Peer("default", "{mtls: {mode: STRICT}}")),
+            "Error [IST0113] (DestinationRule default/r) spec.trafficPolicy.tls.mode: clients of "
+            "\"reviews.default.svc.cluster.local\" on port 80 send plaintext, which its workloads "
+            "refuse: PeerAuthentication says STRICT");
+  EXPECT_THAT(Findings(kReviews + kInjected + mutual +
+                       Peer("p",
+                            "{selector: {matchLabels: {app: reviews}}, portLevelMtls: {80: "
+                            "{mode: DISABLE}}}")),
+              HasSubstr("[IST0113]"));
+  EXPECT_THAT(Findings(kReviews + Pod("r", "app: reviews") + mutual), HasSubstr("[IST0115]"));
+  // The rule's port decides, not its policy as a whole.
+  EXPECT_EQ(
+      Findings(kReviews + kInjected + Peer("istio-system/default", "{mtls: {mode: STRICT}}") +
+               Istio("DestinationRule", "r",
+                     "{host: reviews, trafficPolicy: {tls: {mode: DISABLE}, "
+                     "portLevelSettings: [{port: {number: 80}, tls: {mode: ISTIO_MUTUAL}}]}}")),
+      "");
+}
+
+TEST(AnalyzePeerAuthentication, WithoutEffect) {
+  EXPECT_THAT(Findings(Peer("a", "{mtls: {mode: STRICT}}") + Peer("b", "{mtls: {mode: DISABLE}}")),
+              AllOf(HasSubstr("Warning [IST0167] (PeerAuthentication default/b)"),
+                    Not(HasSubstr("default/a)"))));
+  EXPECT_THAT(Findings(Peer("istio-system/a", "{selector: {matchLabels: {x: y}}}")),
+              HasSubstr("[IST0167]"));
+  EXPECT_THAT(Findings(kInjected + Peer("a", "{selector: {matchLabels: {app: none}}}")),
+              HasSubstr("[IST0127]"));
+}
+
+TEST(AnalyzeGateway, CredentialsAndPorts) {
+  const auto gateway = [](absl::string_view name, absl::string_view credential) {
+    return Istio(
+        "Gateway", name,
+        absl::StrCat("{selector: {app: edge}, servers: [{hosts: [", name,
+                     ".example], port: {number: 443, protocol: HTTPS, name: h}, tls: {mode: "
+                     "MUTUAL, credentialName: ",
+                     credential, "}}]}"));
+  };
+  const std::string pod = Pod("edge", "app: edge");
+  const auto secret = [](absl::string_view keys) {
+    return absl::StrCat("---\n{apiVersion: v1, kind: Secret, metadata: {name: c}, stringData: {",
+                        keys, "}}\n");
+  };
+  EXPECT_EQ(Findings(gateway("g", "c") + pod + secret("cert: a, key: b, cacert: c")), "");
+  EXPECT_THAT(Findings(gateway("g", "c") + pod),
+              HasSubstr("Error [IST0101] (Gateway default/g) spec.servers[0].tls.credentialName: "
+                        "Referenced credentialName not found: \"c\" in namespace default"));
+  EXPECT_THAT(Findings(gateway("g", "c") + pod + secret("cert: a, key: b")),
+              HasSubstr("[IST0161] (Gateway default/g) spec.servers[0].tls.credentialName: the "
+                        "Secret default/c has no ca.crt"));
+  EXPECT_THAT(Findings(gateway("g", "c") + gateway("h", "c")), HasSubstr("[IST0138]"));
+  EXPECT_THAT(Findings(gateway("g", "c") + pod + secret("cert: a, key: b, cacert: c") +
+                       Service("edge", "{selector: {app: edge}, ports: [{port: 80, name: http}]}")),
+              HasSubstr("[IST0162]"));
+}
+
 }  // namespace
 }  // namespace meltemi::pilot

@@ -169,10 +169,18 @@ void ValidateTls(const ClientTLSSettings& tls, const Path& path, Report* report)
     }
     if (tls.private_key().empty()) report->Error(path, "\"privateKey\" is required for MUTUAL");
   }
-  // Going on in plain text where TLS was asked for would be worse than not going on.
-  report->Unsupported(
-      path / "mode",
-      absl::StrCat("TLS to upstreams (", ClientTLSSettings::TLSmode_Name(tls.mode()), ")"));
+  if (tls.insecure_skip_verify().value() &&
+      (!tls.ca_certificates().empty() || tls.subject_alt_names_size() > 0 ||
+       (tls.mode() == ClientTLSSettings::SIMPLE && !tls.credential_name().empty()))) {
+    report->Error(path / "insecureSkipVerify",
+                  "contradicts caCertificates, credentialName and subjectAltNames: without a look "
+                  "at the certificate they mean nothing");
+  }
+  if (!tls.ca_crl().empty()) report->Unsupported(path / "caCrl", "a list of revoked certificates");
+  if (tls.mode() == ClientTLSSettings::ISTIO_MUTUAL &&
+      (has_files || !tls.credential_name().empty())) {
+    report->Error(path, "ISTIO_MUTUAL takes no certificates: the mesh has its own");
+  }
 }
 
 template <typename Policy>

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "pilot/ingest/names.h"
+#include "pilot/model/ciphers.h"
 #include "pilot/model/names.h"
 #include "pilot/validate/grammar.h"
 #include "pilot/validate/rules.h"
@@ -95,6 +96,61 @@ std::string WhyNoScopedHost(absl::string_view text, bool is_gateway) {
   return WhyNoWildcardHost(host);
 }
 
+namespace {
+
+void ValidateVersions(const ServerTLSSettings& tls, const Path& path, Report* report) {
+  const auto old = [](ServerTLSSettings::TLSProtocol version) {
+    return version == ServerTLSSettings::TLSV1_0 || version == ServerTLSSettings::TLSV1_1;
+  };
+  if (old(tls.min_protocol_version())) {
+    report->Unsupported(path / "minProtocolVersion", "TLS below 1.2");
+  }
+  if (old(tls.max_protocol_version())) {
+    report->Unsupported(path / "maxProtocolVersion", "TLS below 1.2");
+  }
+  if (tls.max_protocol_version() != ServerTLSSettings::TLS_AUTO &&
+      tls.min_protocol_version() > tls.max_protocol_version()) {
+    report->Error(path / "minProtocolVersion", "is above maxProtocolVersion");
+  }
+  std::set<std::string> seen;
+  for (int i = 0; i < tls.cipher_suites_size(); ++i) {
+    const std::string& cipher = tls.cipher_suites(i);
+    const Path at = (path / "cipherSuites")[static_cast<size_t>(i)];
+    if (!IsCipherSuite(cipher)) {
+      report->Warning(at, absl::StrCat("ignoring invalid cipher suites: \"", cipher, "\""));
+    } else if (!seen.insert(cipher).second) {
+      report->Warning(at, absl::StrCat("ignoring duplicate cipher suites: \"", cipher, "\""));
+    }
+  }
+}
+
+// What proxies could not be told, or would refuse with the whole listener.
+void ValidateServerLimits(const ServerTLSSettings& tls, const Path& path, Report* report) {
+  if (tls.credential_names_size() > 1) {
+    report->Unsupported(path / "credentialNames", "more than one certificate");
+  }
+  if (tls.tls_certificates_size() > 1) {
+    report->Unsupported(path / "tlsCertificates", "more than one certificate");
+  }
+  if (!tls.ca_crl().empty()) report->Unsupported(path / "caCrl", "a list of revoked certificates");
+  const int sources = (!tls.server_certificate().empty() && !tls.private_key().empty()) +
+                      !tls.credential_name().empty() + (tls.credential_names_size() > 0) +
+                      (tls.tls_certificates_size() > 0);
+  if (sources > 1) {
+    report->Error(path,
+                  "only one of credentialName, credentialNames, serverCertificate with privateKey, "
+                  "and tlsCertificates may be given");
+  }
+  const bool asks = tls.mode() == ServerTLSSettings::MUTUAL ||
+                    tls.mode() == ServerTLSSettings::OPTIONAL_MUTUAL ||
+                    tls.mode() == ServerTLSSettings::ISTIO_MUTUAL;
+  if (!asks && tls.subject_alt_names_size() > 0) {
+    report->Warning(path / "subjectAltNames", "has no effect unless clients show certificates");
+  }
+}
+
+}  // namespace
+
 void ValidateServerTls(const ServerTLSSettings& tls, const Path& path, Report* report) {
   const auto mode = tls.mode();
   const bool own_files = mode == ServerTLSSettings::SIMPLE || mode == ServerTLSSettings::MUTUAL ||
@@ -119,10 +175,15 @@ void ValidateServerTls(const ServerTLSSettings& tls, const Path& path, Report* r
     if (has_name || !tls.server_certificate().empty() || !tls.private_key().empty()) {
       report->Warning(path, "certificates have no effect when TLS passes through");
     }
+    if (mode == ServerTLSSettings::AUTO_PASSTHROUGH) {
+      report->Unsupported(path / "mode",
+                          "AUTO_PASSTHROUGH (PASSTHROUGH with TLS routes in a VirtualService does "
+                          "what it is mostly for)");
+    }
     return;
   }
-  report->Unsupported(
-      path / "mode", absl::StrCat("terminating TLS (", ServerTLSSettings::TLSmode_Name(mode), ")"));
+  ValidateVersions(tls, path, report);
+  ValidateServerLimits(tls, path, report);
 }
 
 void ValidateGateway(const Gateway& spec, Report* report) {

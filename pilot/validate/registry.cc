@@ -94,7 +94,10 @@ void Registry::AddWorkload(const Object& object) {
       labels[key] = value;
     }
   }
-  workloads_.push_back({.ns = object.meta.ns, .labels = std::move(labels)});
+  workloads_.push_back(
+      {.ns = object.meta.ns,
+       .labels = std::move(labels),
+       .has_sidecar = object.meta.annotations.count("sidecar.istio.io/status") > 0});
 }
 
 void Registry::AddRule(const Object& object) {
@@ -186,6 +189,10 @@ const Object* Registry::Find(Kind kind, absl::string_view ns, absl::string_view 
 
 const Object* Registry::FindGateway(absl::string_view ns, absl::string_view name) const {
   return Find(Kind::kGateway, ns, name);
+}
+
+const Object* Registry::FindSecret(absl::string_view ns, absl::string_view name) const {
+  return Find(Kind::kSecret, ns, name);
 }
 
 const Object* Registry::FindVirtualService(absl::string_view ns, absl::string_view name) const {

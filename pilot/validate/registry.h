@@ -25,6 +25,7 @@ struct KnownService {
 struct KnownWorkload {
   std::string ns;
   Labels labels;
+  bool has_sidecar = false;  // as the injector notes it on the pod
 };
 
 struct KnownRule {
@@ -49,6 +50,7 @@ class Registry {
   bool HasSubset(absl::string_view host, absl::string_view subset, absl::string_view ns) const;
   const Object* FindGateway(absl::string_view ns, absl::string_view name) const;
   const Object* FindVirtualService(absl::string_view ns, absl::string_view name) const;
+  const Object* FindSecret(absl::string_view ns, absl::string_view name) const;
 
   const std::vector<KnownWorkload>& workloads() const { return workloads_; }
   const std::vector<KnownRule>& rules() const { return rules_; }

@@ -437,10 +437,15 @@ TEST(ValidateDestinationRule, PortsAndTls) {
                    "{port: {number: 80}, loadBalancer: {simple: RANDOM}}]"),
               HasSubstr("portLevelSettings[1].port.number: port 80 has settings already"));
   EXPECT_EQ(Rule("tls: {mode: DISABLE}"), "");
-  EXPECT_THAT(Rule("tls: {mode: MUTUAL}"),
-              testing::AllOf(HasSubstr("\"clientCertificate\" is required"),
-                             HasSubstr("[MELT0010] spec.trafficPolicy.tls.mode: TLS to upstreams "
-                                       "(MUTUAL) is not supported yet")));
+  EXPECT_THAT(Rule("tls: {mode: MUTUAL}"), HasSubstr("\"clientCertificate\" is required"));
+  EXPECT_EQ(Rule("tls: {mode: SIMPLE}"), "");
+  EXPECT_EQ(Rule("tls: {mode: MUTUAL, credentialName: c}"), "");
+  EXPECT_EQ(Rule("tls: {mode: ISTIO_MUTUAL, sni: a.b}"), "");
+  EXPECT_THAT(Rule("tls: {mode: ISTIO_MUTUAL, caCertificates: /a}"),
+              HasSubstr("ISTIO_MUTUAL takes no certificates"));
+  EXPECT_THAT(Rule("tls: {mode: SIMPLE, insecureSkipVerify: true, subjectAltNames: [a]}"),
+              HasSubstr("tls.insecureSkipVerify: contradicts"));
+  EXPECT_THAT(Rule("tls: {mode: SIMPLE, caCrl: /a}"), HasSubstr("[MELT0010]"));
   EXPECT_THAT(Rule("tunnel: {targetHost: a, targetPort: 1}"), HasSubstr("[MELT0010]"));
   EXPECT_THAT(Rule("proxyProtocol: {version: V1}"), HasSubstr("[MELT0010]"));
 }
@@ -470,7 +475,7 @@ TEST(ValidateGateway, Servers) {
               HasSubstr("tls: must not be set for HTTP"));
   EXPECT_THAT(
       server("hosts: [a.b], port: {number: 443, protocol: HTTPS, name: h}, tls: {mode: SIMPLE}"),
-      testing::AllOf(HasSubstr("\"serverCertificate\" is required"), HasSubstr("[MELT0010]")));
+      HasSubstr("\"serverCertificate\" is required"));
   EXPECT_EQ(
       server("hosts: [a.b], port: {number: 443, protocol: TLS, name: t}, tls: {mode: PASSTHROUGH}"),
       "");
@@ -479,6 +484,64 @@ TEST(ValidateGateway, Servers) {
   EXPECT_THAT(Of("Gateway", absl::StrCat("{servers: [{", port, ", hosts: [a.b]}, {", port,
                                          ", hosts: [c.d]}]}")),
               HasSubstr("spec.servers[1].port.name: the port name \"http\" is there already"));
+}
+
+TEST(ValidateGateway, Tls) {
+  const auto tls = [](absl::string_view text) {
+    return Of("Gateway", absl::StrCat("{servers: [{hosts: [a.b], port: {number: 443, protocol: "
+                                      "HTTPS, name: h}, tls: {",
+                                      text, "}}]}"));
+  };
+  EXPECT_EQ(tls("mode: SIMPLE, credentialName: c"), "");
+  EXPECT_EQ(tls("mode: OPTIONAL_MUTUAL, credentialName: c, minProtocolVersion: TLSV1_3"), "");
+  EXPECT_EQ(tls("mode: ISTIO_MUTUAL"), "");
+  EXPECT_THAT(tls("mode: ISTIO_MUTUAL, credentialName: c"), HasSubstr("takes no certificates"));
+  EXPECT_THAT(tls("mode: AUTO_PASSTHROUGH"), HasSubstr("[MELT0010] spec.servers[0].tls.mode"));
+  EXPECT_THAT(tls("mode: SIMPLE, credentialName: c, serverCertificate: /a, privateKey: /b"),
+              HasSubstr("only one of credentialName"));
+  EXPECT_THAT(tls("mode: SIMPLE, credentialNames: [a, b]"), HasSubstr("[MELT0010]"));
+  EXPECT_THAT(tls("mode: SIMPLE, credentialName: c, minProtocolVersion: TLSV1_1"),
+              HasSubstr("TLS below 1.2"));
+  EXPECT_THAT(tls("mode: SIMPLE, credentialName: c, minProtocolVersion: TLSV1_3, "
+                  "maxProtocolVersion: TLSV1_2"),
+              HasSubstr("minProtocolVersion: is above maxProtocolVersion"));
+  EXPECT_THAT(tls("mode: SIMPLE, credentialName: c, cipherSuites: [ROT13, AES256-SHA, AES256-SHA]"),
+              testing::AllOf(HasSubstr("W[IST0133] spec.servers[0].tls.cipherSuites[0]: ignoring "
+                                       "invalid cipher suites: \"ROT13\""),
+                             HasSubstr("cipherSuites[2]: ignoring duplicate")));
+}
+
+TEST(ValidatePeerAuthentication, Rules) {
+  const auto policy = [](absl::string_view spec) {
+    return Findings(
+        absl::StrCat("apiVersion: security.istio.io/v1beta1\nkind: PeerAuthentication\n"
+                     "metadata: {name: x}\nspec: ",
+                     spec, "\n"));
+  };
+  EXPECT_EQ(policy("{mtls: {mode: STRICT}}"), "");
+  EXPECT_EQ(policy("{}"), "");
+  EXPECT_EQ(policy("{selector: {matchLabels: {a: b}}, portLevelMtls: {8080: {mode: DISABLE}}}"),
+            "");
+  EXPECT_THAT(policy("{portLevelMtls: {8080: {mode: DISABLE}}}"),
+              HasSubstr("spec.portLevelMtls: mesh/namespace peer authentication cannot have port "
+                        "level mTLS"));
+  EXPECT_THAT(policy("{selector: {matchLabels: {a: b}}, portLevelMtls: {70000: {}}}"),
+              HasSubstr("spec.portLevelMtls[70000]"));
+  EXPECT_THAT(policy("{selector: {matchLabels: {a: \"*\"}}}"), HasSubstr("takes no wildcards"));
+  EXPECT_THAT(policy("{mtls: {mode: LAX}}"), HasSubstr("spec.mtls.mode"));
+  EXPECT_THAT(policy("{mtsl: {mode: STRICT}}"), HasSubstr("unknown field \"mtsl\""));
+}
+
+TEST(ValidateSecret, OfTypeTlsHasBothParts) {
+  const auto secret = [](absl::string_view rest) {
+    return Findings(
+        absl::StrCat("{apiVersion: v1, kind: Secret, metadata: {name: x}, ", rest, "}"));
+  };
+  EXPECT_EQ(secret("type: Opaque, data: {a: YQ==}"), "");
+  EXPECT_EQ(secret("type: kubernetes.io/tls, data: {tls.crt: YQ==}, stringData: {tls.key: k}"), "");
+  EXPECT_THAT(secret("type: kubernetes.io/tls, data: {tls.crt: YQ==}"),
+              HasSubstr("data[tls.key]: Required value"));
+  EXPECT_THAT(secret("data: {a: \"%\"}"), HasSubstr("data"));
 }
 
 TEST(ValidateServiceEntry, Rules) {
