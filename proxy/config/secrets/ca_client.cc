@@ -191,13 +191,14 @@ void CaClient::PublishRoots() {
     if (!text.ok() && secrets_.Roots(kMeshRoots) != nullptr) return;
     if (text.ok()) file = *std::move(text);
   }
+  if (file != file_roots_) state_.RetryNow();
+  file_roots_ = file;
   std::string roots = JoinCertificates({file, state_.root_pem()});
   if (!roots.empty()) secrets_.SetLocalRoots(std::string(kMeshRoots), std::move(roots));
 }
 
 void CaClient::OnRootFile() {
   PublishRoots();
-  state_.RetryNow();
   Rearm();
 }
 

@@ -62,11 +62,12 @@ class AdsTlsTest : public testing::Test {
           return tls::NewServerConnection(*loop_, fd, remote, net::ConnectionLimits(), context);
         });
   }
-  void Start() {
+  void Start() { Start({.tls = true, .root_file = root_file_, .token_file = token_file_}); }
+  void Start(const CredentialFiles& credentials) {
     AdsTarget target;
     target.endpoints = {{"localhost", server_->address().port()}};
     target.authority = "xds-grpc";
-    target.credentials = {.tls = true, .root_file = root_file_, .token_file = token_file_};
+    target.credentials = credentials;
     transport_ = std::make_unique<AdsTransport>(
         *loop_, random_, *dns_, target, *client_,
         AdsBackoff{.first = milliseconds(2), .max = milliseconds(20)});
@@ -74,8 +75,11 @@ class AdsTlsTest : public testing::Test {
   }
   template <typename Condition>
   void Until(Condition&& condition) {
-    for (int i = 0; i < 5000 && !condition(); ++i) loop_->RunOnce(milliseconds(5));
-    ASSERT_TRUE(condition());
+    for (int i = 0; i < 5000; ++i) {
+      if (condition()) return;
+      loop_->RunOnce(milliseconds(5));
+    }
+    FAIL() << "it never happened";
   }
   void UntilAsked(ResourceType type) {
     Until([&] {
@@ -136,6 +140,35 @@ TEST_F(AdsTlsTest, AControlPlaneOfAnotherRootHearsNothingUntilTheRootIsReplaced)
   for (int i = 0; i < 20; ++i) loop_->RunOnce(milliseconds(5));
   EXPECT_EQ(server_->streams, 0);
   Write(root_file_, next.root_pem());
+  UntilAsked(ResourceType::kCluster);
+}
+
+TEST_F(AdsTlsTest, TheControlPlanesNameIsCheckedAsTheBootstrapSays) {
+  CredentialFiles credentials{.tls = true, .root_pem = authority_.root_pem()};
+  credentials.server_name = "elsewhere";
+  Start(credentials);
+  for (int i = 0; i < 10; ++i) loop_->RunOnce(milliseconds(5));
+  EXPECT_EQ(server_->streams, 0);
+  credentials.peer = CredentialFiles::Peer::kNames;
+  credentials.names = {"elsewhere"};
+  Start(credentials);
+  for (int i = 0; i < 10; ++i) loop_->RunOnce(milliseconds(5));
+  EXPECT_EQ(server_->streams, 0);
+  credentials.names = {"elsewhere", "localhost"};
+  Start(credentials);
+  UntilAsked(ResourceType::kCluster);
+  credentials.peer = CredentialFiles::Peer::kAny;
+  credentials.names = {};
+  Start(credentials);
+  UntilAsked(ResourceType::kCluster);
+  // Whatever it is for, somebody who is trusted has to have signed it.
+  const int streams = server_->streams;
+  credentials.root_pem = FakeAuthority(std::time(nullptr)).root_pem();
+  Start(credentials);
+  for (int i = 0; i < 10; ++i) loop_->RunOnce(milliseconds(5));
+  EXPECT_EQ(server_->streams, streams);
+  credentials.peer = CredentialFiles::Peer::kAnybody;
+  Start(credentials);
   UntilAsked(ResourceType::kCluster);
 }
 
