@@ -267,6 +267,7 @@ TEST(InjectTest, WhatTheUserSaysAboutTheProxysContainerWins) {
   pod.MutableObject("spec").Find("containers")->Append(Yaml(R"(
 name: istio-proxy
 image: auto
+imagePullPolicy: Always
 env: [{name: POD_NAME, value: mine}, {name: MORE, value: "1"}]
 resources: {limits: {memory: 1Gi}}
 lifecycle: {preStop: {httpGet: {path: /bye, port: 1}}}
@@ -277,6 +278,7 @@ volumeMounts: [{name: cache, mountPath: /cache}])"));
   EXPECT_THAT(Names(injected, "containers"), ElementsAre("flaskapp", "helper"));
   const Value& proxy = Container(injected, "istio-proxy");
   EXPECT_EQ(proxy.FindString("image"), kDefaultProxyImage);
+  EXPECT_EQ(proxy.FindString("imagePullPolicy"), "");  // the API server's word, not the user's
   EXPECT_EQ(EnvOf(proxy, "POD_NAME"), "mine");
   EXPECT_EQ(EnvOf(proxy, "MORE"), "1");
   EXPECT_EQ(json::ToString(*proxy.Find("resources")),

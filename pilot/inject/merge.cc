@@ -75,7 +75,11 @@ void MergeInto(const Value& user, Value* own) {
 Value MergeContainer(const Value& own, const Value& user) {
   Value merged = own;
   Value overlay = user;
-  if (overlay.FindString("image") == "auto") overlay.Remove("image");
+  if (overlay.FindString("image") == "auto") {
+    overlay.Remove("image");
+    // API servers say so of every image without a tag before webhooks are asked.
+    if (overlay.FindString("imagePullPolicy") == "Always") overlay.Remove("imagePullPolicy");
+  }
   MergeInto(overlay, &merged);
   return merged;
 }

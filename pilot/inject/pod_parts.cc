@@ -89,6 +89,10 @@ std::string LogLevel(const PodFacts& facts, const InjectSettings& settings) {
   return level == "warning" ? "warn" : level == "critical" ? "error" : level;
 }
 
+std::string ProbesPort(const PodFacts& facts, const InjectSettings& settings) {
+  return AnnotationOr(facts, "status.sidecar.istio.io/port", absl::StrCat(settings.probes_port));
+}
+
 Value Args(const PodFacts& facts, const InjectSettings& settings) {
   const ProxyConfig& config = facts.proxy_config;
   const std::string xds =
@@ -115,8 +119,7 @@ Value Args(const PodFacts& facts, const InjectSettings& settings) {
   add("--labels-file", "/etc/istio/pod/labels");
   add("--status-port", "15021");
   add("--stats-port", "15090");
-  add("--probes-port",
-      AnnotationOr(facts, "status.sidecar.istio.io/port", absl::StrCat(settings.probes_port)));
+  add("--probes-port", ProbesPort(facts, settings));
   add("--concurrency", absl::StrCat(config.concurrency));
   add("--drain-time", config.drain_duration);
   add("--drain-grace", config.termination_drain_duration.value_or(facts.native ? "500ms" : "5s"));
@@ -215,7 +218,9 @@ Value ProxyContainer(const PodFacts& facts, const InjectSettings& settings) {
     container.MutableObject("lifecycle").Set("postStart", Exec({"/usr/bin/meltemi-proxy", "wait"}));
   } else if (facts.native) {
     // The pod has begun to end, the application has not: clients are told to go elsewhere.
-    container.MutableObject("lifecycle").Set("preStop", Exec({"/usr/bin/meltemi-proxy", "drain"}));
+    const std::string port = absl::StrCat("--port=", ProbesPort(facts, settings));
+    container.MutableObject("lifecycle")
+        .Set("preStop", Exec({"/usr/bin/meltemi-proxy", "drain", port}));
   }
   container.Set("startupProbe", ReadinessProbe(0, 1, 600));
   container.Set(
@@ -248,8 +253,7 @@ TextMap RedirectAnnotations(const PodFacts& facts, const InjectSettings& setting
     if (said || !setting->empty()) out[key] = AnnotationOr(facts, key, *setting);
   }
   // The port where the kubelet asks must stay open however it is chosen.
-  const std::string status =
-      AnnotationOr(facts, "status.sidecar.istio.io/port", absl::StrCat(settings.probes_port));
+  const std::string status = ProbesPort(facts, settings);
   std::string& excluded = out[prefix + "excludeInboundPorts"];
   if (!absl::StrContains(absl::StrCat(",", excluded, ","), absl::StrCat(",", status, ","))) {
     excluded = excluded.empty() ? status : absl::StrCat(excluded, ",", status);

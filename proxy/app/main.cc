@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_split.h"
 #include "base/log/log.h"
+#include "proxy/app/commands.h"
 #include "proxy/app/options.h"
 #include "proxy/app/server.h"
 #include "proxy/intercept/intercept.h"
@@ -40,6 +41,7 @@ int Main(const std::vector<std::string>& args) {
   if (!args.empty() && args[0] == "intercept") {
     return InterceptMain({args.begin() + 1, args.end()});
   }
+  if (!args.empty() && IsPodCommand(args[0])) return RunPodCommand(args);
   TuneMalloc();
   std::string print;
   absl::StatusOr<Options> options = ParseOptions(args, &print);

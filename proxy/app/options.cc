@@ -19,6 +19,7 @@ constexpr absl::string_view kUsage =
     "meltemi-proxy run -c FILE [options]       from a bootstrap in Envoy's form\n"
     "       meltemi-proxy sidecar --xds-address HOST:PORT [options]\n"
     "       meltemi-proxy intercept apply|remove|print [options]\n"
+    "       meltemi-proxy wait|drain [options]         beside a proxy in its pod\n"
     "       meltemi-proxy --version\n\n"
     "Each command tells its options with --help.\n";
 
@@ -52,6 +53,10 @@ void AddCommonFlags(Options* o, Flags& flags) {
                [o](const std::string& text) { return ParsePort(text, &o->status_port); });
   flags.Custom("stats-port", {}, "PORT", "serves /stats/prometheus; off: none",
                [o](const std::string& text) { return ParsePort(text, &o->stats_port); });
+  flags.Custom("probes-port", {}, "PORT",
+               "serves the kubelet's probes of the application, and the pod's lifecycle; off: none",
+               [o](const std::string& text) { return ParsePort(text, &o->probes_port); });
+  flags.Text("probes", {}, &o->probes, "JSON", "the probes, by path, as injection writes them");
   flags.Text("admin-address-path", {}, &o->admin_address_path, "FILE",
              "gets the address of the admin server");
   flags.Number("connections-max", {}, &o->connections_max, 0, 100'000'000,
@@ -163,8 +168,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args, std::
   }
   const bool sidecar = command == "sidecar";
   if (!sidecar && command != "run") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("unknown command '", command, "'; there are run, sidecar and intercept"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unknown command '", command, "'; there are run, sidecar, intercept, wait and drain"));
   }
   Flags flags(absl::StrCat("meltemi-proxy ", command, " [options]"));
   if (sidecar) {

@@ -23,6 +23,8 @@ struct Options {
   uint32_t concurrency = 0;             // workers; 0: one for each CPU that this process may use
   std::optional<uint16_t> status_port;  // /healthz/ready; unset: none
   std::optional<uint16_t> stats_port;   // /stats/prometheus
+  std::optional<uint16_t> probes_port;  // what the kubelet asks of the application: probes/
+  std::string probes;                   // JSON: probes/app_probe.h
   std::string admin_address_path;       // a file that gets the admin's address, once it is bound
   uint32_t connections_max = 0;         // downstream, of the process; 0: no limit
   Duration drain_grace = milliseconds(500);  // still accepting, after readiness said no

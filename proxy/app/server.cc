@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log/log.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "proxy/app/probes/probe_server.h"
 #include "proxy/config/bootstrap/user_agent.h"
 #include "proxy/observe/mesh_stats.h"
 
@@ -111,6 +112,7 @@ absl::Status Server::ListenAdmin() {
   if (status.ok() && options_.stats_port) {
     status = admin_servers_->ListenStats(net::Address::Any4(*options_.stats_port));
   }
+  if (status.ok()) status = ListenProbes();
   if (!status.ok()) return status;
   if (!options_.admin_address_path.empty()) {
     std::ofstream file(options_.admin_address_path);
@@ -123,6 +125,29 @@ absl::Status Server::ListenAdmin() {
   if (bootstrap_.admin_address) {
     LOG(kInfo, "main", "admin on ", admin_servers_->admin_address().ToString());
   }
+  return absl::OkStatus();
+}
+
+absl::Status Server::ListenProbes() {
+  if (!options_.probes_port) return absl::OkStatus();
+  absl::StatusOr<AppProbes> probes =
+      ParseAppProbes(options_.probes.empty() ? "{}" : options_.probes);
+  if (!probes.ok()) return probes.status();
+  ProbeServerOptions server;
+  server.address = net::Address::Any4(*options_.probes_port);
+  server.pod_ip = options_.sidecar.ip;
+  server.probes = *std::move(probes);
+  server.ready = [this] { return ready(); };
+  server.stats = [this] {
+    return admin_->HandleStats(ParseAdminTarget("GET", "/stats/prometheus")).body;
+  };
+  server.drain = [this] { DrainListeners(); };
+  server.quit = [this] { Quit(); };
+  absl::StatusOr<std::unique_ptr<ProbeServer>> listening =
+      ProbeServer::Listen(*loop_, std::move(server));
+  if (!listening.ok()) return listening.status();
+  probe_server_ = *std::move(listening);
+  LOG(kInfo, "main", "probes on ", probe_server_->address().ToString());
   return absl::OkStatus();
 }
 

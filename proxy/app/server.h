@@ -40,6 +40,8 @@
 
 namespace meltemi::proxy {
 
+class ProbeServer;
+
 class Server final : private SnapshotSink, private AdminActions, private Drainable {
  public:
   // Everything but running. Error: what is wrong with the bootstrap or a port, in one sentence.
@@ -53,6 +55,7 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   Server(const Options& options, Bootstrap bootstrap, const Clock& clock);
   absl::Status Init();
   absl::Status ListenAdmin();
+  absl::Status ListenProbes();
   void StartWorkers();
   void MakeCaClient();
   void StartAds();
@@ -109,6 +112,7 @@ class Server final : private SnapshotSink, private AdminActions, private Drainab
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<AdminServers> admin_servers_;
+  std::unique_ptr<ProbeServer> probe_server_;
   std::unique_ptr<Drain> drain_;
   std::vector<std::unique_ptr<FdWatch>> signals_;
   std::unique_ptr<Timer> trim_timer_;
