@@ -80,6 +80,7 @@ class EndpointTable {
     std::string host;
     uint32_t service_port = 0;
     uint32_t port = 0;
+    bool operator==(const Instance&) const = default;
   };
 
   // Reuses the entries of `previous` (may be null) that are equal.
