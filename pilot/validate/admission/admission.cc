@@ -152,7 +152,8 @@ Findings Judge(const ReviewRequest& request, const std::vector<ObjectPtr>& objec
   if (object != nullptr && !HasErrors(found)) {
     const std::string name = object->Key().ToString();
     for (Diagnostic& finding :
-         Analyze(Around(object, objects, options.domain), {.domain = options.domain})) {
+         Analyze(Around(object, objects, options.domain),
+                 {.domain = options.domain, .root_namespace = options.root_namespace})) {
       if (finding.object != name) continue;
       if (!LosesTraffic(finding) && finding.severity == Severity::kError) {
         finding.severity = Severity::kWarning;

@@ -27,6 +27,7 @@ struct ValidationAnswer {
 
 struct ValidationOptions {
   std::string domain = "cluster.local";
+  std::string root_namespace = "istio-system";
   size_t errors_max = 20;
   size_t warnings_max = 10;
 };

@@ -108,6 +108,31 @@ TEST(Admission, APortThatTheServiceDoesNotHaveWouldLoseTraffic) {
                                     "\"web.n.svc.cluster.local\" has 80"));
 }
 
+TEST(Admission, PlaintextToWhatTakesMutualTlsAloneWouldLoseTraffic) {
+  std::vector<ObjectPtr> objects = DecodeManifests(absl::StrCat(kMesh, R"(---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: n, labels: {app: web, security.istio.io/tlsMode: istio}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: n}
+spec: {mtls: {mode: STRICT}}
+)"),
+                                                   "mesh.yaml")
+                                       .objects;
+  const auto rule = [&](absl::string_view mode) {
+    const auto answer = AnswerValidation(
+        ReviewOf(absl::StrCat("{apiVersion: networking.istio.io/v1, kind: DestinationRule, ",
+                              "metadata: {name: r, namespace: n}, spec: {host: web, ",
+                              "trafficPolicy: {tls: {mode: ", mode, "}}}}")),
+        objects);
+    return answer.ok() ? answer->why : "no answer";
+  };
+  EXPECT_THAT(rule("DISABLE"), HasSubstr("send plaintext, which its workloads refuse"));
+  EXPECT_EQ(rule("ISTIO_MUTUAL"), "");
+}
+
 TEST(Admission, WhatAnotherObjectMayYetMendIsAWarning) {
   const ValidationAnswer subset = Apply(To("{host: web, subset: v2}"));
   EXPECT_TRUE(subset.allowed);
