@@ -85,16 +85,20 @@ std::string Joined(const json::Value& page, const char* key) {
   return text;
 }
 
-// Asks until every proxy has acknowledged what pilot's files say now. 0: settled; else a message
-// was printed.
+// Asks until every proxy has acknowledged what pilot's configuration says now. 0: settled; else a
+// message was printed.
 int WaitUntilSettled(const std::string& pilot, absl::Duration wait_max, uint32_t proxies_min) {
   const absl::Time end = absl::Now() + wait_max;
+  std::string version;  // of the snapshot that holds what is written now
   while (true) {
-    const absl::StatusOr<json::Value> page = FetchJson(pilot, "/debug/settled");
+    const absl::StatusOr<json::Value> page = FetchJson(
+        pilot, absl::StrCat("/debug/settled", version.empty() ? "" : "?version=", version));
     if (!page.ok()) {
       PrintError(std::string(page.status().message()));
       return 1;
     }
+    if (version.empty()) version = NumberOf(*page, "snapshot_version");
+    if (version == "0") version.clear();
     const json::Value* settled = page->Find("settled");
     const json::Value* proxies = page->Find("proxies");
     const int64_t connected = proxies == nullptr ? 0 : proxies->AsInt64().value_or(0);
@@ -119,13 +123,43 @@ struct Options {
   Duration wait_max = Duration::zero();
   uint32_t proxies_min = 0;
   std::string output = "table";
+  bool objects = false;
 };
+
+// Objects, or those that are not with every proxy that they concern. 1 if some are not.
+int PrintObjects(const json::Value& page) {
+  const json::Value* objects = page.Find("objects");
+  if (objects == nullptr) return 1;
+  Table table({"OBJECT", "GENERATION", "PROXIES", "STATE", "REASON"});
+  bool all = true;
+  for (const json::Value& object : objects->items()) {
+    const bool programmed =
+        object.Find("programmed") != nullptr && object.Find("programmed")->bool_value();
+    const bool accepted =
+        object.Find("accepted") != nullptr && object.Find("accepted")->bool_value();
+    const std::string nack(object.FindString("first_nack"));
+    all = all && programmed;
+    table.Add({absl::StrCat(object.FindString("kind"), "/", object.FindString("name"), ".",
+                            object.FindString("namespace")),
+               NumberOf(object, "generation"),
+               absl::StrCat(NumberOf(object, "acknowledged"), "/", NumberOf(object, "concerned")),
+               programmed      ? "PROGRAMMED"
+               : !accepted     ? "NOT ACCEPTED"
+               : !nack.empty() ? "REJECTED"
+                               : "WAITING",
+               !nack.empty() ? nack : std::string(object.FindString("message"))});
+  }
+  table.Sort();
+  std::fputs(table.ToString().c_str(), stdout);
+  return all ? 0 : 1;
+}
 
 int Run(const Options& options, const std::vector<std::string>& rest) {
   if (options.wait_max > Duration::zero()) {
     return WaitUntilSettled(options.pilot, absl::FromChrono(options.wait_max), options.proxies_min);
   }
-  const absl::StatusOr<json::Value> page = FetchJson(options.pilot, "/debug/syncz");
+  const absl::StatusOr<json::Value> page =
+      FetchJson(options.pilot, options.objects ? "/debug/programmed" : "/debug/syncz");
   if (!page.ok()) {
     PrintError(std::string(page.status().message()));
     return 1;
@@ -134,6 +168,7 @@ int Run(const Options& options, const std::vector<std::string>& rest) {
     std::printf("%s\n", json::ToString(*page, 2).c_str());
     return 0;
   }
+  if (options.objects) return PrintObjects(*page);
   return Print(*page, rest.empty() ? "" : rest[0]);
 }
 
@@ -153,6 +188,9 @@ Verb ProxyStatusVerb() {
                    "say now");
         flags.Number("proxies", {"n"}, &options->proxies_min, 0, 1'000'000,
                      "with --wait: also wait until N proxies are connected");
+        flags.Switch("objects", {}, &options->objects,
+                     "instead of proxies: objects, how many proxies each concerns, and how many of "
+                     "those enforce it; exit code 1 if one does not");
         flags.Choice("output", {"o"}, &options->output, {"json", "table"}, "form of the output");
         return [options](const std::vector<std::string>& rest) { return Run(*options, rest); };
       }};

@@ -1,5 +1,6 @@
 #include "pilot/app/pilot.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,6 +16,15 @@
 #include "pilot/validate/validate.h"
 
 namespace meltemi::pilot {
+namespace {
+
+// What says where requests go to this moment, and nothing else.
+bool IsEndpointKind(Kind kind) {
+  return kind == Kind::kEndpoints || kind == Kind::kEndpointSlice || kind == Kind::kPod ||
+         kind == Kind::kWorkloadEntry;
+}
+
+}  // namespace
 
 Pilot::Pilot(Loop* loop, metrics::Registry* registry, Options options)
     : loop_(loop),
@@ -24,6 +34,7 @@ Pilot::Pilot(Loop* loop, metrics::Registry* registry, Options options)
       decoder_(options_.mesh.domain),
       builder_(options_.mesh),
       push_(loop, &metrics_, PushServer::Options{}),
+      tracker_(loop, &push_),
       debouncer_({.quiet = milliseconds(options_.debounce_quiet_ms),
                   .delay_max = milliseconds(options_.debounce_max_ms)}),
       publish_timer_(loop->NewTimer([this] { Publish(); })) {}
@@ -34,12 +45,16 @@ Pilot::~Pilot() {
   ads_ = nullptr;
 }
 
-absl::Status Pilot::Start() {
-  FileSourceOptions source;
-  source.paths = options_.config_paths;
-  source.decode.default_namespace = options_.default_namespace;
-  source_ = NewFileSource(*loop_, std::move(source), Validate,
-                          [this](const Changes& changes) { OnChange(changes); });
+absl::Status Pilot::Start(NewSource new_source) {
+  const auto on_change = [this](const Changes& changes) { OnChange(changes); };
+  if (new_source) {
+    source_ = new_source(on_change);
+  } else {
+    FileSourceOptions source;
+    source.paths = options_.config_paths;
+    source.decode.default_namespace = options_.default_namespace;
+    source_ = NewFileSource(*loop_, std::move(source), Validate, on_change);
+  }
   if (absl::Status status = source_->Start(); !status.ok()) return status;
   auto ads = AdsServer::Start(loop_, &push_, {.address = options_.xds_address});
   if (!ads.ok()) return ads.status();
@@ -61,6 +76,7 @@ absl::Status Pilot::StartDebug() {
   RegisterDebugPages({.push = &push_,
                       .registry = registry_,
                       .source = source_.get(),
+                      .programmed = &tracker_,
                       .refresh = [this] { Refresh(); },
                       .options_json = OptionsJson(options_)},
                      debug_.get());
@@ -76,7 +92,13 @@ void Pilot::OnChange(const Changes& changes) {
   const bool first = push_.snapshot() == nullptr;
   if (changes.empty() && !first) return;
   if (!debouncer_.pending()) first_change_ = loop_->Now();
-  changed_objects_ += changes.updated.size() + changes.deleted.size();
+  ChangeKind kind = ChangeKind::kEndpoints;
+  const auto note = [&](const ObjectKey& key, ObjectPtr object) {
+    if (!IsEndpointKind(key.kind)) kind = ChangeKind::kConfig;
+    changed_.insert_or_assign(key, std::move(object));
+  };
+  for (const ObjectPtr& object : changes.updated) note(object->Key(), object);
+  for (const ObjectKey& key : changes.deleted) note(key, nullptr);
   if (first_changed_.empty()) {
     if (!changes.updated.empty()) {
       first_changed_ = changes.updated[0]->Key().ToString();
@@ -84,7 +106,7 @@ void Pilot::OnChange(const Changes& changes) {
       first_changed_ = absl::StrCat(changes.deleted[0].ToString(), " deleted");
     }
   }
-  const Duration wait = debouncer_.OnChange(loop_->Now());
+  const Duration wait = debouncer_.OnChange(loop_->Now(), kind, build_cost_ + push_.push_cost());
   if (wait == Duration::zero() || first) {
     Publish();
   } else {
@@ -95,14 +117,25 @@ void Pilot::OnChange(const Changes& changes) {
 void Pilot::Publish() {
   publish_timer_->Disarm();
   debouncer_.OnActed(loop_->Now());
+  const auto begin = std::chrono::steady_clock::now();
   const SnapshotPtr snapshot = builder_.Build(decoder_.Decode(source_->Objects()));
+  build_cost_ = std::chrono::steady_clock::now() - begin;
   std::string reason = std::exchange(first_changed_, {});
-  if (changed_objects_ > 1) absl::StrAppend(&reason, " and ", changed_objects_ - 1, " more");
-  changed_objects_ = 0;
+  if (changed_.size() > 1) absl::StrAppend(&reason, " and ", changed_.size() - 1, " more");
   for (const RuleNote& note : snapshot->notes) {
     LOG(kWarn, "config", note.object, ": ", note.message);
   }
   push_.SetSnapshot(snapshot, std::move(reason), first_change_);
+  std::vector<ObjectPtr> updated;
+  std::vector<ObjectKey> deleted;
+  for (auto& [key, object] : std::exchange(changed_, {})) {
+    if (object != nullptr) {
+      updated.push_back(std::move(object));
+    } else {
+      deleted.push_back(key);
+    }
+  }
+  tracker_.OnPublished(updated, deleted);
   UpdateGauges();
 }
 

@@ -4,10 +4,12 @@
 //   ingest/file -> (debounce) -> snapshot -> push -> serve
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "base/http/server/debug_server.h"
 #include "base/loop/loop.h"
@@ -19,6 +21,7 @@
 #include "pilot/serve/ads_server.h"
 #include "pilot/snapshot/builder.h"
 #include "pilot/snapshot/decoder.h"
+#include "pilot/status/program_tracker.h"
 
 namespace meltemi::pilot {
 
@@ -30,11 +33,15 @@ class Pilot {
   Pilot(const Pilot&) = delete;
   Pilot& operator=(const Pilot&) = delete;
 
+  using NewSource = absl::AnyInvocable<std::unique_ptr<ConfigSource>(ConfigSource::OnChange)>;
+
   // Reads the configuration, then serves. An error says what could not be read or bound.
-  absl::Status Start();
+  // `new_source`: where the configuration comes from instead of the options' files.
+  absl::Status Start(NewSource new_source = nullptr);
 
   const Options& options() const { return options_; }
   PushServer& push() { return push_; }
+  ProgramTracker& tracker() { return tracker_; }
   int xds_port() const { return ads_->port(); }
   int http_port() const { return debug_->address().port(); }
 
@@ -53,6 +60,7 @@ class Pilot {
   ObjectDecoder decoder_;
   SnapshotBuilder builder_;
   PushServer push_;
+  ProgramTracker tracker_;
   Debouncer debouncer_;
   std::unique_ptr<Timer> publish_timer_;
   std::unique_ptr<ConfigSource> source_;
@@ -60,8 +68,9 @@ class Pilot {
   std::unique_ptr<http::DebugServer> debug_;
   // Since the last publishing.
   MonotonicTime first_change_;
-  size_t changed_objects_ = 0;
+  std::map<ObjectKey, ObjectPtr> changed_;  // null: deleted
   std::string first_changed_;
+  Duration build_cost_ = Duration::zero();  // of the last snapshot
 };
 
 }  // namespace meltemi::pilot

@@ -146,7 +146,11 @@ void PushServer::Refuse(Client* client, const absl::Status& why) {
 bool PushServer::Introduce(Client* client, const envoy::config::core::v3::Node& said, bool delta) {
   absl::StatusOr<ProxyNode> node = ParseNode(said);
   if (const Caller* caller = client->peer->caller(); node.ok() && caller != nullptr) {
-    if (absl::Status status = CheckNode(*caller, *node); !status.ok()) node = status;
+    if (absl::Status status = CheckNode(*caller, *node); !status.ok()) {
+      node = status;
+    } else {
+      node->authenticated = true;
+    }
   }
   if (!node.ok()) {
     Refuse(client, node.status());
@@ -366,6 +370,7 @@ void PushServer::ForEachClient(absl::FunctionRef<void(const ClientProgress&)> vi
     ClientProgress progress;
     progress.view = client->view.get();
     progress.acked_version = client->acked_version;
+    progress.served = client->settled_version > 0;
     for (int i = 0; i < kXdsTypes; ++i) {
       const SessionCore::Subscription& subscription = client->core->At(static_cast<XdsType>(i));
       if (subscription.status.error.empty() || !progress.rejection.empty()) continue;

@@ -65,6 +65,7 @@ struct ClientStatus {
 struct ClientProgress {
   const ProxyView* view = nullptr;
   uint64_t acked_version = 0;
+  bool served = false;  // has had all that it asked for once
   // What it has rejected and still does not have; empty: nothing. And since which snapshot.
   absl::string_view rejection;
   uint64_t rejected_version = 0;

@@ -285,21 +285,62 @@ TEST_F(SessionTest, SameContentHasTheSameVersionInAnotherSession) {
   EXPECT_EQ(other.Next(now_)->version, version);
 }
 
+constexpr ChangeKind kConfig = ChangeKind::kConfig;
+constexpr ChangeKind kEndpoints = ChangeKind::kEndpoints;
+
 TEST(Debouncer, ActsAtOnceAfterQuietAndGathersBursts) {
   Debouncer debouncer({.quiet = milliseconds(10), .delay_max = milliseconds(25)});
+  const Duration cost = milliseconds(12);
   MonotonicTime now{};
-  EXPECT_EQ(debouncer.OnChange(now), Duration::zero());
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, Duration::zero()), Duration::zero());
   debouncer.OnActed(now);
-  now += milliseconds(1);
-  EXPECT_EQ(debouncer.OnChange(now), milliseconds(10));
+  now += milliseconds(5);
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, cost), milliseconds(10));
   now += milliseconds(9);
-  EXPECT_EQ(debouncer.OnChange(now), milliseconds(10));
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, cost), milliseconds(10));
   now += milliseconds(9);
-  EXPECT_EQ(debouncer.OnChange(now), milliseconds(7)) << "no change waits longer than delay_max";
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, cost), milliseconds(7)) << "no longer than delay_max";
   now += milliseconds(7);
   debouncer.OnActed(now);
-  now += milliseconds(11);
-  EXPECT_EQ(debouncer.OnChange(now), Duration::zero());
+  now += milliseconds(13);
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, cost), Duration::zero());
+}
+
+TEST(Debouncer, WhatCostsNothingIsNotWaitedFor) {
+  Debouncer debouncer({.quiet = milliseconds(10), .delay_max = milliseconds(100)});
+  MonotonicTime now{};
+  debouncer.OnChange(now, kConfig, Duration::zero());
+  debouncer.OnActed(now);
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, Duration::zero()), Duration::zero());
+  debouncer.OnActed(now);
+  now += milliseconds(1);
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, milliseconds(2)), milliseconds(2));
+}
+
+TEST(Debouncer, ChurnIsPacedByWhatAPushCosts) {
+  Debouncer debouncer({.quiet = milliseconds(10), .delay_max = milliseconds(100)});
+  MonotonicTime now{};
+  EXPECT_EQ(debouncer.OnChange(now, kEndpoints, Duration::zero()), Duration::zero());
+  debouncer.OnActed(now);
+  now += milliseconds(20);
+  EXPECT_EQ(debouncer.OnChange(now, kEndpoints, milliseconds(30)), milliseconds(10));
+  now += milliseconds(5);
+  EXPECT_EQ(debouncer.OnChange(now, kEndpoints, milliseconds(30)), milliseconds(5));
+  now += milliseconds(5);
+  debouncer.OnActed(now);
+  EXPECT_EQ(debouncer.OnChange(now, kEndpoints, seconds(5)), milliseconds(100));
+}
+
+TEST(Debouncer, EndpointsDoNotWaitForABurstOfConfiguration) {
+  Debouncer debouncer({.quiet = milliseconds(10), .delay_max = milliseconds(100)});
+  MonotonicTime now{};
+  debouncer.OnChange(now, kConfig, Duration::zero());
+  debouncer.OnActed(now);
+  const Duration cost = milliseconds(8);
+  now += milliseconds(7);
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, cost), milliseconds(8));
+  EXPECT_EQ(debouncer.OnChange(now, kEndpoints, cost), milliseconds(1));
+  EXPECT_EQ(debouncer.OnChange(now, kConfig, cost), milliseconds(1)) << "not moved on again";
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/json/write.h"
@@ -114,7 +115,9 @@ std::string SyncJson(const PushServer& push) {
     writer.Key("kind").String(KindWord(client.node.kind));
     writer.Key("address").String(client.address);
     writer.Key("connected_at_ms").Int(client.connected_at_ms);
+    writer.Key("protocol").String(client.delta ? "delta" : "sotw");
     writer.Key("snapshot_version").Uint(client.snapshot_version);
+    writer.Key("acked_version").Uint(client.acked_version);
     for (int i = 0; i < kXdsTypes; ++i) {
       writer.Key(absl::AsciiStrToLower(XdsTypeShortName(static_cast<XdsType>(i))));
       WriteType(client.types[static_cast<size_t>(i)], &writer);
@@ -127,13 +130,17 @@ std::string SyncJson(const PushServer& push) {
   return out;
 }
 
-std::string SettledJson(const PushServer& push) {
+std::string SettledJson(const PushServer& push, uint64_t version) {
   const uint64_t current = push.snapshot() != nullptr ? push.snapshot()->version : 0;
+  const uint64_t asked = version == 0 ? current : version;
   std::vector<std::string> waiting, rejected;
   const std::vector<ClientStatus> clients = push.Clients();
   for (const ClientStatus& client : clients) {
     const std::string proxy = absl::StrCat(client.node.name, ".", client.node.ns);
-    if (client.settled_version != current) waiting.push_back(proxy);
+    // What is gone must be acknowledged too, unless newer snapshots keep coming.
+    if (client.settled_version < asked && (asked == current || client.acked_version < asked)) {
+      waiting.push_back(proxy);
+    }
     for (int i = 0; i < kXdsTypes; ++i) {
       const TypeStatus& type = client.types[static_cast<size_t>(i)];
       if (type.state != SyncState::kRejected) continue;
@@ -151,9 +158,36 @@ std::string SettledJson(const PushServer& push) {
   writer.BeginObject();
   writer.Key("snapshot_version").Uint(current);
   writer.Key("proxies").Uint(clients.size());
-  writer.Key("settled").Bool(waiting.empty() && rejected.empty());
+  writer.Key("settled").Bool(waiting.empty() && rejected.empty() && asked <= current);
   list("waiting", waiting);
   list("rejected", rejected);
+  writer.EndObject();
+  out += "\n";
+  return out;
+}
+
+std::string ProgrammedJson(const ProgramTracker& tracker) {
+  std::string out;
+  json::Writer writer(&out, 1);
+  writer.BeginObject();
+  writer.Key("pending").Uint(tracker.pending());
+  writer.Key("objects").BeginArray();
+  for (const auto& [key, state] : tracker.All()) {
+    writer.BeginObject();
+    writer.Key("kind").String(KindName(key.kind));
+    writer.Key("namespace").String(key.ns);
+    writer.Key("name").String(key.name);
+    writer.Key("generation").Int(state.generation);
+    writer.Key("accepted").Bool(state.accepted);
+    writer.Key("programmed").Bool(state.programmed());
+    writer.Key("concerned").Uint(state.concerned);
+    writer.Key("acknowledged").Uint(state.acknowledged);
+    if (!state.reason.empty()) writer.Key("reason").String(state.reason);
+    if (!state.message.empty()) writer.Key("message").String(state.message);
+    if (!state.first_nack.empty()) writer.Key("first_nack").String(state.first_nack);
+    writer.EndObject();
+  }
+  writer.EndArray();
   writer.EndObject();
   out += "\n";
   return out;
@@ -289,12 +323,26 @@ void RegisterDebugPages(const DebugSources& sources, DebugServer* server) {
                 });
   server->Route("/debug/syncz", Methods::kGet, "proxies, their versions, what they acknowledged",
                 [push](const DebugRequest&) { return Json(SyncJson(*push)); });
-  server->Route("/debug/settled", Methods::kGet,
-                "reads the files now; whether every proxy has acknowledged what lies there",
-                [push, refresh = sources.refresh](const DebugRequest&) {
-                  if (refresh) refresh();
-                  return Json(SettledJson(*push));
-                });
+  server->Route(
+      "/debug/settled", Methods::kGet,
+      "reads the files now; whether every proxy has acknowledged what lies there, or what "
+      "?version=N held",
+      [push, refresh = sources.refresh](const DebugRequest& request) {
+        uint64_t version = 0;
+        const std::string wanted = request.Param("version").value_or("");
+        if (!wanted.empty() && !absl::SimpleAtoi(wanted, &version)) {
+          return Text(400, "version is a number: see snapshot_version\n");
+        }
+        if (refresh && version == 0) refresh();
+        return Json(SettledJson(*push, version));
+      });
+  if (sources.programmed != nullptr) {
+    server->Route("/debug/programmed", Methods::kGet,
+                  "objects: proxies concerned, proxies that have acknowledged them, rejections",
+                  [tracker = sources.programmed](const DebugRequest&) {
+                    return Json(ProgrammedJson(*tracker));
+                  });
+  }
   server->Route("/debug/config_dump", Methods::kGet,
                 "?proxyID=NAME.NAMESPACE [&type=cds|eds|lds|rds]: what a proxy is configured with",
                 [push](const DebugRequest& request) { return ConfigDump(push, request); });
