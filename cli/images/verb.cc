@@ -95,7 +95,11 @@ int Mesh(const std::vector<std::string>& rest) {
                 {"meltemi-pilot", "../pilot/app/meltemi-pilot", kPilotImage, WritePilotImage}};
   for (const auto& image : images) {
     const absl::StatusOr<std::string> program = ProgramBeside({image.name, image.place});
-    if (!program.ok()) return Fail(program.status());
+    if (!program.ok()) {
+      return Fail(absl::NotFoundError(
+          absl::StrCat(program.status().message(),
+                       "; build them with ./meltemi build //proxy/app:all //pilot/app:all")));
+    }
     const std::string file = absl::StrCat(folder, "/", image.name, ".tar");
     const absl::StatusOr<WrittenImage> written = image.write(*program, image.tag, file);
     if (!written.ok()) return Fail(written.status());
