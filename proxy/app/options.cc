@@ -115,6 +115,16 @@ void AddSidecarFlags(Options* o, Flags& flags) {
                  if (status.ok()) s.admin_port = *port;
                  return status;
                });
+  flags.Custom(
+      "delta-xds", {}, "true|false",
+      "ask for changes alone (incremental xDS), or for the state of the world (true)",
+      [&s](const std::string& text) {
+        if (text != "true" && text != "false") {
+          return absl::InvalidArgumentError(absl::StrCat("'", text, "' is neither true nor false"));
+        }
+        s.delta_xds = text == "true";
+        return absl::OkStatus();
+      });
   flags.Time("initial-fetch-timeout", {}, &s.initial_fetch_timeout,
              "how long the first endpoints and routes are waited for");
 }

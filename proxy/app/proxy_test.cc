@@ -3,15 +3,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <optional>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -25,6 +22,7 @@
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "proxy/app/proxy_process.h"
 #include "proxy/config/xds/ads_server_fake.h"
 
 namespace meltemi::proxy {
@@ -34,8 +32,6 @@ using envoy::config::cluster::v3::Cluster;
 using envoy::config::endpoint::v3::ClusterLoadAssignment;
 using envoy::config::listener::v3::Listener;
 using envoy::config::route::v3::RouteConfiguration;
-
-constexpr char kBinary[] = "proxy/app/meltemi-proxy";
 
 // A listener on a port that the kernel chooses, with ROUTES in its place.
 constexpr char kListener[] = R"(
@@ -85,49 +81,6 @@ T FromYaml(const std::string& text) {
   EXPECT_TRUE(status.ok()) << status;
   return message;
 }
-
-class Child {
- public:
-  explicit Child(std::vector<std::string> args)
-      : log_(absl::StrCat(::testing::TempDir(), "/proxy.", getpid(), ".log")) {
-    args.insert(args.begin(), kBinary);
-    std::vector<char*> argv;
-    for (std::string& arg : args) argv.push_back(arg.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 2, log_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
-    EXPECT_EQ(posix_spawn(&pid_, kBinary, &actions, nullptr, argv.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-  }
-  ~Child() {
-    if (!Ended()) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-    if (::testing::Test::HasFailure()) std::fputs(Log().c_str(), stderr);
-  }
-  void Signal(int number) { kill(pid_, number); }
-  bool Ended() {
-    int status = 0;
-    if (!exit_code_ && waitpid(pid_, &status, WNOHANG) == pid_) {
-      exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    }
-    return exit_code_.has_value();
-  }
-  int exit_code() const { return exit_code_.value_or(-1); }
-  std::string Log() const {
-    std::ifstream file(log_);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-  }
-
- private:
-  const std::string log_;
-  pid_t pid_ = 0;
-  std::optional<int> exit_code_;
-};
 
 // A client that speaks bytes.
 class RawClient {
@@ -202,7 +155,7 @@ class ProxyTest : public testing::Test {
       args.push_back(more);
     }
     args.push_back("--admin-address-path=" + address_path_);
-    child_ = std::make_unique<Child>(std::move(args));
+    child_ = std::make_unique<ProxyProcess>(std::move(args));
     ASSERT_TRUE(Until([&] {
       std::ifstream file(address_path_);
       std::string text;
@@ -262,7 +215,7 @@ class ProxyTest : public testing::Test {
   http::RecordingServerEvents upstream_events_;
   http::TestServer upstream_;
   std::string address_path_;
-  std::unique_ptr<Child> child_;
+  std::unique_ptr<ProxyProcess> child_;
   net::Address admin_, web_;
 };
 
@@ -328,7 +281,7 @@ TEST_F(ProxyTest, EverythingFromAControlPlane) {
   FakeAdsServer pilot(*loop_);
   AnswerAtOnce();
   Start({"sidecar", "--xds-address", pilot.address().ToString(), "--ip", "10.0.0.1", "--workload",
-         "w", "--admin-port=0", "--status-port=off", "--stats-port=off"});
+         "w", "--admin-port=0", "--status-port=off", "--stats-port=off", "--delta-xds=false"});
   ASSERT_TRUE(Until([&] { return pilot.requests.size() == 2; }));
   EXPECT_EQ(pilot.Take(ResourceType::kCluster)->node().id(),
             "sidecar~10.0.0.1~w.default~default.svc.cluster.local");
@@ -374,7 +327,7 @@ TEST_F(ProxyTest, ABadBootstrapIsSaidAndNotStarted) {
            {"tracing: {http: {name: x}}", "tracing"},
            {"static_resources: {clusters: [{name: a, type: STATIC, no_such: 1}]}", "no_such"},
            {"static_resources: {clusters: [{type: STATIC}]}", "no name"}}) {
-    child_ = std::make_unique<Child>(
+    child_ = std::make_unique<ProxyProcess>(
         std::vector<std::string>{"run", "--mode", "validate", "--config-yaml", yaml});
     ASSERT_TRUE(Until([&] { return child_->Ended(); }));
     EXPECT_EQ(child_->exit_code(), 1);

@@ -4,12 +4,14 @@
 
 #include <thread>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/http/client/http_call.h"
 #include "base/log/log.h"
 #include "base/loop/loop_fake.h"
 #include "base/metrics/metrics.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "proxy/app/admin/admin_servers.h"
 #include "proxy/app/admin/stat_names.h"
@@ -282,6 +284,55 @@ TEST_F(AdminTest, APortThatIsTakenIsNamed) {
   ASSERT_FALSE(status.ok());
   EXPECT_NE(status.message().find("the status server can't listen on 127.0.0.1:"),
             absl::string_view::npos);
+}
+
+TEST_F(AdminTest, CertificatesAreShownAsEnvoyShowsThem) {
+  EXPECT_EQ(Get("/certs").body, "{\n \"certificates\": []\n}\n");
+  const int64_t now_s = 1704067200;
+  const FakeAuthority authority(now_s);
+  const char* const identity = "spiffe://cluster.local/ns/shop/sa/web";
+  secrets_.SetLocalRoots(std::string(kMeshRoots), authority.root_pem());
+  secrets_.SetLocalCertificate(
+      std::string(kWorkloadCertificate),
+      authority.WorkloadCertificate(identity, now_s + int64_t{3} * 86400 + 7200));
+  secrets_.SetCertificate("shop", authority.ServerCertificate("shop.test"), "v1");
+  const AdminResponse response = Get("/certs");
+  EXPECT_EQ(response.content_type, "application/json");
+  EXPECT_TRUE(Says(response, absl::StrCat("\"uri\": \"", identity, "\""))) << response.body;
+  EXPECT_TRUE(Says(response, "\"dns\": \"shop.test\""));
+  EXPECT_TRUE(Says(response, "\"path\": \"<inline>\""));
+  EXPECT_TRUE(Says(response, "\"days_until_expiration\": \"3\"")) << response.body;
+  EXPECT_TRUE(Says(response, "\"valid_from\": \"2023-12-31T23:59:00Z\""));
+  EXPECT_TRUE(Says(response, "\"expiration_time\": \"2024-01-04T02:00:00Z\""));
+  const auto serial = tls::ReadCertificatePem(authority.root_pem())->serial_hex;
+  EXPECT_TRUE(Says(response, absl::StrCat("\"serial_number\": \"", serial, "\"")));
+}
+
+TEST_F(AdminTest, NoPageShowsAPrivateKey) {
+  const FakeAuthority authority(1704067200);
+  const tls::KeyPair pair = authority.ServerCertificate("shop.test");
+  auto& secret = *bootstrap_.proto->mutable_static_resources()->add_secrets();
+  secret.set_name("fixed");
+  secret.mutable_tls_certificate()->mutable_certificate_chain()->set_inline_string(
+      pair.certificate_chain_pem);
+  secret.mutable_tls_certificate()->mutable_private_key()->set_inline_string(pair.private_key_pem);
+  // As it lies in a cluster, packed twice.
+  envoy::extensions::transport_sockets::tls::v3::Secret inner = secret;
+  Cluster cluster;
+  cluster.set_name("a");
+  cluster.mutable_transport_socket()->mutable_typed_config()->PackFrom(inner);
+  Serve<Cluster>(ResourceType::kCluster, "c1", {cluster});
+  secrets_.SetCertificate("shop", pair, "v1");
+  const AdminResponse response = Get("/config_dump");
+  EXPECT_TRUE(Says(response, "[redacted]"));
+  EXPECT_FALSE(Says(response, "PRIVATE KEY"));
+  EXPECT_TRUE(Says(response, "BEGIN CERTIFICATE"));
+  EXPECT_TRUE(Says(response, "dynamic_active_secrets"));
+  EXPECT_FALSE(Says(Get("/config_dump?resource=dynamic_active_secrets"), "PRIVATE KEY"));
+  // What is secret of it: behind the 36 bytes that all keys of a kind begin with.
+  EXPECT_FALSE(Says(response, pair.private_key_pem.substr(28 + 49, 14)));
+  // As bytes are shown.
+  EXPECT_FALSE(Says(response, absl::Base64Escape(pair.private_key_pem).substr(120, 40)));
 }
 
 }  // namespace
