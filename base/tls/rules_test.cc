@@ -147,7 +147,7 @@ TEST_F(RulesTest, OneConnectionsWishStandsOverTheContexts) {
   ClientChoice choice;
   choice.name_fits = [](const SubjectName& name) { return name.text == "other.example"; };
   Meet(Server(), Client(), std::move(choice));
-  EXPECT_TRUE(client_.closed);
+  ASSERT_TRUE(Until([&] { return client_.closed; }));
   EXPECT_EQ(client_.failure, HandshakeFailure::kName);
   EXPECT_THAT(client_.detail, HasSubstr("verify cert failed: SAN matcher, certificate SANs are ["
                                         "spiffe://cluster.local/ns/a/sa/server, server.example"));
@@ -164,6 +164,7 @@ TEST_F(RulesTest, AWrongDigestIsRefused) {
   PeerRules rules;
   rules.key_sha256 = {std::string(32, 'x')};
   Meet(Server(), Client(rules));
+  ASSERT_TRUE(Until([&] { return client_.closed; }));
   EXPECT_EQ(client_.failure, HandshakeFailure::kDigest);
   EXPECT_THAT(client_.detail, HasSubstr("cert hash and spki"));
 }
@@ -171,6 +172,7 @@ TEST_F(RulesTest, AWrongDigestIsRefused) {
 TEST_F(RulesTest, ExpiredIsRefusedUnlessAllowed) {
   server_pair_ = NewPair("server", root_, -60);
   Meet(Server(), Client());
+  ASSERT_TRUE(Until([&] { return client_.closed; }));
   EXPECT_EQ(client_.failure, HandshakeFailure::kUntrusted);
   EXPECT_THAT(client_.detail, HasSubstr("error at depth 0: certificate has expired"));
 }

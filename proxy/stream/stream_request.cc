@@ -290,6 +290,7 @@ void Stream::StartMirrors(const BalanceContext& balance, Duration timeout) {
     options.headers = request_.get();
     options.end_stream = request_ended_ && held_body_.empty() && held_trailers_ == nullptr;
     options.append_shadow = policy.append_shadow;
+    if (runtime_->config.upstream_alpn != nullptr) options.alpn = &runtime_->config.upstream_alpn;
     options.timeout = timeout;
     options.balance = balance;
     std::unique_ptr<Mirror> mirror = worker_.clusters.StartMirror(cluster, options);

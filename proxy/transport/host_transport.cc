@@ -31,7 +31,7 @@ std::vector<std::string> FallbackAlpn(const TransportNeeds& needs) {
 TlsChoice ChoiceOf(const TransportNeeds& needs) {
   TlsChoice choice;
   choice.server_name = needs.server_name;
-  if (needs.verify_name) choice.exact_name = needs.server_name;
+  choice.exact_name = needs.exact_name;
   choice.fallback_alpn = FallbackAlpn(needs);
   if (needs.by_alpn) {
     // What decides the codec can't be left to a list that was made for another purpose.
@@ -45,16 +45,6 @@ TlsChoice ChoiceOf(const TransportNeeds& needs) {
 }
 
 }  // namespace
-
-bool ClusterTransport::NamesByRequest(const EndpointConfig& endpoint) const {
-  if (!auto_sni && !auto_san_validation) return false;
-  for (const TransportMatch& match : matches) {
-    const bool fits = std::all_of(match.labels.begin(), match.labels.end(),
-                                  [&](const auto& label) { return Has(endpoint, label); });
-    if (fits) return match.tls != nullptr;
-  }
-  return tls != nullptr;
-}
 
 bool ClusterTransport::ready() const {
   const auto good = [](const TlsSocket* socket) { return socket == nullptr || socket->ready(); };

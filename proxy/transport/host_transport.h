@@ -40,8 +40,6 @@ struct ClusterTransport {
   bool auto_sni = false, auto_san_validation = false;
   std::string auto_sni_header;  // lower case
 
-  // Whether a request's names concern the connection to `endpoint`.
-  bool NamesByRequest(const EndpointConfig& endpoint) const;
   // All secrets of all sockets are there.
   bool ready() const;
 };
@@ -58,8 +56,8 @@ struct AlpnOverride {
 
 // What those who use a connection want of its TLS. Equal ones can share connections.
 struct TransportNeeds {
-  std::string server_name;  // from the request; "": as configured
-  bool verify_name = false;
+  // From the request; "": as configured. The peer's certificate must be for `exact_name`.
+  std::string server_name, exact_name;
   const AlpnOverride* alpn = nullptr;
   // What the connection will carry: what ALPN offers where nothing is configured. Unset: bytes.
   // kHttp2 with `by_alpn`: both, and what is agreed on decides.

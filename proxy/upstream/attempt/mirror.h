@@ -22,7 +22,9 @@ struct MirrorOptions {
   bool end_stream = false;                   // no body follows
   bool append_shadow = true;                 // the authority's host gets "-shadow"
   Duration timeout{0};                       // of the whole copy; 0: none
-  BalanceContext balance;                    // `tried` is not used
+  // As AttemptOptions::alpn.
+  const std::shared_ptr<const AlpnOverride>* alpn = nullptr;
+  BalanceContext balance;  // `tried` is not used
 };
 
 // Destroying it before the end of the body breaks the copy off; afterwards the copy goes on by

@@ -52,6 +52,7 @@ class MirrorCopy final : public Deferrable, public AttemptEvents {
     AttemptOptions attempt;
     attempt.headers = headers_.get();
     attempt.end_stream = options.end_stream;
+    attempt.alpn = options.alpn;
     attempt.balance = options.balance;
     attempt.balance.tried = {};
     attempt_ = cluster.Start(attempt, *this);

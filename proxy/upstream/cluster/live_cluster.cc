@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "base/log/log.h"
 #include "proxy/transport/host_transport.h"
 #include "proxy/upstream/attempt/http_attempt.h"
@@ -30,13 +31,14 @@ http::Protocol UpstreamProtocolOf(const ClusterConfig& config, http::Protocol do
   return http::Protocol::kHttp11;
 }
 
-// The name that a request asks for, without its port; "" for an address, which is no name (RFC 6066
-// 3).
+// The host that a request asks for, without its port.
 std::string NameOf(const http::HeaderMap& headers, const std::string& header) {
   absl::string_view name = header.empty() ? headers.authority() : headers.Get(header);
-  if (name.empty() || name[0] == '[') return "";
-  name = name.substr(0, name.find(':'));
-  if (name.size() > 255 || net::Address::FromIp(name, 0).ok()) return "";
+  if (absl::StartsWith(name, "[")) {
+    name = name.substr(1, name.find(']') - 1);
+  } else {
+    name = name.substr(0, name.find(':'));
+  }
   return absl::AsciiStrToLower(name);
 }
 
@@ -295,7 +297,7 @@ Pool& LiveCluster::Engine::PoolFor(const std::shared_ptr<Host>& host,
   if (slot.named) name = NameOf(*options.headers, config.transport->auto_sni_header);
   for (const std::unique_ptr<Pool>& pool : slot.pools) {
     const PoolKind& kind = pool->kind();
-    if (kind.protocol == protocol && kind.by_alpn == by_alpn && kind.server_name == name &&
+    if (kind.protocol == protocol && kind.by_alpn == by_alpn && kind.name == name &&
         SameAlpn(kind.alpn.get(), alpn)) {
       return *pool;
     }

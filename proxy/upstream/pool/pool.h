@@ -65,7 +65,7 @@ struct PoolKind {
   http::Protocol protocol = http::Protocol::kHttp11;
   bool by_alpn = false;  // the handshake decides between the protocols
   // Over TLS.
-  std::string server_name;  // from the request; "": as configured
+  std::string name;  // of the server, from the request; "": as configured
   std::shared_ptr<const AlpnOverride> alpn;
 };
 

@@ -25,8 +25,10 @@ PooledConnection::PooledConnection(Pool& pool, bool high_priority)
   limits.read_buffer_bytes_max = config.buffer_bytes_max;
   limits.write_buffer_bytes_high = config.buffer_bytes_max;
   TransportNeeds needs;
-  needs.server_name = pool.kind_.server_name;
-  needs.verify_name = config.transport != nullptr && config.transport->auto_san_validation;
+  if (config.transport != nullptr) {
+    if (config.transport->auto_sni) needs.server_name = pool.kind_.name;
+    if (config.transport->auto_san_validation) needs.exact_name = pool.kind_.name;
+  }
   needs.alpn = pool.kind_.alpn.get();
   needs.protocol = pool.kind_.protocol;
   needs.by_alpn = pool.kind_.by_alpn;
