@@ -36,9 +36,10 @@ struct KubeSourceOptions {
 
 class KubeSource : public ConfigSource, public LiveObjects {};
 
-// `client` and `executor` outlive it. Start gives no error: what can't be reached is tried until it
-// can, and the log says what is waited for. The first OnChange comes when every kind that the
-// server has is read. Destroying waits for calls that are under way.
+// `executor` outlives it, and `client` the executor: a kind that is no longer read ends there.
+// Start gives no error: what can't be reached is tried until it can, and the log says what is
+// waited for. The first OnChange comes when every kind that the server has is read. Destroying
+// waits for calls that are under way.
 std::unique_ptr<KubeSource> NewKubeSource(Loop& loop, kube::Client& client,
                                           kube::Executor& executor, KubeSourceOptions options,
                                           KubeValidator validator,
