@@ -5,22 +5,28 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <iterator>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "proxy/intercept/cni/plugin.h"
 #include "proxy/intercept/intercept.h"
 
 namespace meltemi::proxy {
 namespace {
 
-std::string Environment(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? "" : value;
+// The value of "NAME=VALUE" in what main was given; "" when there is none.
+std::string Variable(char** environment, absl::string_view name) {
+  for (char** at = environment; *at != nullptr; ++at) {
+    absl::string_view entry(*at);
+    if (absl::ConsumePrefix(&entry, name) && absl::ConsumePrefix(&entry, "=")) {
+      return std::string(entry);
+    }
+  }
+  return "";
 }
 
 // This process stays in the namespace: it does nothing else.
@@ -39,12 +45,12 @@ absl::StatusOr<std::string> InterceptInNamespace(const std::string& netns,
   return RunIntercept(command);
 }
 
-int Main() {
+int Main(char** environment) {
   CniRequest request;
-  request.command = Environment("CNI_COMMAND");
-  request.container_id = Environment("CNI_CONTAINERID");
-  request.netns = Environment("CNI_NETNS");
-  request.interface_name = Environment("CNI_IFNAME");
+  request.command = Variable(environment, "CNI_COMMAND");
+  request.container_id = Variable(environment, "CNI_CONTAINERID");
+  request.netns = Variable(environment, "CNI_NETNS");
+  request.interface_name = Variable(environment, "CNI_IFNAME");
   if (request.command.empty()) {
     std::fputs("meltemi-cni is a CNI plugin: a container runtime calls it\n", stderr);
   } else {
@@ -58,4 +64,5 @@ int Main() {
 }  // namespace
 }  // namespace meltemi::proxy
 
-int main() { return meltemi::proxy::Main(); }
+// CNI speaks through the environment.
+int main(int, char**, char** environment) { return meltemi::proxy::Main(environment); }
