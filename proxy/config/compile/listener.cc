@@ -10,6 +10,9 @@
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/listener/v3/listener_components.pb.h"
+#include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
+#include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "envoy/type/v3/range.pb.h"
 #include "google/protobuf/any.pb.h"
 #include "proxy/config/compile/access_log.h"
@@ -28,17 +31,17 @@ namespace {
 namespace core_v3 = envoy::config::core::v3;
 namespace listener_v3 = envoy::config::listener::v3;
 
+// Of listener filters the types alone matter. Referring to them also links them in, so that a
+// bootstrap in JSON may hold them.
+using envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
+using envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+using envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+
 using Ports = std::vector<std::pair<uint16_t, uint16_t>>;
 
 constexpr absl::string_view kHttpManager =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 constexpr absl::string_view kTcpProxy = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
-constexpr absl::string_view kTlsInspector =
-    "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
-constexpr absl::string_view kHttpInspector =
-    "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
-constexpr absl::string_view kOriginalDst =
-    "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
 // Istio's own network filters stand before the terminal one. What they do is built in
 // (proxy/observe/mesh_stats.h); they are known by the names that Istio gives them.
 constexpr std::array<absl::string_view, 3> kBuiltIn = {"istio.metadata_exchange", "istio.stats",
@@ -105,13 +108,13 @@ absl::Status CompileListenerFilter(const listener_v3::ListenerFilter& filter,
   if (filter.has_filter_disabled()) {
     RETURN_IF_ERROR(CompileDisabled(filter.filter_disabled(), where, &off, &all_off));
   }
-  if (type == kOriginalDst) {
+  if (type == OriginalDst::descriptor()->full_name()) {
     if (filter.has_filter_disabled()) return Error(where, "'filter_disabled' is not supported");
     out->original_dst_filter = true;
-  } else if (type == kTlsInspector) {
+  } else if (type == TlsInspector::descriptor()->full_name()) {
     out->tls_inspector = !all_off;
     out->tls_inspector_off = std::move(off);
-  } else if (type == kHttpInspector) {
+  } else if (type == HttpInspector::descriptor()->full_name()) {
     out->http_inspector = !all_off;
     out->http_inspector_off = std::move(off);
   } else {
