@@ -15,8 +15,6 @@ metadata:
   name: istio-system
   labels:
     app.kubernetes.io/part-of: meltemi
-    # The control plane itself gets no sidecar.
-    istio-injection: disabled
 ---
 apiVersion: v1
 kind: ServiceAccount
