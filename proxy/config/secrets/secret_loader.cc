@@ -72,7 +72,7 @@ std::set<std::string> FilesOf(const tls_v3::Secret& secret) {
 
 struct SecretLoader::InFiles {
   tls_v3::Secret secret;
-  std::string version;
+  Version version;
   std::vector<std::unique_ptr<FileWatch>> watches;
 };
 
@@ -85,12 +85,20 @@ std::set<std::string> SecretLoader::WantedNames() {
   secrets_.ForgetUnwatched();
   std::set<std::string> names = secrets_.SdsNames();
   std::erase_if(in_files_, [&](const auto& entry) {
-    return !entry.second->version.empty() && !names.contains(entry.first);
+    return entry.second->version.has_value() && !names.contains(entry.first);
   });
   return names;
 }
 
-absl::Status SecretLoader::Set(const tls_v3::Secret& original, const std::string& version) {
+absl::Status SecretLoader::Set(const tls_v3::Secret& secret, const std::string& version) {
+  return Take(secret, version);
+}
+
+absl::Status SecretLoader::SetStatic(const tls_v3::Secret& secret) {
+  return Take(secret, std::nullopt);
+}
+
+absl::Status SecretLoader::Take(const tls_v3::Secret& original, const Version& version) {
   tls_v3::Secret secret = original;
   // The files' own folders are watched in any case.
   if (secret.has_tls_certificate()) secret.mutable_tls_certificate()->clear_watched_directory();
@@ -116,9 +124,9 @@ absl::Status SecretLoader::Set(const tls_v3::Secret& original, const std::string
   return absl::OkStatus();
 }
 
-absl::Status SecretLoader::Put(const tls_v3::Secret& secret, const std::string& version) {
+absl::Status SecretLoader::Put(const tls_v3::Secret& secret, const Version& version) {
   const std::string& name = secret.name();
-  const bool local = version.empty();
+  const bool local = !version.has_value();
   if (secret.has_validation_context()) {
     auto roots = Read(secret.validation_context().trusted_ca(), name, "trusted_ca");
     if (!roots.ok()) return roots.status();
@@ -129,7 +137,7 @@ absl::Status SecretLoader::Put(const tls_v3::Secret& secret, const std::string& 
     }
     if (local) {
       secrets_.SetLocalRoots(name, *std::move(roots));
-    } else if (!secrets_.SetRoots(name, *std::move(roots), version)) {
+    } else if (!secrets_.SetRoots(name, *std::move(roots), *version)) {
       return Wrong(name, "it is this proxy's own: it can't be replaced");
     }
     return absl::OkStatus();
@@ -148,7 +156,7 @@ absl::Status SecretLoader::Put(const tls_v3::Secret& secret, const std::string& 
   }
   if (local) {
     secrets_.SetLocalCertificate(name, std::move(pair));
-  } else if (!secrets_.SetCertificate(name, std::move(pair), version)) {
+  } else if (!secrets_.SetCertificate(name, std::move(pair), *version)) {
     return Wrong(name, "it is this proxy's own: it can't be replaced");
   }
   return absl::OkStatus();

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,12 +29,18 @@ class SecretLoader final : public SecretSink {
   std::set<std::string> WantedNames() override;
   absl::Status Set(const envoy::extensions::transport_sockets::tls::v3::Secret& secret,
                    const std::string& version) override;
+  absl::Status SetStatic(
+      const envoy::extensions::transport_sockets::tls::v3::Secret& secret) override;
 
  private:
   // A secret that lies in files.
   struct InFiles;
+  // No version: of the bootstrap.
+  using Version = std::optional<std::string>;
+  absl::Status Take(const envoy::extensions::transport_sockets::tls::v3::Secret& original,
+                    const Version& version);
   absl::Status Put(const envoy::extensions::transport_sockets::tls::v3::Secret& secret,
-                   const std::string& version);
+                   const Version& version);
   void OnFiles(const std::string& name);
 
   FileWatcher& watcher_;

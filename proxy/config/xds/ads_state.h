@@ -31,12 +31,11 @@ enum class XdsProtocol : uint8_t { kStateOfTheWorld, kDelta };
 // One DiscoveryRequest, or DeltaDiscoveryRequest.
 struct AdsRequest {
   std::string type_url;
-  std::string version;  // the last one accepted; "" when none
-  std::string nonce;    // of the response that this answers; "" on a new stream
-  std::vector<std::string>
-      names;               // sorted; empty: all (CDS, LDS), or none any more (EDS, RDS, SDS)
-  std::string error;       // not empty: a NACK, with this reason
-  bool with_node = false;  // the first request of a stream says who we are
+  std::string version;             // the last one accepted; "" when none
+  std::string nonce;               // of the response that this answers; "" on a new stream
+  std::vector<std::string> names;  // sorted; empty: all (wildcards), or none any more
+  std::string error;               // not empty: a NACK, with this reason
+  bool with_node = false;          // the first request of a stream says who we are
   // Incremental alone: `names` are subscribed to, these given up; the first request of a type also
   // says what we have (initial_resource_versions), which the Intake knows.
   std::vector<std::string> unsubscribe;

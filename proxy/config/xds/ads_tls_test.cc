@@ -195,6 +195,12 @@ TEST_F(AdsTlsTest, SecretsAreAskedForWhileTheyAreWatched) {
   EXPECT_EQ(told, 2);
   EXPECT_EQ(secrets_.Certificate("kubernetes://shop")->private_key_pem, pair.private_key_pem);
   EXPECT_EQ(*secrets_.Roots("kubernetes://shop-cacert"), authority_.root_pem());
+  // Versions are the control plane's affair, also when it has none.
+  server_->Serve<Secret>(
+      ResourceType::kSecrets, "",
+      {CertificateOf("kubernetes://shop", authority_.ServerCertificate("shop.test"))});
+  UntilAsked(ResourceType::kSecrets);
+  EXPECT_EQ(told, 3);
   // Nobody needs the certificate any more.
   watch.reset();
   client_->Advance();

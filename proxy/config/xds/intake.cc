@@ -109,7 +109,10 @@ absl::Status Intake::AddStatic(const envoy::config::bootstrap::v3::Bootstrap& bo
       return absl::InvalidArgumentError(
           absl::StrCat("static secret '", secret.name(), "' is there twice"));
     }
-    if (absl::Status status = Store(secret, ""); !status.ok()) return status;
+    if (secrets_ == nullptr) {
+      return absl::InvalidArgumentError("static_resources.secrets is not supported here");
+    }
+    if (absl::Status status = secrets_->SetStatic(secret); !status.ok()) return status;
   }
   for (const cluster_v3::Cluster& cluster : bootstrap.static_resources().clusters()) {
     const std::string& name = cluster.name();

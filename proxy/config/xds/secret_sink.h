@@ -20,9 +20,12 @@ class SecretSink {
   virtual ~SecretSink() = default;
   // What to subscribe to. What was there and is not wanted any more is forgotten.
   virtual std::set<std::string> WantedNames() = 0;
-  // `version`: of the response; "" for a secret of the bootstrap, which no other replaces.
+  // `version`: of the response, or its own.
   virtual absl::Status Set(const envoy::extensions::transport_sockets::tls::v3::Secret& secret,
                            const std::string& version) = 0;
+  // One of the bootstrap, which no other replaces.
+  virtual absl::Status SetStatic(
+      const envoy::extensions::transport_sockets::tls::v3::Secret& secret) = 0;
 };
 
 }  // namespace meltemi::proxy
