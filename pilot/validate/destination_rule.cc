@@ -204,6 +204,21 @@ void ValidateSettings(const Policy& policy, const Path& path, Report* report) {
   if (policy.has_tls()) ValidateTls(policy.tls(), path / "tls", report);
 }
 
+// Istio: Secrets are for gateways and for the workloads that a rule selects; other sidecars go on
+// as if the rule said nothing of TLS.
+void WarnOfCredential(const TrafficPolicy& policy, const Path& path, Report* report) {
+  const auto warn = [report](const ClientTLSSettings& tls, const Path& at) {
+    if (tls.credential_name().empty()) return;
+    report->Warning(at / "tls" / "credentialName",
+                    "has an effect at gateways only: without a workloadSelector sidecars do not "
+                    "encrypt");
+  };
+  warn(policy.tls(), path);
+  for (int i = 0; i < policy.port_level_settings_size(); ++i) {
+    warn(policy.port_level_settings(i).tls(), (path / "portLevelSettings")[static_cast<size_t>(i)]);
+  }
+}
+
 void ValidatePortPolicies(const TrafficPolicy& policy, const Path& path, Report* report) {
   std::set<uint32_t> ports;
   for (int i = 0; i < policy.port_level_settings_size(); ++i) {
@@ -322,7 +337,14 @@ void ValidateDestinationRule(const DestinationRule& spec, Report* report) {
     }
   }
   ValidateExportTo(spec.export_to(), false, path / "exportTo", report);
-  if (!spec.has_workload_selector()) return;
+  if (!spec.has_workload_selector()) {
+    WarnOfCredential(spec.traffic_policy(), path / "trafficPolicy", report);
+    for (int i = 0; i < spec.subsets_size(); ++i) {
+      WarnOfCredential(spec.subsets(i).traffic_policy(),
+                       (path / "subsets")[static_cast<size_t>(i)] / "trafficPolicy", report);
+    }
+    return;
+  }
   ValidateLabels(spec.workload_selector().match_labels(), path / "workloadSelector" / "matchLabels",
                  report);
   for (const std::string& word : spec.export_to()) {

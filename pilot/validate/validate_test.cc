@@ -439,7 +439,9 @@ TEST(ValidateDestinationRule, PortsAndTls) {
   EXPECT_EQ(Rule("tls: {mode: DISABLE}"), "");
   EXPECT_THAT(Rule("tls: {mode: MUTUAL}"), HasSubstr("\"clientCertificate\" is required"));
   EXPECT_EQ(Rule("tls: {mode: SIMPLE}"), "");
-  EXPECT_EQ(Rule("tls: {mode: MUTUAL, credentialName: c}"), "");
+  EXPECT_EQ(Rule("tls: {mode: MUTUAL, credentialName: c}"),
+            "W[IST0133] spec.trafficPolicy.tls.credentialName: has an effect at gateways only: "
+            "without a workloadSelector sidecars do not encrypt");
   EXPECT_EQ(Rule("tls: {mode: ISTIO_MUTUAL, sni: a.b}"), "");
   EXPECT_THAT(Rule("tls: {mode: ISTIO_MUTUAL, caCertificates: /a}"),
               HasSubstr("ISTIO_MUTUAL takes no certificates"));
