@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "proxy/observe/tls_info.h"
 
@@ -31,6 +32,29 @@ bool AnyMatches(const std::vector<RbacRule>& rules, const RbacFacts& facts) {
                      [&](const RbacRule& rule) { return rule.Matches(facts); });
 }
 
+bool ValueMatches(const HeaderMatcher& matcher, absl::string_view value) {
+  if (matcher.kind == HeaderMatcher::Kind::kString) return matcher.string.Matches(value);
+  int64_t number = 0;
+  return absl::SimpleAtoi(value, &number) && number >= matcher.range_start &&
+         number < matcher.range_end;
+}
+
+// Each value of a field that comes several times is looked at for itself, unlike in routes: joined,
+// a second value would hide the first from a rule that denies it.
+bool HeaderMatches(const HeaderMatcher& matcher, const http::HeaderMap& request) {
+  const auto* first = request.Find(matcher.name);
+  // Absent, or one of those that can't come twice.
+  if (first == nullptr || matcher.kind == HeaderMatcher::Kind::kPresent) {
+    return matcher.Matches(request);
+  }
+  const auto* const end = request.entries().data() + request.entries().size();
+  for (const auto* entry = first; entry != end; ++entry) {
+    if (entry->id != first->id || entry->name != first->name) continue;
+    if (ValueMatches(matcher, entry->value)) return !matcher.invert;
+  }
+  return matcher.invert;
+}
+
 // One overload for each kind of condition.
 struct Condition {
   const RbacFacts& facts;
@@ -40,7 +64,9 @@ struct Condition {
     return std::all_of(set.rules.begin(), set.rules.end(),
                        [this](const RbacRule& rule) { return rule.Matches(facts); });
   }
-  bool operator()(const HeaderMatcher& matcher) const { return matcher.Matches(facts.request); }
+  bool operator()(const HeaderMatcher& matcher) const {
+    return HeaderMatches(matcher, facts.request);
+  }
   bool operator()(const rbac::UrlPath& path) const {
     const absl::string_view whole = facts.request.path();
     return !whole.empty() && path.matcher.Matches(whole.substr(0, whole.find_first_of("?#")));

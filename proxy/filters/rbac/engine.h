@@ -1,8 +1,8 @@
 // Role-based access control: who (principals) may do what (permissions), compiled. The same rules
 // judge requests (HTTP filter) and connections (network filter).
 //
-// Immutable, thread-safe, without IO. Judging allocates nothing, unless a header that a rule asks
-// for comes several times. Semantics: envoy.config.rbac.v3 and Envoy's engine.
+// Immutable, thread-safe, without IO; judging allocates nothing. Semantics: envoy.config.rbac.v3
+// and Envoy's engine. Of a header that comes several times one value that matches is enough.
 #pragma once
 
 #include <cstdint>

@@ -99,6 +99,30 @@ TEST(RbacEngineTest, SetsAndNegation) {
   EXPECT_FALSE(Rule(rbac::Set{}, true).Matches(visit));
 }
 
+TEST(RbacEngineTest, ASecondValueOfAHeaderHidesNothing) {
+  HeaderMatcher token;
+  token.name = "x-token";
+  token.kind = HeaderMatcher::Kind::kString;
+  token.string = Exact("a");
+  HeaderMatcher inverted = token, number = token, joined = token;
+  inverted.invert = true;
+  number.kind = HeaderMatcher::Kind::kRange;
+  number.range_start = 1;
+  number.range_end = 5;
+  joined.string = Exact("a,b");
+  Visit visit;
+  EXPECT_FALSE(Rule(token).Matches(visit));
+  EXPECT_FALSE(Rule(inverted).Matches(visit)) << "absent matches nothing, inverted or not";
+  visit.request->Add("x-token", "b");
+  EXPECT_TRUE(Rule(inverted).Matches(visit));
+  visit.request->Add("x-token", "a");
+  visit.request->Add("x-token", "3");
+  EXPECT_TRUE(Rule(token).Matches(visit));
+  EXPECT_FALSE(Rule(inverted).Matches(visit));
+  EXPECT_TRUE(Rule(number).Matches(visit));
+  EXPECT_FALSE(Rule(joined).Matches(visit));
+}
+
 TEST(RbacEngineTest, ThePathIsWhatStandsBeforeQueryAndFragment) {
   const RbacRule rule = Rule(rbac::UrlPath{Exact("/admin")});
   Visit visit;
