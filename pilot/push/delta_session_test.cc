@@ -328,6 +328,15 @@ TEST_F(DeltaSessionTest, TooManyNamesAreRefused) {
   EXPECT_EQ(Ask(kR, names), SessionEvent::kTooMany);
 }
 
+TEST_F(DeltaSessionTest, RoutesDoNotStarveWhileEndpointsKeepChanging) {
+  Establish();
+  source_.Set(kE, "c1", "e2");
+  EXPECT_EQ(Next(), "EDS c1=e2");
+  source_.Set(kR, "r", "changed");
+  source_.Set(kE, "c1", "e3");
+  EXPECT_EQ(Next(), "RDS r=changed") << "though endpoints are not answered";
+}
+
 TEST_F(DeltaSessionTest, AckedVersionFollowsUnderChurn) {
   Establish();
   for (int i = 0; i < 5; ++i) {

@@ -249,8 +249,17 @@ void SessionCore::Invalidate(XdsType type, const std::vector<ResourcePtr>& resou
   }
 }
 
+bool SessionCore::BringsNew(const Subscription& subscription, const Plan& plan) const {
+  if (!subscription.again.empty()) return true;
+  return std::any_of(plan.changed.begin(), plan.changed.end(), [&](const ResourcePtr& resource) {
+    const ResourcePtr had = subscription.named->Find(resource->name);
+    return had == nullptr || had->absent;
+  });
+}
+
 Response SessionCore::Send(XdsType type, Plan* plan, bool drop_gone) {
   Subscription& subscription = At(type);
+  subscription.gates = BringsNew(subscription, *plan);
   Adopt(type, plan, drop_gone);
   Invalidate(type, plan->changed);
   Invalidate(type, plan->own);
@@ -337,7 +346,8 @@ bool SessionCore::ClustersReady() {
   const Subscription& clusters = At(XdsType::kCluster);
   const Subscription& endpoints = At(XdsType::kEndpoint);
   if (!clusters.active) return true;
-  if (clusters.waiting || endpoints.waiting) return false;
+  // Endpoints that only differ are on the way before any route: no need to wait for the answer.
+  if (clusters.waiting || (endpoints.waiting && endpoints.gates)) return false;
   if (!clusters.wildcard) return true;  // such a client fetches endpoints as it needs them
   return endpoints.again.empty() && work_->Covers(endpoints.named, clusters.shared) &&
          (clusters.own->resources.empty() || work_->Covers(endpoints.named, clusters.own));
@@ -354,7 +364,7 @@ bool SessionCore::GateOpen(XdsType type, MonotonicTime now) {
 }
 
 bool SessionCore::RoutesPending() {
-  if (At(XdsType::kEndpoint).waiting) return true;
+  if (At(XdsType::kEndpoint).waiting && At(XdsType::kEndpoint).gates) return true;
   for (const XdsType type : {XdsType::kListener, XdsType::kRoute}) {
     const Subscription& subscription = At(type);
     // What was rejected leaves older routes in force, which may name the clusters.

@@ -104,6 +104,7 @@ class SessionCore {
     std::vector<std::string> again;  // names to be sent whatever the client has; sorted
     bool must_send = false;          // answer even if nothing changed
     bool waiting = false;            // a response is not yet acknowledged
+    bool gates = false;              // and it carries what routes must wait for
     uint64_t sent_version = 0;       // of the snapshot that the last response was made from
     uint64_t acked_version = 0;      // the newest snapshot of which it has acknowledged everything
     uint64_t rejected_version = 0;   // of the snapshot whose response it rejected last
@@ -150,6 +151,8 @@ class SessionCore {
   void Encode(XdsType type, const Plan& plan, bool drop_gone, Response* response);
   void EncodeFullState(const Subscription& subscription, Response* response);
   std::string VersionOf(const Subscription& subscription) const;
+  // True if `plan` brings what the client did not have, or must take anew.
+  bool BringsNew(const Subscription& subscription, const Plan& plan) const;
   // The client must fetch what hangs on `resources` again.
   void Invalidate(XdsType type, const std::vector<ResourcePtr>& resources);
   bool ClustersReady();
