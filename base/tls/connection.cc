@@ -455,6 +455,11 @@ void TlsConnection::Receive() {
     }
     return;
   }
+  if (socket_eof_ && context_->for_proxy()) {
+    // Many servers out there end like this. Who needs to know whether that was all has lengths.
+    eof_ = true;
+    return Deliver();
+  }
   if (socket_eof_) {
     // Whoever is in the way could have cut the stream here: only close_notify is an orderly end.
     Fail(net::CloseCause::kRemoteReset, "the peer closed without close_notify");

@@ -1,5 +1,7 @@
 // What a peer's certificate must be, versions, and TLS over connections that were accepted and
 // looked at before. Runs for both libraries.
+#include <sys/socket.h>
+
 #include <ctime>
 #include <memory>
 #include <optional>
@@ -33,9 +35,10 @@ KeyPair NewPair(const std::string& name, const KeyPair& issuer, int64_t valid_se
 
 struct End final : net::ConnectionHandler {
   void OnConnected() override { connected = true; }
-  void OnRead(Buffer& in, bool) override {
+  void OnRead(Buffer& in, bool end_of_stream) override {
     received += in.ToString();
     in.Clear();
+    ended = end_of_stream;
   }
   void OnClosed(net::CloseCause, absl::string_view why) override {
     closed = true;
@@ -43,7 +46,7 @@ struct End final : net::ConnectionHandler {
     failure = connection->handshake_failure();
   }
   std::unique_ptr<Connection> connection;
-  bool connected = false, closed = false;
+  bool connected = false, closed = false, ended = false;
   std::string received, detail;
   HandshakeFailure failure = HandshakeFailure::kNone;
 };
@@ -132,6 +135,17 @@ TEST_F(RulesTest, BytesThatWereLookedAtBeginTheHandshake) {
   EXPECT_EQ(client_.connection->ReadPeer()->common_name, "server");
   EXPECT_THAT(client_.connection->PeerPem(false), HasSubstr("BEGIN CERTIFICATE"));
   EXPECT_FALSE(server_.connection->ReadPeer().ok());
+}
+
+TEST_F(RulesTest, ForAProxyAnEndWithoutAWordIsAnEnd) {
+  Meet(Server(), Client());
+  ASSERT_TRUE(server_.connected && client_.connected) << client_.detail;
+  ASSERT_EQ(shutdown(server_.connection->fd(), SHUT_WR), 0);
+  ASSERT_TRUE(Until([&] { return client_.ended; }));
+  EXPECT_FALSE(client_.closed);
+  client_.connection->output().Append("what is left to say");
+  client_.connection->FlushSoon();
+  ASSERT_TRUE(Until([&] { return server_.received == "what is left to say"; }));
 }
 
 TEST_F(RulesTest, ANameOfTheCertificateHasToFit) {
