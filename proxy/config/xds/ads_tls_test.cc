@@ -254,6 +254,43 @@ TEST_F(AdsTlsTest, TheWorkloadsOwnSecretsAreNeverAskedForAndNeverReplaced) {
   EXPECT_EQ(secrets_.Certificate(kWorkloadCertificate), nullptr);
 }
 
+TEST_F(AdsTlsTest, SecretsComeIncrementallyToo) {
+  using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+  std::vector<DeltaDiscoveryRequest> asked;
+  XdsClient client(*loop_, intake_, store_, envoy::config::core::v3::Node(),
+                   registry_.NewShard().root(), [&](const std::string& bytes) {
+                     DeltaDiscoveryRequest request;
+                     ASSERT_TRUE(request.ParseFromString(bytes));
+                     if (request.type_url() == TypeUrl(ResourceType::kSecrets)) {
+                       asked.push_back(std::move(request));
+                     }
+                   });
+  client.SetProtocol(XdsProtocol::kDelta);
+  client.OnConnected();
+  auto watch = secrets_.Watch(SecretKind::kCertificate, "shop", [] {});
+  client.Advance();
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].resource_names_subscribe(0), "shop");
+  const tls::KeyPair pair = authority_.ServerCertificate("shop.test");
+  envoy::service::discovery::v3::DeltaDiscoveryResponse response;
+  response.set_type_url(std::string(TypeUrl(ResourceType::kSecrets)));
+  response.set_nonce("1");
+  response.add_resources()->set_name("shop");
+  response.mutable_resources(0)->mutable_resource()->PackFrom(CertificateOf("shop", pair));
+  ASSERT_TRUE(client.OnMessage(response.SerializeAsString()).ok());
+  ASSERT_NE(secrets_.Certificate("shop"), nullptr);
+  EXPECT_EQ(asked.back().error_detail().message(), "");
+  // Gone at the control plane: what is in use stays in use.
+  response.clear_resources();
+  response.add_removed_resources("shop");
+  ASSERT_TRUE(client.OnMessage(response.SerializeAsString()).ok());
+  EXPECT_NE(secrets_.Certificate("shop"), nullptr);
+  watch.reset();
+  client.Advance();
+  EXPECT_EQ(asked.back().resource_names_unsubscribe(0), "shop");
+  EXPECT_EQ(secrets_.Certificate("shop"), nullptr);
+}
+
 TEST_F(AdsTlsTest, SecretsInFilesAreReadAgainWhenTheyChange) {
   const std::string chain_file = testing::TempDir() + "/ads_tls_chain.pem";
   const std::string key_file = testing::TempDir() + "/ads_tls_key.pem";
