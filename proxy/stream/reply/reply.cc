@@ -106,7 +106,7 @@ const Row& RowOf(StreamError error) {
 std::string Underscored(absl::string_view text) {
   std::string out(text);
   for (char& c : out) {
-    if (absl::ascii_isspace(static_cast<unsigned char>(c)) || c == '|') c = '_';
+    if (absl::ascii_isspace(static_cast<unsigned char>(c))) c = '_';
   }
   return out;
 }
