@@ -80,10 +80,12 @@ absl::Status Server::Init() {
   if (bootstrap_.ads && bootstrap_.ads->delta) xds_->SetProtocol(XdsProtocol::kDelta);
   xds_->SetDynamic(bootstrap_.clusters_over_ads, bootstrap_.listeners_over_ads);
   xds_->OnConfigured([this] { OnConfigured(); });
-  clusters_->OnWarm([this] {
+  const auto advance = [this] {
     store_->OnClusterWarm();
     xds_->Advance();
-  });
+  };
+  clusters_->OnWarm(advance);
+  compilers_->OnSecretsReady(advance);
   admin_ = std::make_unique<Admin>(Admin::Sources{.options = options_,
                                                   .bootstrap = bootstrap_,
                                                   .intake = *intake_,
