@@ -30,6 +30,7 @@ void Named(Flags& flags, const char* name, const char* choices, const char* help
 
 void AddMeshFlags(MeshSettings* mesh, Flags& flags) {
   flags.Text("domain", {}, &mesh->domain, "NAME", "of the cluster");
+  flags.Text("trust-domain", {}, &mesh->trust_domain, "NAME", "of the mesh's identities");
   flags.Text("root-namespace", {}, &mesh->root_namespace, "NAME", "its rules hold for all");
   Named(flags, "outbound-policy", "ALLOW_ANY|REGISTRY_ONLY",
         "for hosts that nothing declares (ALLOW_ANY)", [mesh](const std::string& value) {
@@ -67,6 +68,19 @@ void AddFlags(Options* options, Flags& flags) {
   flags.Text("namespace", {}, &options->default_namespace, "NAME", "of objects that name none");
   flags.Text("xds-address", {}, &options->xds_address, "IP:PORT", "where proxies connect");
   flags.Text("http-address", {}, &options->http_address, "IP:PORT", "metrics and debug pages");
+  flags.Text("kubeconfig", {}, &options->kubeconfig, "PATH",
+             "read the API server of this file instead of manifests");
+  flags.Switch("in-cluster", {}, &options->in_cluster,
+               "read the API server of the cluster that this pod runs in");
+  flags.Text("pod-name", {}, &options->pod_name, "NAME", "of this replica");
+  flags.Text("secure-address", {}, &options->secure_address, "IP:PORT",
+             "where injected proxies connect, over TLS (with an API server)");
+  flags.Text("webhook-address", {}, &options->webhook_address, "IP:PORT",
+             "where the API server sends pods and mesh objects to be looked at");
+  flags.Repeated("serving-name", {}, &options->serving_names, "NAME|IP",
+                 "one more name by which this is reached; may be repeated");
+  flags.Text("inject-config", {}, &options->inject_config_path, "PATH",
+             "what injected pods get; default: see docs/injection.md");
   flags.Number("debounce-quiet-ms", {}, &options->debounce_quiet_ms, 0, UINT32_MAX,
                "a pause so long ends a burst of changes");
   flags.Number("debounce-max-ms", {}, &options->debounce_max_ms, 0, UINT32_MAX,
@@ -92,9 +106,15 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
     return absl::InvalidArgumentError(absl::StrCat(status.message(), "; see meltemi-pilot --help"));
   }
   if (flags.help_wanted()) options.help = flags.Help();
-  if (options.config_paths.empty() && options.help.empty() && !options.version) {
+  const bool files = !options.config_paths.empty();
+  if (!files && !options.over_kubernetes() && options.help.empty() && !options.version) {
     return absl::InvalidArgumentError(
-        "no configuration: give a file or folder of manifests with --config PATH");
+        "no configuration: give a file or folder of manifests with --config PATH, or an API server "
+        "with --kubeconfig PATH or --in-cluster");
+  }
+  if ((files && options.over_kubernetes()) || (options.in_cluster && !options.kubeconfig.empty())) {
+    return absl::InvalidArgumentError(
+        "--config, --kubeconfig and --in-cluster: configuration comes from one of them");
   }
   return options;
 }

@@ -43,24 +43,42 @@ Pilot::Pilot(Loop* loop, metrics::Registry* registry, Options options)
 Pilot::~Pilot() {
   debug_ = nullptr;
   ads_ = nullptr;
+  cluster_ = nullptr;
 }
 
 absl::Status Pilot::Start(NewSource new_source) {
+  if (absl::Status status = StartSource(std::move(new_source)); !status.ok()) return status;
+  if (absl::Status status = StartServers(); !status.ok()) return status;
+  return StartDebug();
+}
+
+absl::Status Pilot::StartSource(NewSource new_source) {
   const auto on_change = [this](const Changes& changes) { OnChange(changes); };
+  if (options_.over_kubernetes()) {
+    auto cluster = ClusterSide::Connect(*loop_, metrics_, options_);
+    if (!cluster.ok()) return cluster.status();
+    cluster_ = *std::move(cluster);
+    source_ = &cluster_->Read(on_change);
+    return absl::OkStatus();
+  }
   if (new_source) {
-    source_ = new_source(on_change);
+    own_source_ = new_source(on_change);
   } else {
     FileSourceOptions source;
     source.paths = options_.config_paths;
     source.decode.default_namespace = options_.default_namespace;
-    source_ = NewFileSource(*loop_, std::move(source), Validate, on_change);
+    own_source_ = NewFileSource(*loop_, std::move(source), Validate, on_change);
   }
-  if (absl::Status status = source_->Start(); !status.ok()) return status;
-  auto ads = AdsServer::Start(loop_, &push_, {.address = options_.xds_address});
+  source_ = own_source_.get();
+  return source_->Start();
+}
+
+absl::Status Pilot::StartServers() {
+  auto ads = AdsServer::Start(loop_, &push_, {.address = options_.PlainXdsAddress()});
   if (!ads.ok()) return ads.status();
   ads_ = *std::move(ads);
-  LOG(kInfo, "pilot", "serving xDS on ", options_.xds_address, " (port ", ads_->port(), ")");
-  return StartDebug();
+  LOG(kInfo, "pilot", "serving xDS on ", options_.PlainXdsAddress(), " (port ", ads_->port(), ")");
+  return cluster_ == nullptr ? absl::OkStatus() : cluster_->Serve(&push_, &tracker_);
 }
 
 absl::Status Pilot::StartDebug() {
@@ -75,7 +93,7 @@ absl::Status Pilot::StartDebug() {
   debug_ = *std::move(server);
   RegisterDebugPages({.push = &push_,
                       .registry = registry_,
-                      .source = source_.get(),
+                      .source = source_,
                       .programmed = &tracker_,
                       .refresh = [this] { Refresh(); },
                       .options_json = OptionsJson(options_)},

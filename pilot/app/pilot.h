@@ -1,7 +1,7 @@
-// The control plane put together: files in, xDS out. Everything runs on one loop; gRPC's threads
-// only move bytes.
+// The control plane put together: files or a Kubernetes API server in, xDS out. Everything runs on
+// one loop; gRPC's threads only move bytes, those of kube/ only read and write the API server.
 //
-//   ingest/file -> (debounce) -> snapshot -> push -> serve
+//   ingest/{file,kube} -> (debounce) -> snapshot -> push -> serve
 #pragma once
 
 #include <map>
@@ -14,6 +14,7 @@
 #include "base/http/server/debug_server.h"
 #include "base/loop/loop.h"
 #include "base/metrics/metrics.h"
+#include "pilot/app/cluster_side.h"
 #include "pilot/app/options.h"
 #include "pilot/ingest/source.h"
 #include "pilot/push/debounce.h"
@@ -46,6 +47,8 @@ class Pilot {
   int http_port() const { return debug_->address().port(); }
 
  private:
+  absl::Status StartSource(NewSource new_source);
+  absl::Status StartServers();
   absl::Status StartDebug();
   void OnChange(const Changes& changes);
   void Publish();
@@ -63,7 +66,9 @@ class Pilot {
   ProgramTracker tracker_;
   Debouncer debouncer_;
   std::unique_ptr<Timer> publish_timer_;
-  std::unique_ptr<ConfigSource> source_;
+  std::unique_ptr<ClusterSide> cluster_;      // with an API server, or
+  std::unique_ptr<ConfigSource> own_source_;  // without
+  ConfigSource* source_ = nullptr;            // of either
   std::unique_ptr<AdsServer> ads_;
   std::unique_ptr<http::DebugServer> debug_;
   // Since the last publishing.
