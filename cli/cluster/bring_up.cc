@@ -10,8 +10,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cli/cluster/cni_plugins.h"
 #include "cli/cluster/control_plane.h"
 #include "cli/images/archive.h"
+#include "cli/images/mesh_images.h"
 
 namespace meltemi::cli {
 namespace {
@@ -24,6 +26,36 @@ constexpr std::chrono::milliseconds kPoll(100);
 absl::Status Of(const Node& node, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat("node ", node.options().spec.name, ": ", status.message()));
+}
+
+// The archive with the image of sandboxes.
+absl::StatusOr<std::string> EnsurePauseArchive(const ClusterFolders& folders) {
+  const std::string path = folders.pause_archive();
+  if (fs::exists(path)) return path;
+  const absl::StatusOr<std::string> program =
+      ProgramBeside({"meltemi-pause", "images/pause/meltemi-pause"});
+  if (!program.ok()) {
+    return absl::NotFoundError(absl::StrCat(program.status().message(),
+                                            "; build it with ./meltemi build //cli/images/pause"));
+  }
+  if (absl::Status status = WritePauseImage(*program, path); !status.ok()) return status;
+  return path;
+}
+
+absl::StatusOr<std::string> EnsureProxyArchive(const ClusterFolders& folders) {
+  const std::string path = folders.proxy_archive();
+  const absl::StatusOr<std::string> program =
+      ProgramBeside({"meltemi-proxy", "../proxy/app/meltemi-proxy"});
+  if (!program.ok()) {
+    return absl::NotFoundError(absl::StrCat(program.status().message(),
+                                            "; build it with ./meltemi build //proxy/app:all"));
+  }
+  std::error_code error;
+  const auto written = fs::last_write_time(path, error);
+  if (!error && written > fs::last_write_time(*program, error)) return path;
+  const absl::StatusOr<WrittenImage> image = WriteProxyImage(*program, kProxyImage, path);
+  if (!image.ok()) return image.status();
+  return path;
 }
 
 }  // namespace
@@ -67,17 +99,19 @@ double Progress::seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
 }
 
-absl::StatusOr<std::string> EnsurePauseArchive(const ClusterFolders& folders) {
-  const std::string path = folders.pause_archive();
-  if (fs::exists(path)) return path;
-  const absl::StatusOr<std::string> program =
-      ProgramBeside({"meltemi-pause", "images/pause/meltemi-pause"});
-  if (!program.ok()) {
-    return absl::NotFoundError(absl::StrCat(program.status().message(),
-                                            "; build it with ./meltemi build //cli/images/pause"));
-  }
-  if (absl::Status status = WritePauseImage(*program, path); !status.ok()) return status;
-  return path;
+absl::Status AddImages(const ClusterFolders& folders, bool mesh, NodeOptions* node) {
+  absl::StatusOr<std::string> pause = EnsurePauseArchive(folders);
+  if (!pause.ok()) return pause.status();
+  node->pause_archive = *std::move(pause);
+  if (!mesh) return absl::OkStatus();
+  absl::StatusOr<std::string> proxy = EnsureProxyArchive(folders);
+  if (!proxy.ok()) return proxy.status();
+  absl::StatusOr<std::string> plugin = CniPluginPath();
+  if (!plugin.ok()) return plugin.status();
+  node->proxy_archive = *std::move(proxy);
+  node->cni_plugin = *std::move(plugin);
+  node->spec.cni_chained_plugin = kMeshCniPlugin;
+  return absl::OkStatus();
 }
 
 absl::Status WriteBootstrapKubeconfig(const NodeFolders& folders, const std::string& server,
@@ -101,7 +135,7 @@ absl::Status StartNodes(std::vector<Node>& nodes, const Progress& progress) {
   // Each step begins for all nodes before it is waited for.
   for (absl::Status (Node::*step)() :
        {&Node::Prepare, &Node::StartRuntime, &Node::LoadSandboxImage, &Node::StartKubelet,
-        &Node::StartNetwork, &Node::WaitUntilReady}) {
+        &Node::StartNetwork, &Node::LoadSidecarImage, &Node::WaitUntilReady}) {
     for (Node& node : nodes) {
       const absl::Status status = (node.*step)();
       if (!status.ok()) return Of(node, status);

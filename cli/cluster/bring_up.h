@@ -33,9 +33,10 @@ class Progress {
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
-// The archive with the image of sandboxes, made when it is not there. Error: its program is not
-// built.
-absl::StatusOr<std::string> EnsurePauseArchive(const ClusterFolders& folders);
+// What a node with a containerd of its own is given: the image of sandboxes and, with a mesh, that
+// of sidecars and the plugin that redirects to them; images are made when they are not there, or
+// older than their programs. Error: a program is not built.
+absl::Status AddImages(const ClusterFolders& folders, bool mesh, NodeOptions* node);
 
 // A kubeconfig with the token for a node that has no identity yet, or whose server has moved.
 absl::Status WriteBootstrapKubeconfig(const NodeFolders& folders, const std::string& server,

@@ -18,6 +18,7 @@
 #include "base/yaml/parse.h"
 #include "kube/client/http_client.h"
 #include "kube/client/kubeconfig.h"
+#include "kube/discovery/discovery.h"
 
 namespace meltemi::cli {
 namespace {
@@ -136,7 +137,8 @@ class RealApi final : public ClusterApi {
                            {"podCIDR", network.pod_cidr},
                            {"dnsIP", network.dns_ip},
                            {"domain", network.domain},
-                           {"proxyMode", network.proxy_mode}}));
+                           {"proxyMode", network.proxy_mode},
+                           {"mesh", network.mesh ? "true" : "false"}}));
     kube::Result<Value> made = Call("POST", kConfigMaps, &map);
     if (!made.ok() && kube::IsAlreadyExists(made.status())) {
       made = Call("PUT", absl::StrCat(kConfigMaps, "/", kInfo), &map);
@@ -152,6 +154,32 @@ class RealApi final : public ClusterApi {
       for (const Value& node : items->items()) out.push_back(StateOf(node));
     }
     return out;
+  }
+
+  absl::Status Apply(const std::vector<Value>& objects) override {
+    const kube::Result<kube::ServedResources> served = kube::Discover(*client_);
+    if (!served.ok()) return ToStatus(served.status());
+    for (const Value& object : objects) {
+      const Value* metadata = object.Find("metadata");
+      const std::string name = metadata == nullptr ? "" : Member(*metadata, "name");
+      const std::string what = absl::StrCat(Member(object, "kind"), " ", name);
+      const kube::ServedResource* known =
+          served->FindKind(object.FindString("apiVersion"), object.FindString("kind"));
+      if (known == nullptr) {
+        return absl::NotFoundError(absl::StrCat(what, ": the API server has no such kind"));
+      }
+      kube::ApiCall call;
+      call.method = "PATCH";
+      call.path = known->resource.Path(Member(*metadata, "namespace"), name);
+      call.query = {{"fieldManager", "meltemi"}, {"force", "true"}};
+      call.content_type = "application/apply-patch+yaml";
+      call.body = json::ToString(object);
+      const kube::Result<kube::ApiAnswer> applied = client_->Call(call);
+      if (!applied.ok()) {
+        return absl::InternalError(absl::StrCat(what, ": ", applied.status().message));
+      }
+    }
+    return absl::OkStatus();
   }
 
   kube::Result<Value> Call(const std::string& method, const std::string& path, const Value* body) {
@@ -201,6 +229,7 @@ absl::StatusOr<ClusterInfo> ReadInfo(const Value& data) {
   take("dnsIP", &info.network.dns_ip);
   take("domain", &info.network.domain);
   take("proxyMode", &info.network.proxy_mode);
+  info.network.mesh = Member(data, "mesh") == "true";
   return info;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock/clock.h"
+#include "base/json/value.h"
 #include "cli/cluster/node_parts.h"
 
 namespace meltemi::cli {
@@ -46,6 +47,9 @@ class ClusterApi {
                                           const ClusterNetwork& network) = 0;
   // Sorted by name.
   virtual absl::StatusOr<std::vector<NodeState>> Nodes() = 0;
+  // Server-side apply, one after the other, against whoever else wrote the same fields. Error:
+  // which object, and why.
+  virtual absl::Status Apply(const std::vector<json::Value>& objects) = 0;
 };
 
 // What one who joins learns from the cluster, without being known yet.

@@ -16,6 +16,7 @@
 #include "cli/cluster/bring_up.h"
 #include "cli/cluster/cleanup.h"
 #include "cli/cluster/control_plane.h"
+#include "cli/cluster/mesh.h"
 #include "cli/cluster/node_namespaces.h"
 #include "cli/verbs.h"
 #include "orchestrator/kubeproxy/kube_proxy.h"
@@ -100,6 +101,7 @@ void Purge(const ClusterFolders& folders, Troubles& troubles) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folders.data_dir, error)) {
     const std::string name = entry.path().filename().string();
     const bool ours = name == "pki" || name == "run" || name == "nodes" || name == "pause.tar" ||
+                      name == "pilot" || name == "proxy.tar" ||
                       absl::StartsWith(name, "state.db") || absl::EndsWith(name, ".kubeconfig");
     if (ours) troubles.Note("data", RemoveTree(entry.path().string()));
   }
@@ -118,6 +120,7 @@ int Down(const DownOptions& options) {
   for (const std::string& name : nodes) {
     stopped |= StopNode(NodeFolders::Of(folders, name), options.grace);
   }
+  stopped |= PilotProcess(folders).Stop(kStopGrace);
   stopped |= StopProcesses(ControlPlaneParts(folders, ""));
   for (const std::string& name : nodes) CleanNode(NodeFolders::Of(folders, name), troubles);
   if (!nodes.empty()) {

@@ -93,9 +93,8 @@ absl::StatusOr<Node> MakeNode(const JoinOptions& options, const ClusterFolders& 
   if (!mirrors.ok()) return mirrors.status();
   NodeOptions node;
   if (options.node.runtime_endpoint.empty()) {
-    absl::StatusOr<std::string> archive = EnsurePauseArchive(folders);
-    if (!archive.ok()) return archive.status();
-    node.pause_archive = *std::move(archive);
+    absl::Status status = AddImages(folders, network.mesh, &node);
+    if (!status.ok()) return status;
   }
   node.spec.name = options.node_name.empty() ? MachineName() : options.node_name;
   node.spec.ip = options.node_ip.empty() ? MachineIp() : options.node_ip;

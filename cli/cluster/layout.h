@@ -25,6 +25,7 @@ struct ClusterFolders {
   }
   std::string processes() const { return data_dir + "/run"; }
   std::string pause_archive() const { return data_dir + "/pause.tar"; }
+  std::string proxy_archive() const { return data_dir + "/proxy.tar"; }
 };
 
 struct NodeFolders {
@@ -46,6 +47,7 @@ struct NodeFolders {
   std::string containerd_config() const { return data + "/containerd.toml"; }
   std::string registry_hosts() const { return data + "/registry"; }
   std::string cni_conf_dir() const { return data + "/cni/net.d"; }
+  std::string cni_bin_dir() const { return data + "/cni/bin"; }
   std::string pod_logs() const { return data + "/pods"; }
   std::string volumes() const { return data + "/volumes"; }
   std::string processes() const { return data + "/run"; }

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/process/run_process.h"
+#include "cli/cluster/cni_plugins.h"
 #include "cli/cluster/machine.h"
 #include "cli/images/archive.h"
 #include "cli/images/load.h"
@@ -122,7 +123,18 @@ absl::Status Node::Prepare() {
     const absl::StatusOr<bool> written = WriteIfChanged(folder + "/hosts.toml", mirror.hosts_toml);
     if (!written.ok()) return written.status();
   }
+  return PrepareContainerd();
+}
+
+absl::Status Node::PrepareContainerd() {
+  const NodeFolders& folders = options_.folders;
   ContainerdOptions containerd;
+  if (!options_.cni_plugin.empty()) {
+    absl::Status status =
+        PrepareCniPlugins(options_.cni_plugin, containerd.cni_bin_dir, folders.cni_bin_dir());
+    if (!status.ok()) return status;
+    containerd.cni_bin_dir = folders.cni_bin_dir();
+  }
   containerd.snapshotter = SnapshotterFor(folders.containerd_root());
   containerd.sandbox_image = kPauseImage;
   containerd.restrict_oom_score_adj = !MayLowerOomScore();
@@ -154,8 +166,17 @@ absl::Status Node::LoadSandboxImage() {
   absl::Status status =
       WaitFor(Containerd(options_.folders), "containerd", [&socket] { return Answers(socket); });
   if (!status.ok() || options_.pause_archive.empty()) return status;
+  return Load(options_.pause_archive);
+}
+
+absl::Status Node::LoadSidecarImage() {
+  if (!owns_runtime() || options_.proxy_archive.empty() || started_ == 0) return absl::OkStatus();
+  return Load(options_.proxy_archive);
+}
+
+absl::Status Node::Load(const std::string& archive) const {
   size_t loaded = 0;
-  return LoadImage(options_.pause_archive, {{options_.spec.name, socket}}, &loaded);
+  return LoadImage(archive, {{options_.spec.name, options_.folders.containerd_socket()}}, &loaded);
 }
 
 absl::Status Node::Ensure(Component component, const std::vector<std::string>& args) {

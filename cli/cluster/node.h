@@ -24,6 +24,8 @@ struct NodeOptions {
   std::string orchestrator;    // the program
   std::string client_ca_file;  // who signs the certificates of those who may ask
   std::string pause_archive;   // the image of sandboxes; "": not ours to load
+  std::string proxy_archive;   // the image of sidecars; "": none
+  std::string cni_plugin;      // the mesh's, a program; "": none
 };
 
 // Of a node, running or not, in the order in which they are started.
@@ -46,12 +48,15 @@ class Node {
   absl::Status LoadSandboxImage();  // waits for the runtime
   absl::Status StartKubelet();
   absl::Status StartNetwork();  // kube-proxy and dns; waits for the kubelet's certificate
+  absl::Status LoadSidecarImage();
   absl::Status WaitUntilReady();
 
   int started() const { return started_; }
 
  private:
   absl::Status Ensure(Component component, const std::vector<std::string>& args);
+  absl::Status PrepareContainerd();
+  absl::Status Load(const std::string& archive) const;
   Component Part(const std::string& name) const {
     return Component(options_.orchestrator, options_.folders.processes(), name);
   }

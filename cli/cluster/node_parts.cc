@@ -50,6 +50,9 @@ std::vector<std::string> KubeletArgs(const NodeFolders& folders, const NodeSpec&
                     "--resolv-conf=" + node.resolv_conf,
                     absl::StrCat("--port=", ports.kubelet),
                 });
+  if (!node.cni_chained_plugin.empty()) {
+    args.push_back("--cni-chained-plugin=" + node.cni_chained_plugin);
+  }
   // Alone on the machine, the node is the machine.
   if (node.netns.empty()) args.push_back("--usage-cgroup=/");
   Append(&args, node.kubelet_args);

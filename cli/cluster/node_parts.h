@@ -17,6 +17,7 @@ struct ClusterNetwork {
   std::string dns_ip = "10.96.0.10";
   std::string domain = "cluster.local";
   std::string proxy_mode = "nftables";
+  bool mesh = false;  // pods can have sidecars
 };
 
 struct NodeSpec {
@@ -24,6 +25,7 @@ struct NodeSpec {
   std::string netns;             // "": the machine's own
   std::string runtime_endpoint;  // "": a containerd of its own
   std::string resolv_conf = "/etc/resolv.conf";
+  std::string cni_chained_plugin;                                    // "": none
   std::vector<std::string> kubelet_args, kube_proxy_args, dns_args;  // handed on
 };
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "cli/cluster/bring_up.h"
 #include "cli/cluster/control_plane.h"
+#include "cli/cluster/mesh.h"
 #include "cli/verbs.h"
 
 namespace meltemi::cli {
@@ -45,6 +46,8 @@ bool PrintControlPlane(const ClusterFolders& folders, bool joined) {
     if (optional && !fs::exists(component.pid_path())) continue;
     all &= PrintPart(component.name(), component, true);
   }
+  const Component pilot = PilotProcess(folders);
+  if (fs::exists(pilot.pid_path())) all &= PrintPart(pilot.name(), pilot, false);
   return all;
 }
 

@@ -15,6 +15,7 @@
 #include "cli/cluster/bring_up.h"
 #include "cli/cluster/control_plane.h"
 #include "cli/cluster/machine.h"
+#include "cli/cluster/mesh.h"
 #include "cli/cluster/node_namespaces.h"
 #include "cli/verbs.h"
 
@@ -29,6 +30,8 @@ struct UpOptions {
   NodeNamespaces namespaces;
   std::string data_dir = kDataDir, node_name, node_ip;
   bool control_plane_only = false;
+  bool no_mesh = false;
+  std::vector<std::string> pilot_args;
   uint32_t node_count = 0;  // 0: the machine itself is the node
 };
 
@@ -127,6 +130,11 @@ absl::Status CheckPorts(const UpOptions& options, const NodePorts& ports) {
   }
   if (options.node_count == 0) {
     const std::string node = NodeFolders::Of(folders, options.node_name).processes();
+    if (!options.no_mesh) {
+      for (const uint16_t port : {15010, 15012, 15014, 15017}) {
+        wanted.push_back({port, "pilot", folders.processes(), "stop it first, or use --no-mesh"});
+      }
+    }
     wanted.push_back({ports.kubelet, "kubelet", node, stop});
     wanted.push_back({ports.kubelet_pages, "kubelet", node, stop});
     wanted.push_back({ports.kube_proxy_pages, "kube-proxy", node, stop});
@@ -149,17 +157,16 @@ absl::StatusOr<std::vector<Node>> MakeNodes(const UpOptions& options, const std:
   const ClusterFolders& folders = options.control_plane.folders;
   absl::StatusOr<std::vector<RegistryMirror>> mirrors = MirrorsOf(options.nodes);
   if (!mirrors.ok()) return mirrors.status();
-  std::string pause;
+  NodeOptions images;
   if (options.nodes.runtime_endpoint.empty()) {
-    absl::StatusOr<std::string> archive = EnsurePauseArchive(folders);
-    if (!archive.ok()) return archive.status();
-    pause = *std::move(archive);
+    absl::Status status = AddImages(folders, !options.no_mesh, &images);
+    if (!status.ok()) return status;
   }
   std::vector<Node> nodes;
   const bool namespaces = options.node_count > 0;
   for (int number = 1; number <= (namespaces ? static_cast<int>(options.node_count) : 1);
        ++number) {
-    NodeSpec spec;
+    NodeSpec spec = images.spec;
     spec.name = namespaces ? absl::StrCat("node-", number) : options.node_name;
     spec.ip = options.node_ip;
     if (namespaces) {
@@ -183,7 +190,9 @@ absl::StatusOr<std::vector<Node>> MakeNodes(const UpOptions& options, const std:
                                    .mirrors = *mirrors,
                                    .orchestrator = program,
                                    .client_ca_file = folders.pki("ca.crt"),
-                                   .pause_archive = pause});
+                                   .pause_archive = images.pause_archive,
+                                   .proxy_archive = images.proxy_archive,
+                                   .cni_plugin = images.cni_plugin});
   }
   return nodes;
 }
@@ -218,6 +227,22 @@ absl::Status StartHostNetwork(const UpOptions& options, const std::string& progr
   return proxy.WaitUntilReady(std::chrono::seconds(60)).status();
 }
 
+// Pods that are made before their namespace's webhook answers would have no sidecar: the mesh comes
+// before the nodes.
+absl::Status StartMesh(const UpOptions& options, const std::string& server, ClusterApi& api,
+                       const Progress& progress, int* started) {
+  if (options.no_mesh) return absl::OkStatus();
+  const MeshOptions mesh{.folders = options.control_plane.folders,
+                         .server = server,
+                         .address = options.control_plane.advertise_address,
+                         .pilot_args = options.pilot_args};
+  const int before = *started;
+  if (absl::Status status = ApplyMesh(mesh, api); !status.ok()) return status;
+  absl::Status status = StartPilot(mesh, started);
+  if (status.ok() && *started > before) progress.Say("the mesh's control plane");
+  return status;
+}
+
 absl::Status BringUp(UpOptions& options, const std::string& program, const Progress& progress,
                      std::string* url, int* started) {
   const NodePorts ports = PortsBeside(options.control_plane.port);
@@ -238,6 +263,7 @@ absl::Status BringUp(UpOptions& options, const std::string& program, const Progr
   ClusterNetwork network;
   network.pod_cidr = options.control_plane.pod_cidr;
   network.proxy_mode = options.nodes.proxy_mode;
+  network.mesh = !options.no_mesh;
   const ClusterFolders& folders = options.control_plane.folders;
   const absl::StatusOr<std::unique_ptr<ClusterApi>> api =
       ClusterApi::Open(folders.kubeconfig("admin"));
@@ -250,6 +276,7 @@ absl::Status BringUp(UpOptions& options, const std::string& program, const Progr
   if (!nodes.ok()) return nodes.status();
   status = (*api)->PublishClusterInfo(server, *ca_pem, network);
   if (status.ok()) status = GiveTokens(*nodes, server, *ca_pem, **api);
+  if (status.ok()) status = StartMesh(options, server, **api, progress, started);
   if (status.ok()) status = StartNodes(*nodes, progress);
   if (status.ok() && options.node_count > 0) {
     status = StartHostNetwork(options, program, network, ports, started);
@@ -297,6 +324,7 @@ void AddFlags(UpOptions* options, Flags& flags) {
   ControlPlaneOptions& control_plane = options->control_plane;
   flags.Switch("control-plane-only", {}, &options->control_plane_only,
                "no nodes that run containers");
+  flags.Switch("no-mesh", {}, &options->no_mesh, "pods get no sidecars");
   flags.Number("nodes", {}, &options->node_count, 0, 100,
                "so many nodes, each a network namespace; 0: the machine itself is the node");
   flags.Number("hollow-nodes", {}, &control_plane.hollow_nodes, 0, 100'000,
@@ -318,6 +346,8 @@ void AddFlags(UpOptions* options, Flags& flags) {
   hand_on("apiserver-arg", &control_plane.apiserver_args, "apiserver");
   hand_on("controller-manager-arg", &control_plane.controller_manager_args, "controller-manager");
   hand_on("scheduler-arg", &control_plane.scheduler_args, "scheduler");
+  flags.Repeated("pilot-arg", {}, &options->pilot_args, "--OPTION=VALUE",
+                 "handed on (meltemi-pilot --help)");
 }
 
 }  // namespace

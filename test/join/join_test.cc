@@ -120,7 +120,7 @@ class JoinTest : public testing::Test {
     ASSERT_TRUE(status.ok()) << line << ": " << status;
   }
   void Begin() {
-    const Answer up = first_->Meltemi({"up", "--node-name=first"});
+    const Answer up = first_->Meltemi({"up", "--no-mesh", "--node-name=first"});
     ASSERT_EQ(up.exit_code, 0) << up.output;
     EXPECT_THAT(up.output, HasSubstr("all nodes are Ready"));
   }
@@ -207,13 +207,14 @@ TEST_F(JoinTest, WhoIsNotBelievedIsToldSo) {
 
 TEST_F(JoinTest, WhatHasDiedIsStartedAgain) {
   Begin();
-  EXPECT_THAT(first_->Meltemi({"up", "--node-name=first"}).output, HasSubstr("up already"));
+  EXPECT_THAT(first_->Meltemi({"up", "--no-mesh", "--node-name=first"}).output,
+              HasSubstr("up already"));
   for (const char* part : {"kubelet", "containerd", "kube-proxy", "dns"}) {
     first_->Kill(first_->part(part));
     const Answer status = first_->Meltemi({"status"});
     EXPECT_EQ(status.exit_code, 1);
     EXPECT_THAT(status.output, HasSubstr("it has died"));
-    const Answer up = first_->Meltemi({"up", "--node-name=first"});
+    const Answer up = first_->Meltemi({"up", "--no-mesh", "--node-name=first"});
     EXPECT_EQ(up.exit_code, 0) << part << "\n" << up.output;
     EXPECT_EQ(first_->Meltemi({"status"}).exit_code, 0) << part;
   }
