@@ -38,14 +38,6 @@ LoadResult ParseWrk(const std::string& output) {
   return result;
 }
 
-LoadResult RunWrk(const Pod& pod, const std::string& url, int connections, int threads,
-                  std::chrono::seconds duration) {
-  return ParseWrk(pod.Exec({"wrk", "-c", absl::StrCat(connections), "-t", absl::StrCat(threads),
-                            "-d", absl::StrCat(duration.count(), "s"), url},
-                           duration + std::chrono::seconds(30))
-                      .output);
-}
-
 Load Load::Start(Pod& pod, const std::string& url, int connections) {
   const std::string log = pod.LogPath("load");
   WriteFile(log, "");

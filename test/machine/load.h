@@ -21,9 +21,6 @@ struct LoadResult {
 // Parses what wrk printed.
 LoadResult ParseWrk(const std::string& output);
 
-LoadResult RunWrk(const Pod& pod, const std::string& url, int connections, int threads,
-                  std::chrono::seconds duration);
-
 // Load that goes on until it is stopped (bounded: five minutes).
 class Load {
  public:

@@ -168,7 +168,7 @@ TEST_F(BadInput, ARuntimeThatHangsAndOneThatDisappears) {
 
   cluster()->Does("kill -9 $(cat " + PidFile("containerd") + ")");
   ExpectNodeReady("False", seconds(60));
-  EXPECT_EQ(cluster()->Meltemi({"up", "--port=0"}).exit_status, 0);
+  EXPECT_EQ(cluster()->UpAgain().exit_status, 0);
   ExpectNodeReady("True", seconds(60));
   EXPECT_EQ(cluster()->Out("kubectl get pod stays -o "
                            "jsonpath='{.status.containerStatuses[0].restartCount}'"),

@@ -43,12 +43,13 @@ std::unique_ptr<Cluster> Cluster::Up(const ClusterOptions& options, std::string*
   if (!why_not->empty()) return nullptr;
   std::string folder = absl::StrCat(testing::TempDir(), "/nodes-XXXXXX");
   EXPECT_NE(mkdtemp(folder.data()), nullptr);
-  std::unique_ptr<Cluster> cluster(new Cluster(folder));
   std::vector<std::string> words = {"up", "--port=0"};
   if (options.nodes > 0) words.push_back(absl::StrCat("--nodes=", options.nodes));
+  if (!options.mesh) words.push_back("--no-mesh");
+  if (options.node_disk_mb > 0) words.push_back("--node-name=small");
   words.insert(words.end(), options.up_args.begin(), options.up_args.end());
+  std::unique_ptr<Cluster> cluster(new Cluster(folder, words));
   if (options.node_disk_mb > 0) {
-    words.push_back("--node-name=small");
     const Answer disk = cluster->Shell(absl::StrCat(
         "PATH=$PATH:/usr/sbin:/sbin; d=", cluster->NodeDisk(), "; mkdir -p $d && truncate -s ",
         options.node_disk_mb, "M disk && mke2fs -q -t ext4 -m 0 disk && mount -o loop disk $d"));
@@ -58,7 +59,7 @@ std::unique_ptr<Cluster> Cluster::Up(const ClusterOptions& options, std::string*
     }
   }
   const auto began = std::chrono::steady_clock::now();
-  const Answer up = cluster->Meltemi(words);
+  const Answer up = cluster->UpAgain();
   cluster->up_took_ = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);
   EXPECT_EQ(up.exit_status, 0) << up.output;
@@ -84,6 +85,8 @@ Cluster::~Cluster() {
   EXPECT_EQ(down.exit_status, 0) << down.output;
 }
 
+Answer Cluster::UpAgain() const { return Meltemi(up_); }
+
 Answer Cluster::Meltemi(std::vector<std::string> words, std::chrono::seconds timeout) const {
   machine::ProcessOptions options;
   options.argv = {Real("cli/meltemi")};
@@ -100,10 +103,30 @@ Answer Cluster::Shell(const std::string& line, absl::string_view input) const {
   options.argv = {
       "bash", "-c",
       absl::StrCat("set -o pipefail; cd ", folder_, "; { ", line, "; } < ", stdin_file)};
-  options.env = {absl::StrCat("KUBECONFIG=", folder_, "/admin.kubeconfig"),
-                 absl::StrCat("HOME=", folder_), absl::StrCat("KUBECACHEDIR=", folder_, "/cache")};
+  options.env = Environment();
   machine::Finished done = machine::RunToEnd(options, kShellMax);
   return {done.exit_status, std::move(done.output)};
+}
+
+std::vector<std::string> Cluster::Environment() const {
+  return {absl::StrCat("KUBECONFIG=", folder_, "/admin.kubeconfig"), absl::StrCat("HOME=", folder_),
+          absl::StrCat("KUBECACHEDIR=", folder_, "/cache")};
+}
+
+Answer Cluster::Run(const std::vector<std::string>& argv, std::chrono::seconds timeout) const {
+  machine::Finished done = machine::RunToEnd({.argv = argv, .env = Environment()}, timeout);
+  return {done.exit_status, std::move(done.output)};
+}
+
+absl::StatusOr<machine::Process> Cluster::Start(const std::vector<std::string>& argv,
+                                                const std::string& output_path) const {
+  machine::WriteFile(output_path, "");
+  return machine::Process::Start({.argv = argv, .env = Environment(), .output_path = output_path});
+}
+
+std::string Cluster::Pilot(const std::string& path) const {
+  return Run({"curl", "-s", "-m", "10", "http://127.0.0.1:15014" + path}, std::chrono::seconds(20))
+      .output;
 }
 
 std::string Cluster::Out(const std::string& line, absl::string_view input) const {

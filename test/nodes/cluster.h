@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "test/machine/process.h"
 
 namespace meltemi::nodes {
 
@@ -21,6 +23,7 @@ struct Answer {
 struct ClusterOptions {
   int nodes = 0;                     // 0: this machine is the node; else network namespaces
   std::vector<std::string> up_args;  // more of them
+  bool mesh = false;
   // The one node has a disk of its own for all that it keeps, of so many megabytes; 0: it has none.
   int node_disk_mb = 0;
   std::vector<std::string> images = {"nginx-1.10", "busybox"};  // of examples/images
@@ -35,11 +38,20 @@ class Cluster {
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
 
+  // `up` once more, as at the beginning: what has died starts again.
+  Answer UpAgain() const;
   // The tool of ours: Meltemi({"status"}) …; --data-dir is added.
   Answer Meltemi(std::vector<std::string> words,
                  std::chrono::seconds timeout = std::chrono::seconds(120)) const;
   // `line` as a shell would run it, with KUBECONFIG and `kubectl` set; `input` on standard input.
   Answer Shell(const std::string& line, absl::string_view input = "") const;
+  // A command without a shell.
+  Answer Run(const std::vector<std::string>& argv, std::chrono::seconds timeout) const;
+  // One that goes on; its output goes into a file.
+  absl::StatusOr<machine::Process> Start(const std::vector<std::string>& argv,
+                                         const std::string& output_path) const;
+  // A debug page of pilot.
+  std::string Pilot(const std::string& path) const;
   // What it prints, without the space around it.
   std::string Out(const std::string& line, absl::string_view input = "") const;
   // The same, and the test fails if it does not succeed.
@@ -57,9 +69,12 @@ class Cluster {
   std::chrono::milliseconds up_took() const { return up_took_; }
 
  private:
-  explicit Cluster(std::string folder) : folder_(std::move(folder)) {}
+  Cluster(std::string folder, std::vector<std::string> up)
+      : folder_(std::move(folder)), up_(std::move(up)) {}
+  std::vector<std::string> Environment() const;
 
   const std::string folder_;
+  const std::vector<std::string> up_;  // the words it was begun with
   std::chrono::milliseconds up_took_{};
 };
 

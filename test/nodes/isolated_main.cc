@@ -1,50 +1,10 @@
-// The main of tests that bring clusters up: in network, process and mount namespaces of their own.
-// So they are in nobody's way, and when the test dies, however it dies, every process, mount,
-// interface and rule goes with it.
+// The main of tests that bring clusters up: in namespaces of their own.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <string>
-#include <vector>
-
-namespace {
-
-constexpr char kInside[] = "MELTEMI_TEST_ISOLATED";
-// A machine with one network card, behind which there is nobody.
-constexpr char kNetwork[] =
-    "PATH=$PATH:/usr/sbin:/sbin; set -e; ip link set lo up; ip link add eth0 type veth peer name "
-    "nobody; ip link set nobody up; ip addr add 198.51.100.10/24 dev eth0; ip link set eth0 up; "
-    "ip route add default via 198.51.100.1 dev eth0";
-
-// Executes this program again inside of the namespaces; returns where they can't be had.
-void EnterNamespaces(char** argv) {
-  std::vector<char*> words;
-  for (const char* word : {"unshare", "--net", "--pid", "--mount", "--mount-proc", "--fork",
-                           "--kill-child", "/proc/self/exe"}) {
-    words.push_back(const_cast<char*>(word));
-  }
-  char self[4096] = {};
-  if (readlink("/proc/self/exe", self, sizeof(self) - 1) <= 0) return;
-  words.back() = self;
-  for (char** word = argv + 1; *word != nullptr; ++word) words.push_back(*word);
-  words.push_back(nullptr);
-  setenv(kInside, "1", 1);
-  execvp(words[0], words.data());
-  unsetenv(kInside);
-}
-
-}  // namespace
+#include "test/nodes/isolation.h"
 
 int main(int argc, char** argv) {
-  const bool root = geteuid() == 0;
-  if (root && std::getenv(kInside) == nullptr) EnterNamespaces(argv);
-  if (root && std::system(kNetwork) != 0) {
-    std::fprintf(stderr, "the test's own network cannot be set up\n");
-    return 1;
-  }
+  if (!meltemi::nodes::Isolate(argv)) return 1;
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

@@ -195,7 +195,7 @@ TEST_F(ThreeNodes, TrafficGoesOnWhateverPartIsKilled) {
     KillPart(part + ".pid");
     const int64_t sent = requests.sent();
     EXPECT_TRUE(machine::Eventually([&] { return requests.sent() > sent + 50; }, seconds(10)));
-    const Answer up = cluster()->Meltemi({"up", "--nodes=3", "--port=0"});
+    const Answer up = cluster()->UpAgain();
     EXPECT_EQ(up.exit_status, 0) << part << "\n" << up.output;
   }
   const RequestReport report = requests.Stop();

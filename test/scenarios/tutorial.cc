@@ -1,7 +1,7 @@
 #include "test/scenarios/tutorial.h"
 
 #include <chrono>
-#include <csignal>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -17,7 +17,6 @@ namespace {
 
 using machine::Eventually;
 using machine::Finished;
-using machine::Pod;
 using std::chrono::seconds;
 
 constexpr char kVersionUrl[] = "http://flaskapp/env/version";
@@ -33,8 +32,8 @@ struct Timed {
   int status = 0;
   double took_s = 0;
 };
-Timed Fetch(const Pod& pod, const std::string& url) {
-  const Finished got = pod.Exec(
+Timed Fetch(World& world, const std::string& url) {
+  const Finished got = world.Exec(
       {"curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}", "-m", "30", url});
   const std::vector<std::string> words = absl::StrSplit(got.output, ' ');
   Timed timed;
@@ -43,6 +42,12 @@ Timed Fetch(const Pod& pod, const std::string& url) {
     (void)absl::SimpleAtod(words[1], &timed.took_s);
   }
   return timed;
+}
+
+// As the tutorial asks: three connections on three threads.
+machine::LoadResult Wrk(World& world, const std::string& url) {
+  return machine::ParseWrk(
+      world.Exec({"wrk", "-c", "3", "-t", "3", "-d", "4s", url}, seconds(35)).output);
 }
 
 }  // namespace
@@ -54,7 +59,7 @@ Manifests Manifests::Examples(const std::string& folder) {
           .weights = "12-weights.yaml",
           .canary = "13-canary.yaml",
           .mirror = "14-mirror.yaml",
-          .httpbin = "15-httpbin.yaml",
+          .httpbin = "15-virtualservice.yaml",
           .circuit_breaker = "15-circuitbreaker.yaml",
           .retries = "16-retries.yaml",
           .timeout = "17-timeout.yaml",
@@ -77,70 +82,16 @@ Manifests Manifests::Tutorial(const std::string& folder, const std::string& exam
           .timeout_addition = "\n      timeout: 3s\n"};
 }
 
-absl::StatusOr<std::unique_ptr<Tutorial>> Tutorial::Start(
-    const machine::Programs& programs, const std::string& folder, const Manifests& manifests,
-    machine::PodSpec::Sidecar sidecar, std::function<void(const std::string&)> say) {
-  auto tutorial = std::unique_ptr<Tutorial>(new Tutorial(manifests));
-  say("starting the control plane");
-  auto mesh = machine::Mesh::Start(programs, folder);
-  if (!mesh.ok()) return mesh.status();
-  tutorial->mesh_ = std::move(*mesh);
-  say("starting the pods flaskapp-v1, flaskapp-v2, httpbin and sleep with their sidecars");
-  if (absl::Status status = tutorial->AddWorkloads(sidecar); !status.ok()) return status;
-  return tutorial;
-}
-
-absl::Status Tutorial::AddWorkloads(machine::PodSpec::Sidecar sidecar) {
-  mesh_->AddService("flaskapp", "10.96.0.10", "http", 80, 80);
-  mesh_->AddService("httpbin", "10.96.0.11", "http", 8000, 80);
-  mesh_->AddService("sleep", "10.96.0.12", "ssh", 80, 80);
-  const std::vector<std::tuple<Pod**, std::string, std::string>> pods = {
-      {&v1_, "flaskapp", "v1"},
-      {&v2_, "flaskapp", "v2"},
-      {&httpbin_, "httpbin", "v1"},
-      {&sleep_, "sleep", ""}};
-  for (const auto& [slot, app, version] : pods) {
-    machine::PodSpec spec{
-        .name = version.empty() || app == "httpbin" ? app : absl::StrCat(app, "-", version),
-        .labels = {{"app", app}},
-        .sidecar = sidecar};
-    if (!version.empty()) spec.labels["version"] = version;
-    absl::StatusOr<Pod*> pod = mesh_->AddPod(spec);
-    if (!pod.ok()) return pod.status();
-    *slot = *pod;
-    if (app == "flaskapp") {
-      const auto started = (*pod)->Start("app", {mesh_->programs().flaskapp, "80"},
-                                         {absl::StrCat("version=", version)});
-      if (!started.ok()) return started.status();
-    }
-  }
-  const auto started =
-      httpbin_->Start("app", {"gunicorn", "--bind", "0.0.0.0:80", "--worker-class", "gthread",
-                              "--threads", "8", "--access-logfile", "-", "httpbin:app"});
-  if (!started.ok()) return started.status();
-  // The pod that questions are asked from: its application does nothing.
-  if (const auto idle = sleep_->Start("app", {"sleep", "infinity"}); !idle.ok())
-    return idle.status();
-  for (Pod* pod : {v1_, v2_, httpbin_}) {
-    if (!Eventually([pod] { return pod->Listening(80); }, seconds(60))) {
-      return absl::UnavailableError(
-          absl::StrCat(pod->name(), " does not listen on port 80: ", pod->Log("app")));
-    }
-  }
-  return mesh_->Settle();
-}
-
-std::string Tutorial::ApplyAndSettle(const std::string& name, const std::string& file,
-                                     const std::string& addition) {
+std::string Tutorial::ApplyFile(const std::string& name, const std::string& file,
+                                const std::string& addition) {
   const std::string path =
       absl::StartsWith(file, "/") ? file : absl::StrCat(manifests_.folder, "/", file);
-  mesh_->Apply(name, absl::StrCat(machine::ReadFile(path), addition));
-  return std::string(mesh_->Settle().message());
+  return world_.Apply(name, absl::StrCat(machine::ReadFile(path), addition));
 }
 
 std::string Tutorial::ApplyWithSubsets(const std::string& file) {
-  const std::string trouble = ApplyAndSettle("flaskapp-dr", manifests_.destination_rule);
-  return trouble + ApplyAndSettle("flaskapp-vs", file);
+  const std::string trouble = ApplyFile("flaskapp-dr", manifests_.destination_rule);
+  return trouble + ApplyFile("flaskapp-vs", file);
 }
 
 std::string Tutorial::Counts::Text() const {
@@ -153,7 +104,7 @@ Tutorial::Counts Tutorial::Ask(int count, const std::string& header) {
   std::vector<std::string> argv = {
       "curl", "-s", "-w", "\\n", "-m", "60", absl::StrCat(kVersionUrl, "?n=[1-", count, "]")};
   if (!header.empty()) argv.insert(argv.end(), {"-H", header});
-  const Finished got = sleep_->Exec(argv, seconds(90));
+  const Finished got = world_.Exec(argv, seconds(90));
   Counts counts;
   int seen = 0;
   for (absl::string_view line : absl::StrSplit(got.output, '\n')) {
@@ -171,8 +122,8 @@ Tutorial::Counts Tutorial::Ask(int count, const std::string& header) {
   return counts;
 }
 
-int Tutorial::Lines(Pod& pod, const std::string& part) const {
-  return CountLines(pod.Log("app"), part);
+int Tutorial::Lines(const std::string& workload, const std::string& part) const {
+  return CountLines(world_.AppLog(workload), part);
 }
 
 std::vector<Row> Tutorial::RoundRobin() {
@@ -181,7 +132,7 @@ std::vector<Row> Tutorial::RoundRobin() {
   // The tutorial's own way to ask, a few times: a whole HTTPie for each request.
   int http_ok = 0;
   for (int i = 0; i < 4; ++i) {
-    const Finished got = sleep_->Exec({"http", "--ignore-stdin", "--body", kVersionUrl});
+    const Finished got = world_.Exec({"http", "--ignore-stdin", "--body", kVersionUrl});
     http_ok += absl::StartsWith(got.output, "v1") || absl::StartsWith(got.output, "v2");
   }
   return {{"10 two versions", "400 requests, no rule: v1 and v2 alternate", counts.Text(),
@@ -192,17 +143,16 @@ std::vector<Row> Tutorial::RoundRobin() {
 
 std::vector<Row> Tutorial::BlueGreen() {
   // Both orders of applying, under load: whatever comes first, no request may fail.
-  machine::Load load = machine::Load::Start(*sleep_, kVersionUrl, 4);
-  std::string trouble = ApplyAndSettle("flaskapp-vs", manifests_.bluegreen);
-  trouble += ApplyAndSettle("flaskapp-dr", manifests_.destination_rule);
+  const std::unique_ptr<World::Load> load = world_.StartLoad(kVersionUrl, 4);
+  std::string trouble = ApplyFile("flaskapp-vs", manifests_.bluegreen);
+  trouble += ApplyFile("flaskapp-dr", manifests_.destination_rule);
   const Counts first = Ask(100);
-  mesh_->Delete("flaskapp-vs");
-  mesh_->Delete("flaskapp-dr");
-  trouble += std::string(mesh_->Settle().message());
-  trouble += ApplyAndSettle("flaskapp-dr", manifests_.destination_rule);
-  trouble += ApplyAndSettle("flaskapp-vs", manifests_.bluegreen);
+  trouble += world_.Delete("flaskapp-vs");
+  trouble += world_.Delete("flaskapp-dr");
+  trouble += ApplyFile("flaskapp-dr", manifests_.destination_rule);
+  trouble += ApplyFile("flaskapp-vs", manifests_.bluegreen);
   const Counts second = Ask(100);
-  const machine::LoadResult result = load.Stop();
+  const machine::LoadResult result = load->Stop();
   return {{"11 blue-green", "100 requests, route before subsets", first.Text(),
            first.v1 == 100 && trouble.empty()},
           {"11 blue-green", "100 requests, subsets before route",
@@ -238,14 +188,15 @@ std::vector<Row> Tutorial::Canary() {
 std::vector<Row> Tutorial::Mirror() {
   const std::string trouble = ApplyWithSubsets(manifests_.mirror);
   const std::string shadow = "-shadow";
-  const int before = Lines(*v1_, shadow);
+  const int before = Lines("flaskapp-v1", shadow);
   const Counts canary = Ask(50, "lab: canary");
-  const bool arrived = Eventually([&] { return Lines(*v1_, shadow) - before >= 50; }, seconds(20));
-  const int copies = Lines(*v1_, shadow) - before;
-  const int v2_before = Lines(*v2_, "GET");
+  const bool arrived =
+      Eventually([&] { return Lines("flaskapp-v1", shadow) - before >= 50; }, seconds(20));
+  const int copies = Lines("flaskapp-v1", shadow) - before;
+  const int v2_before = Lines("flaskapp-v2", "GET");
   const Counts rest = Ask(50);
-  const int v2_more = Lines(*v2_, "GET") - v2_before;
-  const int copies_later = Lines(*v1_, shadow) - before;
+  const int v2_more = Lines("flaskapp-v2", "GET") - v2_before;
+  const int copies_later = Lines("flaskapp-v1", shadow) - before;
   return {{"14 mirror", "50 canary requests are answered by v2", canary.Text(),
            canary.v2 == 50 && trouble.empty()},
           {"14 mirror", "v1's log shows 50 copies, Host ends in -shadow",
@@ -256,27 +207,24 @@ std::vector<Row> Tutorial::Mirror() {
 }
 
 std::vector<Row> Tutorial::CircuitBreaker() {
-  std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.httpbin);
-  const Timed get = Fetch(*sleep_, "http://httpbin:8000/get");
-  const machine::LoadResult before =
-      machine::RunWrk(*sleep_, "http://httpbin:8000/ip", 3, 3, seconds(4));
-  trouble += ApplyAndSettle("httpbin-dr", manifests_.circuit_breaker);
+  std::string trouble = ApplyFile("httpbin-vs", manifests_.httpbin);
+  const Timed get = Fetch(world_, "http://httpbin:8000/get");
+  const machine::LoadResult before = Wrk(world_, "http://httpbin:8000/ip");
+  trouble += ApplyFile("httpbin-dr", manifests_.circuit_breaker);
   const std::string overflow = "upstream_rq_pending_overflow";
-  const int64_t overflow_before = mesh_->Stat(*sleep_, overflow);
-  const int flags_before = CountLines(mesh_->AccessLog(*sleep_), " UO ");
-  const machine::LoadResult after =
-      machine::RunWrk(*sleep_, "http://httpbin:8000/ip", 3, 3, seconds(4));
-  const int64_t overflows = mesh_->Stat(*sleep_, overflow) - overflow_before;
+  const int64_t overflow_before = world_.Stat(overflow);
+  const int flags_before = CountLines(world_.AccessLog(), " UO ");
+  const machine::LoadResult after = Wrk(world_, "http://httpbin:8000/ip");
+  const int64_t overflows = world_.Stat(overflow) - overflow_before;
   int flags = 0;
   // The log is written behind the traffic.
   const bool logged = Eventually(
       [&] {
-        flags = CountLines(mesh_->AccessLog(*sleep_), " UO ") - flags_before;
+        flags = CountLines(world_.AccessLog(), " UO ") - flags_before;
         return flags >= after.non_2xx;
       },
       seconds(10));
-  mesh_->Delete("httpbin-dr");
-  trouble += std::string(mesh_->Settle().message());
+  trouble += world_.Delete("httpbin-dr");
   return {
       {"15 circuit breaker", "/get", absl::StrCat("status ", get.status), get.status == 200},
       {"15 circuit breaker", "wrk -c 3 -t 3 without the rule: all 200", before.Text(),
@@ -290,12 +238,12 @@ std::vector<Row> Tutorial::CircuitBreaker() {
 }
 
 std::vector<Row> Tutorial::Retries() {
-  const std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.retries);
+  const std::string trouble = ApplyFile("httpbin-vs", manifests_.retries);
   const std::string line = "/status/500";
-  const int before = Lines(*httpbin_, line);
-  const Timed got = Fetch(*sleep_, "http://httpbin:8000/status/500");
-  Eventually([&] { return Lines(*httpbin_, line) - before >= 4; }, seconds(10));
-  const int tries = Lines(*httpbin_, line) - before;
+  const int before = Lines("httpbin", line);
+  const Timed got = Fetch(world_, "http://httpbin:8000/status/500");
+  Eventually([&] { return Lines("httpbin", line) - before >= 4; }, seconds(10));
+  const int tries = Lines("httpbin", line) - before;
   return {{"16 retries", "/status/500: 1 + 3 attempts, the client gets the 500",
            absl::StrCat(tries, " attempts, status ", got.status, trouble),
            tries == 4 && got.status == 500 && trouble.empty()}};
@@ -303,9 +251,9 @@ std::vector<Row> Tutorial::Retries() {
 
 std::vector<Row> Tutorial::Timeout() {
   const std::string trouble =
-      ApplyAndSettle("httpbin-vs", manifests_.timeout, manifests_.timeout_addition);
-  const Timed in_time = Fetch(*sleep_, "http://httpbin:8000/delay/2");
-  const Timed late = Fetch(*sleep_, "http://httpbin:8000/delay/5");
+      ApplyFile("httpbin-vs", manifests_.timeout, manifests_.timeout_addition);
+  const Timed in_time = Fetch(world_, "http://httpbin:8000/delay/2");
+  const Timed late = Fetch(world_, "http://httpbin:8000/delay/5");
   return {{"17 time-out", "/delay/2 with timeout: 3s",
            absl::StrFormat("status %d after %.2f s", in_time.status, in_time.took_s),
            in_time.status == 200 && in_time.took_s >= 2 && in_time.took_s < 3},
@@ -315,9 +263,9 @@ std::vector<Row> Tutorial::Timeout() {
 }
 
 std::vector<Row> Tutorial::Faults() {
-  const std::string trouble = ApplyAndSettle("httpbin-vs", manifests_.faults);
+  const std::string trouble = ApplyFile("httpbin-vs", manifests_.faults);
   constexpr int kRequests = 200;
-  const Finished got = sleep_->Exec(
+  const Finished got = world_.Exec(
       {"curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{time_total}\\n", "-Z",
        "--parallel-max", "10", absl::StrCat("http://httpbin:8000/headers?n=[1-", kRequests, "]")},
       seconds(120));
@@ -330,8 +278,7 @@ std::vector<Row> Tutorial::Faults() {
     aborted += words[0] == "418";
     delayed += took_s >= 0.35;  // Envoy's timers may fire a little early
   }
-  mesh_->Delete("httpbin-vs");
-  const std::string settled(mesh_->Settle().message());
+  const std::string settled = world_.Delete("httpbin-vs");
   return {{"18 faults", "200 requests: half wait 400 ms",
            absl::StrCat(delayed, " of ", answered, " waited", trouble),
            answered == kRequests && FitsShare(delayed, kRequests, 0.5) && trouble.empty()},

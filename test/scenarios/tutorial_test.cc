@@ -8,6 +8,7 @@
 
 #include "gtest/gtest.h"
 #include "test/machine/pods.h"
+#include "test/scenarios/machine_world.h"
 #include "test/scenarios/programs.h"
 
 namespace meltemi::scenarios {
@@ -26,8 +27,9 @@ class TutorialTest : public testing::TestWithParam<Case> {
  protected:
   struct Shared {
     Setting setting;
-    std::unique_ptr<Tutorial> tutorial;
+    std::unique_ptr<World> world;
     std::string why_not;  // why there is none
+    Manifests manifests;
   };
 
   void SetUp() override {
@@ -39,11 +41,11 @@ class TutorialTest : public testing::TestWithParam<Case> {
     if (shared_ == nullptr || shared_->setting != setting) {
       // One at a time: the other's load would disturb the figures.
       delete shared_;
-      shared_ = new Shared{setting, nullptr, ""};
+      shared_ = new Shared{setting, nullptr, "", {}};
       StartMesh();
     }
     if (!shared_->why_not.empty()) GTEST_SKIP() << shared_->why_not;
-    ASSERT_NE(shared_->tutorial, nullptr);
+    ASSERT_NE(shared_->world, nullptr);
   }
 
   void StartMesh() {
@@ -52,14 +54,15 @@ class TutorialTest : public testing::TestWithParam<Case> {
     if (envoy) programs.envoy = FetchPeer("envoy", &shared_->why_not);
     if (!shared_->why_not.empty()) return;
     const std::string examples = WorkspaceFile("examples/tutorial");
-    auto started = Tutorial::Start(
+    shared_->manifests = shared_->setting == Setting::kUser
+                             ? Manifests::Tutorial(UserTutorialFolder(), examples)
+                             : Manifests::Examples(examples);
+    auto started = StartMachineWorld(
         programs, FreshFolder("tutorial"),
-        shared_->setting == Setting::kUser ? Manifests::Tutorial(UserTutorialFolder(), examples)
-                                           : Manifests::Examples(examples),
         envoy ? machine::PodSpec::Sidecar::kEnvoy : machine::PodSpec::Sidecar::kMeltemi,
         [](const std::string&) {});
     ASSERT_TRUE(started.ok()) << started.status();
-    shared_->tutorial = std::move(*started);
+    shared_->world = std::move(*started);
   }
 
   static void TearDownTestSuite() {
@@ -72,7 +75,8 @@ class TutorialTest : public testing::TestWithParam<Case> {
 TutorialTest::Shared* TutorialTest::shared_ = nullptr;
 
 TEST_P(TutorialTest, MeasuresWhatTheTutorialPromises) {
-  for (const Row& row : Tutorial::Steps()[GetParam().step].run(*shared_->tutorial)) {
+  Tutorial tutorial(*shared_->world, shared_->manifests);
+  for (const Row& row : Tutorial::Steps()[GetParam().step].run(tutorial)) {
     EXPECT_TRUE(row.passed) << row.step << ": " << row.asked << "\n  measured: " << row.measured;
   }
 }

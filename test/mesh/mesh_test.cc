@@ -1,0 +1,205 @@
+// The mesh in a cluster, seen from outside: what goes over the wire, who is let in, and that no
+// request fails while everything around it comes and goes.
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "test/mesh/capture.h"
+#include "test/nodes/cluster.h"
+#include "test/nodes/cluster_world.h"
+#include "test/scenarios/programs.h"
+
+namespace meltemi::mesh {
+namespace {
+
+using machine::Eventually;
+using nodes::Cluster;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr char kUrl[] = "http://flaskapp/env/version";
+constexpr char kStrict[] =
+    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default}\n"
+    "spec: {mtls: {mode: STRICT}}\n";
+// Pods without a sidecar, to ask from.
+constexpr char kStranger[] =
+    "apiVersion: v1\nkind: Pod\nmetadata:\n  name: stranger\n"
+    "  labels: {sidecar.istio.io/inject: \"false\"}\nspec:\n  terminationGracePeriodSeconds: 1\n"
+    "  containers:\n  - name: sleep\n    image: registry.ioros.com/docker.io/dustise/sleep\n"
+    "    imagePullPolicy: IfNotPresent\n";
+
+class MeshTest : public testing::Test {
+ protected:
+  static void TearDownTestSuite() {
+    world().reset();
+    cluster().reset();
+  }
+  static std::unique_ptr<Cluster>& cluster() {
+    static auto& cluster = *new std::unique_ptr<Cluster>();
+    return cluster;
+  }
+  static std::unique_ptr<scenarios::World>& world() {
+    static auto& world = *new std::unique_ptr<scenarios::World>();
+    return world;
+  }
+
+  void SetUp() override {
+    static auto& why_not = *new std::string();
+    if (cluster() == nullptr && why_not.empty()) {
+      cluster() = Cluster::Up({.mesh = true, .images = {"flaskapp", "httpbin", "sleep"}}, &why_not);
+      if (cluster() != nullptr) {
+        auto started = StartClusterWorld(*cluster(), scenarios::WorkspaceFile("examples/tutorial"));
+        ASSERT_TRUE(started.ok()) << started.status();
+        world() = std::move(*started);
+      }
+    }
+    if (cluster() == nullptr) GTEST_SKIP() << why_not;
+    ASSERT_NE(world(), nullptr);
+  }
+
+  static std::string Does(const std::string& line, absl::string_view input = "") {
+    return cluster()->Does(line, input);
+  }
+  // The status that a request from a pod gets; "000": no answer.
+  static std::string Status(const std::string& pod, const std::string& url) {
+    return cluster()->Out(absl::StrCat("kubectl exec ", pod,
+                                       " -c sleep -- curl -s -o /dev/null -m 5 -w '%{http_code}' ",
+                                       url, " || true"));
+  }
+  static bool Becomes(const std::string& pod, const std::string& url, const std::string& status) {
+    return Eventually([&] { return Status(pod, url) == status; }, seconds(30));
+  }
+  // Load from sleep on flaskapp while `change` happens: nothing of it fails.
+  static void UnderLoad(const char* what, const std::function<void()>& change) {
+    const auto load = world()->StartLoad(kUrl, 4);
+    change();
+    const machine::LoadResult result = load->Stop();
+    std::printf("%s: %s\n", what, result.Text().c_str());
+    EXPECT_GT(result.requests, 100) << what << "\n" << result.output;
+    EXPECT_EQ(result.failed(), 0) << what << "\n" << result.output;
+  }
+};
+
+TEST_F(MeshTest, EachPodHasItsSidecarAndIsReady) {
+  EXPECT_THAT(Does("kubectl get pods -l app=flaskapp --no-headers"), HasSubstr("2/2"));
+  EXPECT_THAT(Does("kubectl get pods -l app=sleep --no-headers"), HasSubstr("2/2"));
+}
+
+TEST_F(MeshTest, WhatGoesBetweenPodsIsTls) {
+  Capture capture(80, "GET /env/version");
+  ASSERT_EQ(capture.trouble(), "");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Status("deploy/sleep", kUrl), "200");
+  const Captured captured = capture.Stop();
+  EXPECT_GT(captured.packets, 5);
+  EXPECT_FALSE(captured.readable) << "the request could be read on the wire";
+  EXPECT_THAT(captured.versions, ElementsAre("TLSv1.3"));
+}
+
+TEST_F(MeshTest, StrictRefusesPlaintextAndPermissiveTakesBoth) {
+  Does("kubectl apply -f -", kStranger);
+  Does("kubectl wait --for=condition=Ready pod/stranger --timeout=60s");
+  EXPECT_TRUE(Becomes("stranger", kUrl, "200"));
+  Does("kubectl apply -f -", kStrict);
+  EXPECT_TRUE(Becomes("stranger", kUrl, "000"));
+  EXPECT_EQ(Status("deploy/sleep", kUrl), "200");
+  // The kubelet's probes and the readiness of pods go on under STRICT.
+  EXPECT_THAT(Does("kubectl get pods -l app=flaskapp --no-headers"), HasSubstr("2/2"));
+  Does("kubectl delete peerauthentication default");
+  EXPECT_TRUE(Becomes("stranger", kUrl, "200"));
+  Does("kubectl delete pod stranger --grace-period=1");
+}
+
+TEST_F(MeshTest, APolicySaysWhoMayCallWhat) {
+  Does("kubectl apply -f -",
+       "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: flaskapp}\n"
+       "spec:\n  selector: {matchLabels: {app: flaskapp}}\n  action: DENY\n  rules:\n"
+       "  - from: [{source: {principals: [cluster.local/ns/default/sa/default]}}]\n"
+       "    to: [{operation: {paths: [/env/secret*]}}]\n");
+  EXPECT_TRUE(Becomes("deploy/sleep", "http://flaskapp/env/secret", "403"));
+  EXPECT_EQ(Status("deploy/sleep", kUrl), "200");
+  Does("kubectl delete authorizationpolicy flaskapp");
+  EXPECT_TRUE(Becomes("deploy/sleep", "http://flaskapp/env/secret", "200"));
+}
+
+TEST_F(MeshTest, AJobEndsThoughItHasASidecar) {
+  Does("kubectl apply -f -",
+       "apiVersion: batch/v1\nkind: Job\nmetadata: {name: ask}\nspec:\n  template:\n    spec:\n"
+       "      restartPolicy: Never\n      containers:\n      - name: sleep\n"
+       "        image: registry.ioros.com/docker.io/dustise/sleep\n"
+       "        imagePullPolicy: IfNotPresent\n"
+       "        command: [curl, -sf, http://flaskapp/env/version]\n");
+  // Its first request is answered: the sidecar was ready before it.
+  Does("kubectl wait --for=condition=Complete job/ask --timeout=60s");
+  Does("kubectl delete job ask");
+}
+
+TEST_F(MeshTest, WaitReturnsWhenEveryProxyEnforcesTheRule) {
+  const std::string folder = scenarios::WorkspaceFile("examples/tutorial");
+  Does(absl::StrCat("kubectl apply -f ", folder, "/11-destinationrule.yaml -f ", folder,
+                    "/11-bluegreen.yaml"));
+  Does("kubectl wait --for=condition=Programmed virtualservice/flaskapp --timeout=30s");
+  const std::string answers = Does(
+      "kubectl exec deploy/sleep -c sleep -- curl -s -w '\\n' "
+      "'http://flaskapp/env/version?n=[1-50]'");
+  EXPECT_FALSE(absl::StrContains(answers, "v2")) << answers;
+  Does("kubectl delete virtualservice/flaskapp destinationrule/flaskapp");
+}
+
+TEST_F(MeshTest, ABlackHoleIsRefusedAtAdmission) {
+  const nodes::Answer answer = cluster()->Shell(
+      "kubectl apply -f -",
+      "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: hole}\n"
+      "spec:\n  hosts: [flaskapp]\n  http:\n  - route:\n"
+      "    - {destination: {host: flaskapp, subset: v1}, weight: -1}\n");
+  EXPECT_NE(answer.exit_status, 0);
+  EXPECT_THAT(answer.output, HasSubstr("denied the request"));
+  EXPECT_THAT(answer.output, HasSubstr("weight"));
+}
+
+TEST_F(MeshTest, NothingFailsWhileWeightsChangeAHundredTimes) {
+  Does(absl::StrCat("kubectl apply -f ",
+                    scenarios::WorkspaceFile("examples/tutorial/11-destinationrule.yaml")));
+  UnderLoad("100 changes of weights", [] {
+    Does(
+        "for i in $(seq 100); do printf 'apiVersion: networking.istio.io/v1\\nkind: "
+        "VirtualService\\nmetadata: {name: flaskapp}\\nspec:\\n  hosts: [flaskapp]\\n  http:\\n"
+        "  - route:\\n    - {destination: {host: flaskapp, subset: v1}, weight: %d}\\n"
+        "    - {destination: {host: flaskapp, subset: v2}, weight: %d}\\n' $i $((100 - i))"
+        " | kubectl apply -f - >/dev/null || exit 1; done");
+  });
+  Does("kubectl delete virtualservice/flaskapp destinationrule/flaskapp");
+}
+
+TEST_F(MeshTest, NothingFailsWhileADeploymentIsReplaced) {
+  UnderLoad("rolling update of injected pods", [] {
+    Does("kubectl rollout restart deployment/flaskapp-v1 deployment/flaskapp-v2");
+    Does("kubectl rollout status deployment/flaskapp-v1 --timeout=90s");
+    Does("kubectl rollout status deployment/flaskapp-v2 --timeout=90s");
+  });
+}
+
+TEST_F(MeshTest, NothingFailsWhilePilotAndTheApiServerAreAway) {
+  for (const char* part : {"pilot", "apiserver"}) {
+    UnderLoad(part, [part] {
+      Does(absl::StrCat("kill -9 $(cat run/", part, ".pid)"));
+      const nodes::Answer up = cluster()->UpAgain();
+      EXPECT_EQ(up.exit_status, 0) << up.output;
+    });
+  }
+  // What comes afterwards arrives as before.
+  Does(absl::StrCat("kubectl apply -f ",
+                    scenarios::WorkspaceFile("examples/tutorial/11-destinationrule.yaml"), " -f ",
+                    scenarios::WorkspaceFile("examples/tutorial/11-bluegreen.yaml")));
+  Does("kubectl wait --for=condition=Programmed virtualservice/flaskapp --timeout=60s");
+  Does("kubectl delete virtualservice/flaskapp destinationrule/flaskapp");
+}
+
+}  // namespace
+}  // namespace meltemi::mesh
