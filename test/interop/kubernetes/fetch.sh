@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Builds kube-apiserver from its published Go module (go/go.mod pins it), into the ignored folder
-# .cache/interop of the checkout, once, and prints its path. For tests only.
+# The path of a kube-apiserver that was built from its published Go module (go/go.mod pins it), in the
+# ignored folder .cache/interop of the checkout. For tests only. The build takes many minutes of a
+# core, so tests use what there is, and people say when it is to be made:
 #
-#   fetch.sh apiserver
+#   fetch.sh build        makes it, and prints its path
+#   fetch.sh apiserver    prints its path
 #
 # Exit 0: the path on standard output. Exit 3: cannot be had here; the reason on standard error.
 # Exit 1: it does not build.
@@ -20,7 +22,7 @@ absent() {
   exit 3
 }
 
-[[ ${1:-} == apiserver ]] || exit 2
+[[ ${1:-} == apiserver || ${1:-} == build ]] || exit 2
 
 # Two tests may ask at the same time.
 exec 9>"$cache/kubernetes/lock"
@@ -29,6 +31,7 @@ flock 9
 sum="$(cat "$here"/go/go.mod "$here"/go/go.sum "$here"/go/*.go | sha256sum | cut -c1-16)"
 target="$cache/kubernetes/apiserver-$sum"
 if [[ ! -x $target ]]; then
+  [[ $1 == build ]] || absent "kube-apiserver is not built here: test/interop/kubernetes/fetch.sh build"
   command -v go >/dev/null || absent "go is not installed: apt-get install golang-go"
   cd "$here/go"
   export GOMODCACHE="$cache/go" GOFLAGS="-modcacherw -mod=readonly -buildvcs=false"
