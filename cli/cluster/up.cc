@@ -1,4 +1,5 @@
 // up: the orchestrator on this machine.
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -6,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,7 @@ namespace meltemi::cli {
 namespace {
 
 constexpr int64_t kTokenSeconds = 3600;
+constexpr std::chrono::seconds kPortWaitMax(3);
 
 struct UpOptions {
   ControlPlaneOptions control_plane;
@@ -113,6 +116,17 @@ absl::Status ChooseAddresses(UpOptions& options) {
   return absl::OkStatus();
 }
 
+// Who has just been killed may still hold its port for a moment.
+absl::Status WaitForPort(uint16_t number, const Component& part, const char* remedy) {
+  const auto end = std::chrono::steady_clock::now() + kPortWaitMax;
+  while (true) {
+    absl::Status status = CheckPortFree(number, part.name(), remedy);
+    const bool died = std::filesystem::exists(part.pid_path());
+    if (status.ok() || !died || std::chrono::steady_clock::now() > end) return status;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 absl::Status CheckPorts(const UpOptions& options, const NodePorts& ports) {
   const ClusterFolders& folders = options.control_plane.folders;
   struct Port {
@@ -142,9 +156,13 @@ absl::Status CheckPorts(const UpOptions& options, const NodePorts& ports) {
     wanted.push_back({ports.dns_pages, "dns", node, stop});
   }
   for (const Port& port : wanted) {
-    if (Component("", port.folder, port.part).Running() != 0) continue;
-    absl::Status status = CheckPortFree(port.number, port.part, port.remedy);
-    if (!status.ok()) return status;
+    const Component part = port.part == absl::string_view("pilot")
+                               ? PilotProcess(folders)
+                               : Component("", port.folder, port.part);
+    if (part.Running() != 0) continue;
+    if (absl::Status status = WaitForPort(port.number, part, port.remedy); !status.ok()) {
+      return status;
+    }
   }
   return absl::OkStatus();
 }

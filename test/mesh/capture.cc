@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -54,7 +55,9 @@ void LookAt(absl::string_view content, absl::string_view text, Captured* capture
 }
 
 Capture::Capture(uint16_t port, std::string text) : port_(port), text_(std::move(text)) {
-  socket_ = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP));
+  // Of all protocols: those who ask for one alone come after the bridge, which keeps what it passes
+  // on.
+  socket_ = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
   if (socket_ < 0) {
     trouble_ = absl::StrCat("no packet socket: ", std::strerror(errno));
     return;
@@ -79,8 +82,13 @@ void Capture::Work() {
   while (!stop_ && captured_.packets < kPacketsMax) {
     pollfd wait{.fd = socket_, .events = POLLIN, .revents = 0};
     if (poll(&wait, 1, kPollMillis) <= 0) continue;
-    const ssize_t got = recv(socket_, buffer.data(), buffer.size(), 0);
-    if (got > 0) Take(absl::string_view(buffer.data(), static_cast<size_t>(got)));
+    sockaddr_ll from{};
+    socklen_t from_length = sizeof(from);
+    const ssize_t got = recvfrom(socket_, buffer.data(), buffer.size(), 0,
+                                 reinterpret_cast<sockaddr*>(&from), &from_length);
+    if (got > 0 && from.sll_protocol == htons(ETH_P_IP)) {
+      Take(absl::string_view(buffer.data(), static_cast<size_t>(got)));
+    }
   }
 }
 
