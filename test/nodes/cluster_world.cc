@@ -195,6 +195,17 @@ absl::StatusOr<std::unique_ptr<scenarios::World>> StartClusterWorld(const Cluste
           absl::StrCat(line, ": ", answer.output, "\n", cluster.Out("kubectl describe pods")));
     }
   }
+  // The applications have no probes: Ready says that they run, not that they listen yet.
+  const bool listen = Eventually(
+      [&] {
+        return cluster
+                   .Shell(
+                       "kubectl exec deploy/sleep -c sleep -- curl -sf -o /dev/null"
+                       " 'http://flaskapp/env/version?n=[1-20]' http://httpbin:8000/get")
+                   .exit_status == 0;
+      },
+      kSettleMax);
+  if (!listen) return absl::UnavailableError("the applications do not answer");
   return std::make_unique<ClusterWorld>(cluster);
 }
 
