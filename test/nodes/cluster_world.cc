@@ -200,7 +200,7 @@ absl::StatusOr<std::unique_ptr<scenarios::World>> StartClusterWorld(const Cluste
       [&] {
         return cluster
                    .Shell(
-                       "kubectl exec deploy/sleep -c sleep -- curl -sf -o /dev/null"
+                       "kubectl exec deploy/sleep -c sleep -- curl -sf --fail-early -o /dev/null"
                        " 'http://flaskapp/env/version?n=[1-20]' http://httpbin:8000/get")
                    .exit_status == 0;
       },
