@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -34,7 +35,7 @@ using json::Value;
 constexpr char kNamespace[] = "istio-system";
 constexpr char kPilot[] = "meltemi-pilot";
 constexpr uint16_t kDebugPort = 15014;
-constexpr std::chrono::seconds kReadyMax(60);
+constexpr std::chrono::seconds kReadyMax(60), kStopGrace(15);
 constexpr std::chrono::milliseconds kPoll(20);
 constexpr int64_t kCertificateSeconds = 365 * 24 * 3600LL;
 
@@ -169,6 +170,11 @@ absl::Status ApplyMesh(const MeshOptions& options, ClusterApi& api) {
 
 absl::Status StartPilot(const MeshOptions& options, int* started) {
   Component pilot = PilotProcess(options.folders);
+  // Who was told of an API server at another port would look for it there.
+  const absl::StatusOr<std::string> told = ReadText(options.folders.kubeconfig("pilot"));
+  if (told.ok() && !absl::StrContains(*told, absl::StrCat("server: ", options.server, "\n"))) {
+    pilot.Stop(kStopGrace);
+  }
   if (pilot.Running() != 0) return absl::OkStatus();
   const absl::StatusOr<std::string> program =
       ProgramBeside({"meltemi-pilot", "../pilot/app/meltemi-pilot"});

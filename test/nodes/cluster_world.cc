@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/json/parse.h"
 #include "base/json/value.h"
@@ -21,20 +22,22 @@ using std::chrono::seconds;
 
 constexpr seconds kSettleMax(60);
 
-// wrk in the sleep pod, which ends on a signal and then says what it has seen.
+// wrk in the sleep pod, on its own: it goes on whatever happens to the API server. On a signal it
+// ends and says what it has seen.
+constexpr char kBeginLoad[] =
+    "kubectl exec deploy/sleep -c sleep -- sh -c 'rm -f /tmp/load.log; wrk -c $CONNECTIONS -t 1 -d "
+    "300s $URL > /tmp/load.log 2>&1 & echo $! > /tmp/load.pid'";
+constexpr char kEndLoad[] =
+    "kubectl exec deploy/sleep -c sleep -- sh -c 'kill -INT $(cat /tmp/load.pid); for i in $(seq "
+    "400); do grep -q Requests/sec /tmp/load.log && break; sleep 0.05; done; cat /tmp/load.log'";
+
 class PodLoad final : public scenarios::World::Load {
  public:
-  PodLoad(const Cluster& cluster, machine::Process process)
-      : cluster_(cluster), process_(std::move(process)) {}
-  machine::LoadResult Stop() override {
-    cluster_.Shell("kubectl exec deploy/sleep -c sleep -- sh -c 'kill -INT $(cat /tmp/load.pid)'");
-    process_.Wait(seconds(30));
-    return machine::ParseWrk(process_.Output());
-  }
+  explicit PodLoad(const Cluster& cluster) : cluster_(cluster) {}
+  machine::LoadResult Stop() override { return machine::ParseWrk(cluster_.Out(kEndLoad)); }
 
  private:
   const Cluster& cluster_;
-  machine::Process process_;
 };
 
 // The condition of that type that is about the object's present version; null: none yet.
@@ -73,12 +76,9 @@ class ClusterWorld final : public scenarios::World {
   }
 
   std::unique_ptr<Load> StartLoad(const std::string& url, int connections) override {
-    auto process = cluster_.Start(InSleep({"sh", "-c",
-                                           absl::StrCat("wrk -c ", connections, " -t 1 -d 300s ",
-                                                        url, " & echo $! > /tmp/load.pid; wait")}),
-                                  cluster_.folder() + "/load.log");
-    return std::make_unique<PodLoad>(cluster_,
-                                     process.ok() ? std::move(*process) : machine::Process());
+    cluster_.Does(absl::StrReplaceAll(
+        kBeginLoad, {{"$CONNECTIONS", absl::StrCat(connections)}, {"$URL", url}}));
+    return std::make_unique<PodLoad>(cluster_);
   }
 
   std::string AppLog(const std::string& workload) override {
