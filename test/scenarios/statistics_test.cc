@@ -15,8 +15,8 @@ TEST(Binomial, AgreesWithTheTextbook) {
 TEST(Binomial, RefusesAShareThatIsOff) {
   EXPECT_TRUE(FitsShare(300, 1000, 0.3));
   EXPECT_TRUE(FitsShare(335, 1000, 0.3));
-  EXPECT_FALSE(FitsShare(360, 1000, 0.3));
-  EXPECT_FALSE(FitsShare(240, 1000, 0.3));
+  EXPECT_FALSE(FitsShare(370, 1000, 0.3));
+  EXPECT_FALSE(FitsShare(230, 1000, 0.3));
   EXPECT_FALSE(FitsShare(1, 1000, 0));
   EXPECT_TRUE(FitsShare(0, 1000, 0));
   EXPECT_FALSE(FitsShare(999, 1000, 1));

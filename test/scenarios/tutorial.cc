@@ -169,7 +169,7 @@ std::vector<Row> Tutorial::Weights() {
     const double p = BinomialPValue(counts.v2, 1000, 0.3);
     rows.push_back({"12 weights", "1000 requests, 70 % v1, 30 % v2",
                     absl::StrFormat("%s (binomial p = %.3f)%s", counts.Text(), p, trouble),
-                    counts.other == 0 && p > 0.001 && trouble.empty()});
+                    counts.other == 0 && FitsShare(counts.v2, 1000, 0.3) && trouble.empty()});
   }
   return rows;
 }
