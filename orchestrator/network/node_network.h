@@ -26,7 +26,7 @@ struct NodeNetworkOptions {
   int mtu = 0;  // 0: of the default route's interface
   // Where addresses in use are written down; nodes that share a file system must not share it.
   std::string ipam_dir = "/run/meltemi/ipam";
-  std::string chained_plugin = "";  // as CniOptions'
+  std::string chained_plugin = "";        // as CniOptions'
   Duration check_interval = seconds(30);  // of what others may have removed
 };
 

@@ -173,9 +173,9 @@ TEST(KeysStore, AGivenIntermediateComesFirstAndWhatItLacksIsSaid) {
   const auto secret = [&](bool with_root) {
     const auto value = [](const std::string& text) { return absl::Base64Escape(text); };
     return absl::StrCat(
-        R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"cacerts"},"data":{"ca-cert.pem":")",
-        value(root.signer.certificate_chain_pem), R"(","ca-key.pem":")",
-        value(root.signer.private_key_pem), R"(","cert-chain.pem":")",
+        R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"cacerts"},)",
+        R"("data":{"ca-cert.pem":")", value(root.signer.certificate_chain_pem),
+        R"(","ca-key.pem":")", value(root.signer.private_key_pem), R"(","cert-chain.pem":")",
         value(root.signer.certificate_chain_pem), "\"",
         with_root ? absl::StrCat(R"(,"root-cert.pem":")", value(root.roots_pem), "\"") : "", "}}");
   };

@@ -86,8 +86,9 @@ absl::StatusOr<std::unique_ptr<ServingCredentials>> ServingCredentials::New(
   std::error_code ignored;
   std::string pattern = (fs::temp_directory_path(ignored) / "meltemi-pilot-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) {
-    return absl::UnavailableError(absl::StrCat(
-        "a folder for pilot's certificate cannot be made as ", pattern, ": ", std::strerror(errno)));
+    return absl::UnavailableError(
+        absl::StrCat("a folder for pilot's certificate cannot be made as ", pattern, ": ",
+                     std::strerror(errno)));
   }
   auto credentials = std::make_unique<FileCredentials>(pattern);
   if (absl::Status status = credentials->Replace(identity); !status.ok()) return status;

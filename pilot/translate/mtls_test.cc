@@ -187,7 +187,8 @@ class Pair {
 std::string Server(const std::string& labels = "security.istio.io/tlsMode: istio") {
   return absl::StrCat(R"(
 {apiVersion: v1, kind: Service, metadata: {name: server},
- spec: {clusterIP: 10.96.0.1, selector: {app: server}, ports: [{name: http, port: 80}, {name: tcp, port: 81}, {port: 82, name: guess}]}}
+ spec: {clusterIP: 10.96.0.1, selector: {app: server},
+        ports: [{name: http, port: 80}, {name: tcp, port: 81}, {port: 82, name: guess}]}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: server, labels: {app: server, version: v1, )",
                       labels, R"(}},

@@ -25,7 +25,7 @@ class WorkloadEntry;
 namespace istio::security::v1beta1 {
 class AuthorizationPolicy;
 class PeerAuthentication;
-}
+}  // namespace istio::security::v1beta1
 namespace meltemi::kube::core::v1 {
 class Endpoints;
 class Pod;

@@ -55,7 +55,8 @@ TEST(OptionsTest, HelpAndVersion) {
 }
 
 TEST(OptionsTest, ErrorsAreOneSentence) {
-  EXPECT_EQ(Error({"walk"}), "unknown command 'walk'; there are run, sidecar, intercept, wait and drain");
+  EXPECT_EQ(Error({"walk"}),
+            "unknown command 'walk'; there are run, sidecar, intercept, wait and drain");
   EXPECT_NE(Error({"run"}).find("-c FILE"), std::string::npos);
   EXPECT_NE(Error({"run", "-c", "x", "--mode", "dance"}).find("--mode"), std::string::npos);
   EXPECT_NE(Error({"run", "-c", "x", "-l", "loud"}).find("--log-level"), std::string::npos);

@@ -83,7 +83,7 @@ class CaClient final {
   http::grpc::BidiOptions call_options_;  // of the request under way
   std::string csr_;
   int64_t validity_s_ = 0;
-  size_t address_ = 0;  // the next of a name's addresses, modulo their number
+  size_t address_ = 0;      // the next of a name's addresses, modulo their number
   std::string file_roots_;  // as they were read last
   std::string last_error_;
   absl::AnyInvocable<void()> on_ready_;

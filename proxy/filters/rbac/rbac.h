@@ -30,8 +30,9 @@ struct RbacStatPrefixes {
 // envoy_rbac_http_prefix.
 std::shared_ptr<const FilterConfig> NewHttpRbac(std::string name, RbacConfig config,
                                                 RbacStatPrefixes prefixes);
-// Counts envoy_rbac_{allowed,…} with the label envoy_rbac_prefix="`stat_prefix`". For Istio's "tcp."
-// the names are Envoy's for it: envoy_allowed{envoy_rbac_prefix="tcp",envoy_tcp_prefix="rbac"}.
+// Counts envoy_rbac_{allowed,…} with the label envoy_rbac_prefix="`stat_prefix`". For Istio's
+// "tcp." the names are Envoy's for it:
+// envoy_allowed{envoy_rbac_prefix="tcp",envoy_tcp_prefix="rbac"}.
 std::shared_ptr<const NetworkFilterConfig> NewNetworkRbac(RbacConfig config,
                                                           std::string stat_prefix,
                                                           RbacStatPrefixes prefixes);

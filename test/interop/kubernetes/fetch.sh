@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The path of a kube-apiserver that was built from its published Go module (go/go.mod pins it), in the
-# ignored folder .cache/interop of the checkout. For tests only. The build takes many minutes of a
+# The path of a kube-apiserver that was built from its published Go module (go/go.mod pins it), in
+# the ignored folder .cache/interop of the checkout. For tests only. The build takes many minutes of a
 # core, so tests use what there is, and people say when it is to be made:
 #
 #   fetch.sh build        makes it, and prints its path
@@ -31,7 +31,8 @@ flock 9
 sum="$(cat "$here"/go/go.mod "$here"/go/go.sum "$here"/go/*.go | sha256sum | cut -c1-16)"
 target="$cache/kubernetes/apiserver-$sum"
 if [[ ! -x $target ]]; then
-  [[ $1 == build ]] || absent "kube-apiserver is not built here: test/interop/kubernetes/fetch.sh build"
+  [[ $1 == build ]] ||
+    absent "kube-apiserver is not built here: test/interop/kubernetes/fetch.sh build"
   command -v go >/dev/null || absent "go is not installed: apt-get install golang-go"
   cd "$here/go"
   export GOMODCACHE="$cache/go" GOFLAGS="-modcacherw -mod=readonly -buildvcs=false"
