@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The path of a kube-apiserver that was built from its published Go module (go/go.mod pins it), in
-# the ignored folder .cache/interop of the checkout. For tests only. The build takes many minutes of a
-# core, so tests use what there is, and people say when it is to be made:
+# the ignored folder .cache/interop of the checkout. For tests only. The build takes many minutes of
+# a core, so tests use what there is, and people say when it is to be made:
 #
 #   fetch.sh build        makes it, and prints its path
 #   fetch.sh apiserver    prints its path
