@@ -33,30 +33,23 @@ metadata:
     app: meltemi-pilot
     app.kubernetes.io/part-of: meltemi
 rules:
-# What configuration is made of.
+# What configuration is made of; Secrets: the certificates of gateways.
 - apiGroups: [""]
-  resources: [services, endpoints, pods, nodes, namespaces]
-  verbs: [get, list, watch]
+  resources: [services, pods, namespaces, secrets]
+  verbs: [list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [networking.istio.io, security.istio.io]
   resources: ["*"]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
-  verbs: [get, list, watch]
-# Certificates of gateways.
-- apiGroups: [""]
-  resources: [secrets]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # Whether proxies have got what an object says.
 - apiGroups: [networking.istio.io, security.istio.io]
   resources: ["*/status"]
-  verbs: [get, patch, update]
-- apiGroups: ["", events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
+  verbs: [patch]
 # Who a proxy is.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
@@ -64,11 +57,23 @@ rules:
 # The mesh's root certificate, for the pods of every namespace.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [create, get, list, watch, update]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [istio-ca-root-cert]
+  verbs: [list, watch, update]
 # Against which root the webhooks are verified.
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch]
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations]
+  resourceNames: [meltemi-sidecar-injector]
+  verbs: [get, patch]
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingwebhookconfigurations]
+  resourceNames: [meltemi-validator]
+  verbs: [get, patch]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -95,14 +100,22 @@ metadata:
     app: meltemi-pilot
     app.kubernetes.io/part-of: meltemi
 rules:
-# The authority's key, shared by all replicas.
+# The authority's key, shared by all replicas; one of its own, or the one that it was given.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create, get, update]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [istio-ca-secret, cacerts]
+  verbs: [get]
 # Which replica writes.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [create, get, update, patch]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [meltemi-pilot]
+  verbs: [get, update]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

@@ -84,7 +84,11 @@ absl::Status Pilot::StartServers() {
 absl::Status Pilot::StartDebug() {
   const absl::StatusOr<net::Address> address = net::Address::Parse(options_.http_address);
   if (!address.ok()) return address.status();
-  auto server = http::ListenDebug(*loop_, *address);
+  http::DebugServerOptions limits;
+  // What is configured where is nobody's business in a cluster; who may look into pilot's pod (or
+  // forward a port of it) may.
+  if (options_.over_kubernetes()) limits.loopback_only = "/debug";
+  auto server = http::ListenDebug(*loop_, *address, limits);
   if (!server.ok()) {
     return absl::UnavailableError(
         absl::StrCat("metrics and debug pages: ", server.status().message(),

@@ -13,6 +13,7 @@
 #include "kube/client/resource.h"
 #include "kube/executor/executor.h"
 #include "kube/informer/informer.h"
+#include "kube/meta/v1/meta.pb.h"
 #include "kube/queue/controller.h"
 
 namespace meltemi::pilot {
@@ -39,7 +40,8 @@ class Bundles final : public WebhookBundles {
             [this](const kube::NamespacedName& key) { return Reconcile(key); })) {
     for (const kube::ApiResource& resource : resources_) {
       informers_->OfMetadata(resource).AddHandler([this, &resource](const kube::Change& change) {
-        if (change.after == nullptr) return;
+        // Others' are none of its business, and it has no right to read them whole.
+        if (change.after == nullptr || !IsOurs(kube::MetaOf(*change.after))) return;
         // The queue's keys have a place for a namespace, which these objects lack.
         queue_->Add({resource.resource, kube::NameOf(*change.after).name});
       });
@@ -53,6 +55,11 @@ class Bundles final : public WebhookBundles {
   }
 
  private:
+  static bool IsOurs(const kube::meta::v1::ObjectMeta& meta) {
+    const auto label = meta.labels().find(std::string(kWebhookLabel));
+    return label != meta.labels().end() && label->second == kWebhookLabelValue;
+  }
+
   kube::ReconcileResult Reconcile(const kube::NamespacedName& key) {
     const kube::ApiResource& resource =
         key.ns == resources_[0].resource ? resources_[0] : resources_[1];

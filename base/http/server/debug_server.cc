@@ -46,9 +46,10 @@ class ServerConnection final : public Deferrable,
                                private ServerCodecEvents {
  public:
   ServerConnection(Loop& loop, Server& server, std::unique_ptr<net::Connection> connection,
-                   const DebugServerOptions& options)
+                   bool from_loopback, const DebugServerOptions& options)
       : server_(server),
         options_(options),
+        from_loopback_(from_loopback),
         connection_(std::move(connection)),
         transport_(loop, *connection_, [this] { OnRead(connection_->input(), end_of_input_); }),
         codec_(NewHttp1ServerCodec(transport_, *this, Http1Limits())),
@@ -149,6 +150,7 @@ class ServerConnection final : public Deferrable,
 
   Server& server_;
   const DebugServerOptions& options_;
+  const bool from_loopback_;
   std::unique_ptr<net::Connection> connection_;
   ConnectionTransport transport_;
   std::unique_ptr<ServerCodec> codec_;
@@ -190,7 +192,11 @@ class Server final : public DebugServer {
   const net::Address& address() const override { return listener_->address(); }
   size_t open_connections() const override { return connections_.size(); }
 
-  DebugResponse Handle(const DebugRequest& request) {
+  DebugResponse Handle(const DebugRequest& request, bool from_loopback) {
+    if (!from_loopback && !options_.loopback_only.empty() &&
+        absl::StartsWith(request.path, options_.loopback_only)) {
+      return {403, absl::StrCat(request.path, " is for callers on this host or in this pod.\n")};
+    }
     Entry* const entry = FindRoute(request.path);
     if (entry == nullptr) {
       if (request.path == "/") return Index(200, "");
@@ -232,7 +238,8 @@ class Server final : public DebugServer {
       connection->Abort();
       return loop_.DeferDelete(std::move(connection));
     }
-    auto owned = std::make_unique<ServerConnection>(loop_, *this, std::move(connection), options_);
+    auto owned = std::make_unique<ServerConnection>(loop_, *this, std::move(connection),
+                                                    remote.is_loopback(), options_);
     ServerConnection* const raw = owned.get();
     connections_[raw] = std::move(owned);
   }
@@ -276,7 +283,7 @@ void ServerConnection::Answer() {
   if (question != absl::string_view::npos) request.query = target.substr(question + 1);
   request.body = body_;
   request.headers = headers_.get();
-  const DebugResponse response = server_.Handle(request);
+  const DebugResponse response = server_.Handle(request, from_loopback_);
   if (stream_ != nullptr) Send(response);
 }
 

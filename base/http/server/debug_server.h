@@ -44,6 +44,9 @@ struct DebugServerOptions {
   size_t connections_max = 256;
   // A connection without an open request, or with an unfinished one, is closed after this long.
   Duration idle_timeout = seconds(60);
+  // What is at paths that begin with this is answered to loopback addresses alone, others get 403;
+  // "": everybody gets everything.
+  std::string loopback_only = {};
 };
 
 class DebugServer {

@@ -2,6 +2,9 @@
 
 #include "base/http/server/debug_server.h"
 
+#include <ifaddrs.h>
+#include <net/if.h>
+
 #include <optional>
 #include <string>
 
@@ -143,6 +146,47 @@ TEST_F(DebugServerTest, BoundsItsConnections) {
 TEST_F(DebugServerTest, ForgetsClosedConnections) {
   ASSERT_TRUE(Get("/hello").ok());
   while (server_->open_connections() > 0) loop_->RunOnce(seconds(1));
+}
+
+// An address of this machine that others reach it by; "": it has none.
+std::string OwnAddress() {
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return "";
+  std::string found;
+  for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET) continue;
+    const net::Address address = net::Address::FromSockaddr(one->ifa_addr, sizeof(sockaddr_in));
+    if (!address.is_loopback() && (one->ifa_flags & IFF_UP) != 0) found = address.ip();
+  }
+  freeifaddrs(all);
+  return found;
+}
+
+TEST_F(DebugServerTest, SomePagesAreForTheSameMachineAlone) {
+  const std::string ip = OwnAddress();
+  if (ip.empty()) GTEST_SKIP() << "the machine has no address but loopback";
+  DebugServerOptions options;
+  options.loopback_only = "/debug";
+  auto server = ListenDebug(*loop_, net::Address::Any4(0), options);
+  ASSERT_TRUE(server.ok()) << server.status();
+  for (const char* path : {"/metrics", "/debug/all"}) {
+    (*server)->Route(path, DebugServer::Methods::kAny, "", [](const DebugRequest&) {
+      return DebugResponse{200, "told"};
+    });
+  }
+  const auto ask = [&](const std::string& host, const std::string& path) {
+    std::optional<int> status;
+    const uint16_t port = (*server)->address().port();
+    auto call = StartCall(*loop_, *net::Address::FromIp(host, port), {.path = path},
+                          [&](absl::StatusOr<CallResponse> r) { status = r.ok() ? r->status : 0; });
+    while (!status.has_value()) loop_->RunOnce(seconds(1));
+    return *status;
+  };
+  EXPECT_EQ(ask("127.0.0.1", "/debug/all"), 200);
+  EXPECT_EQ(ask(ip, "/metrics"), 200);
+  EXPECT_EQ(ask(ip, "/debug/all"), 403);
+  EXPECT_EQ(ask(ip, "/debug/none"), 403);
+  EXPECT_EQ(ask(ip, "//debug/all"), 404);
 }
 
 TEST(HttpCallTest, SaysWhatFailed) {
