@@ -96,7 +96,12 @@ SessionEvent DeltaSession::TakeNames(const DeltaDiscoveryRequest& request, XdsTy
   }
   NameSetPtr names = core_.work().names().Change(subscription.names, added, dropped);
   if (names->names.size() > core_.options().names_max) return SessionEvent::kTooMany;
+  const NameSetPtr before = subscription.names;
   core_.SetNames(type, std::move(names));
+  // Who gives up a name and still wants everything is told whether that has it.
+  for (const std::string& name : dropped) {
+    if (subscription.wildcard && before->Contains(name)) core_.SendAgain(type, name);
+  }
   return SessionEvent::kSubscribe;
 }
 

@@ -248,6 +248,17 @@ TEST_F(DeltaSessionTest, FromNamesToEverythingAndBack) {
   EXPECT_THAT(Drain(), ElementsAre("CDS c1=changed"));
 }
 
+TEST_F(DeltaSessionTest, GivingUpANameThatEverythingHasIsAnsweredWithIt) {
+  source_.Set(kC, "c1", "c1");
+  Say(kC, {.subscribe = {"*", "c1", "nowhere"}});
+  EXPECT_THAT(Drain(), ElementsAre("CDS c1=c1 -nowhere"));
+  Say(kC, {.unsubscribe = {"c1", "nowhere"}});
+  EXPECT_THAT(Drain(), ElementsAre("CDS c1=c1 -nowhere"));
+  source_.Set(kC, "c1", "changed");
+  EXPECT_THAT(Drain(), ElementsAre("CDS c1=changed"));
+  EXPECT_TRUE(session_->Settled());
+}
+
 TEST_F(DeltaSessionTest, ARouteToANewClusterWaitsUntilTheClusterIsReady) {
   Establish();
   source_.Set(kC, "c2", "c2", {"c2"});

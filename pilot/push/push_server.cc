@@ -29,10 +29,29 @@ using envoy::service::discovery::v3::DiscoveryRequest;
 constexpr double kSecondsBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
                                      0.5,   1,      3,     5,    10,    20,   30};
 constexpr Duration kSlowCheckInterval = seconds(1);
+constexpr size_t kLoggedBytesMax = 4096;
 
 int64_t EpochMillis(WallTime time) { return ToMillis(time.time_since_epoch()); }
 
 double AsSeconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+size_t NamesIn(const DiscoveryRequest& request) {
+  return static_cast<size_t>(request.resource_names_size());
+}
+
+size_t NamesIn(const DeltaDiscoveryRequest& request) {
+  return static_cast<size_t>(request.resource_names_subscribe_size()) +
+         static_cast<size_t>(request.resource_names_unsubscribe_size()) +
+         request.initial_resource_versions().size();
+}
+
+size_t BytesOf(const ProxyNode& node) {
+  size_t bytes = node.id.size() + node.name.size() + node.ns.size() + node.workload_name.size() +
+                 node.service_account.size() + node.cluster_id.size() + node.access_log_path.size();
+  for (const auto& [key, value] : node.labels) bytes += key.size() + value.size();
+  for (const std::string& address : node.addresses) bytes += address.size();
+  return bytes;
+}
 
 }  // namespace
 
@@ -46,6 +65,9 @@ struct PushServer::Client {
   bool writing = false;
   bool scheduled = false;
   MonotonicTime writing_since;
+  // Since when something has been sent and nothing been answered; none: all is answered.
+  std::optional<MonotonicTime> unanswered_since;
+  bool unanswered_noted = false;
   uint64_t acked_version = 0;
   uint64_t settled_version = 0;
   // Requests that may be read at once, and since when that holds.
@@ -89,7 +111,7 @@ PushServer::PushServer(Loop* loop, metrics::Scope* metrics, Options options)
       metrics_(metrics),
       options_(options),
       drainer_(std::make_unique<Drainer>(this)),
-      slow_timer_(loop->NewTimer([this] { CutOffSlow(); })) {
+      slow_timer_(loop->NewTimer([this] { CheckSlow(); })) {
   for (int i = 0; i < kXdsTypes; ++i) {
     const auto counter = [&](absl::string_view name) {
       const std::string type = absl::AsciiStrToLower(XdsTypeShortName(static_cast<XdsType>(i)));
@@ -152,6 +174,10 @@ bool PushServer::Introduce(Client* client, const envoy::config::core::v3::Node& 
       node->authenticated = true;
     }
   }
+  if (node.ok() && BytesOf(*node) > options_.node_bytes_max) {
+    node = absl::InvalidArgumentError(absl::StrCat("what the node says of itself takes more than ",
+                                                   options_.node_bytes_max, " bytes"));
+  }
   if (!node.ok()) {
     Refuse(client, node.status());
     return false;
@@ -172,16 +198,23 @@ bool PushServer::Introduce(Client* client, const envoy::config::core::v3::Node& 
 
 // ---- Requests
 
-Duration PushServer::TakeToken(Client* client) {
+Duration PushServer::TakeTokens(Client* client, size_t names) {
   const Duration passed = loop_->Now() - client->tokens_at;
   client->tokens_at = loop_->Now();
   client->tokens = std::min<double>(
       options_.requests_burst, client->tokens + AsSeconds(passed) * options_.requests_per_second);
-  client->tokens -= 1;
+  client->tokens -= 1 + static_cast<double>(names / options_.names_per_request);
   if (client->tokens >= 0) return Duration::zero();
   metrics_->GetCounter("pilot_xds_requests_delayed").Inc();
   return std::chrono::duration_cast<Duration>(
       std::chrono::duration<double>(-client->tokens / options_.requests_per_second));
+}
+
+void PushServer::NoteAnswer(Client* client, SessionEvent event) {
+  if (event != SessionEvent::kAck && event != SessionEvent::kNack) return;
+  client->unanswered_since.reset();
+  client->unanswered_noted = false;
+  if (client->core->waiting()) client->unanswered_since = loop_->Now();
 }
 
 template <typename Request>
@@ -200,6 +233,7 @@ Duration PushServer::HandleRequest(ClientId id, const Request& request) {
     if (client->sotw != nullptr) event = client->sotw->OnRequest(request);
   }
   CountEvent(event, request.type_url());
+  NoteAnswer(client, event);
   if (event == SessionEvent::kTooMany) {
     Refuse(client, absl::ResourceExhaustedError(
                        absl::StrCat("more than ", options_.session.names_max, " names of ",
@@ -208,11 +242,11 @@ Duration PushServer::HandleRequest(ClientId id, const Request& request) {
   }
   if (event == SessionEvent::kNack) {
     LOG(kWarn, "push", client->view->node().id, " rejected ", request.type_url(), ": ",
-        request.error_detail().message());
+        absl::string_view(request.error_detail().message()).substr(0, kLoggedBytesMax));
     if (on_progress_) on_progress_();
   }
   Schedule(client);
-  return TakeToken(client);
+  return TakeTokens(client, NamesIn(request));
 }
 
 Duration PushServer::OnRequest(ClientId id, const DiscoveryRequest& request) {
@@ -280,6 +314,7 @@ void PushServer::Advance(Client* client) {
   if (response.has_value()) {
     client->writing = true;
     client->writing_since = loop_->Now();
+    if (!client->unanswered_since.has_value()) client->unanswered_since = loop_->Now();
     const TypeMetrics& counters = type_metrics_[static_cast<size_t>(response->type)];
     counters.pushes->Inc();
     counters.bytes->Add(response->message.size());
@@ -312,16 +347,39 @@ void PushServer::NoteProgress(Client* client) {
   if (on_progress_) on_progress_();
 }
 
-void PushServer::CutOffSlow() {
+void PushServer::CheckSlow() {
   slow_timer_->Arm(kSlowCheckInterval);
+  const MonotonicTime now = loop_->Now();
+  int64_t unanswered = 0;
   for (auto& [id, client] : clients_) {
-    if (!client->writing || client->refused) continue;
-    if (loop_->Now() - client->writing_since < options_.write_max) continue;
-    metrics_->GetCounter("pilot_xds_cut_off").Inc();
-    Refuse(client.get(), absl::DeadlineExceededError(absl::StrCat(
-                             "does not read what it is sent: nothing for ",
-                             ToMillis(options_.write_max) / 1000, " s; come back later")));
+    if (client->refused) continue;
+    if (client->writing && now - client->writing_since >= options_.write_max) {
+      CutOff(client.get(),
+             absl::StrCat("does not read what it is sent: nothing for ",
+                          ToMillis(options_.write_max) / 1000, " s; come back later"));
+    } else if (client->core == nullptr && now - client->connected_at >= options_.hello_max) {
+      CutOff(client.get(), absl::StrCat("has not said who it is for ",
+                                        ToMillis(options_.hello_max) / 1000, " s"));
+    } else if (CheckAnswer(client.get())) {
+      ++unanswered;
+    }
   }
+  metrics_->GetGauge("pilot_xds_unanswered").Set(unanswered);
+}
+
+void PushServer::CutOff(Client* client, std::string why) {
+  metrics_->GetCounter("pilot_xds_cut_off").Inc();
+  Refuse(client, absl::DeadlineExceededError(why));
+}
+
+bool PushServer::CheckAnswer(Client* client) {
+  if (!client->unanswered_since.has_value()) return false;
+  if (loop_->Now() - *client->unanswered_since < options_.answer_max) return false;
+  if (!std::exchange(client->unanswered_noted, true)) {
+    LOG(kWarn, "push", client->view->node().id, " has not answered what it was sent for ",
+        ToMillis(options_.answer_max) / 1000, " s: it is told nothing more of those types");
+  }
+  return true;
 }
 
 void PushServer::SetSnapshot(SnapshotPtr snapshot, std::string reason, MonotonicTime changed_at) {

@@ -93,9 +93,17 @@ class PushServer {
     Duration write_max = seconds(30);
     // Work for clients goes on in the next turn of the loop when it has taken so long in this one.
     Duration turn_max = milliseconds(5);
-    // Requests of one client are read no faster than this.
+    // A client that has not said by then who it is is cut off.
+    Duration hello_max = seconds(30);
+    // A client that leaves a response unanswered for longer is counted and logged; it keeps what it
+    // has, and its stream.
+    Duration answer_max = seconds(30);
+    // Requests of one client are read no faster than this; one with many names counts as several.
     uint32_t requests_per_second = 500;
     uint32_t requests_burst = 500;
+    uint32_t names_per_request = 100;
+    // What a client tells of itself, as far as it is kept.
+    size_t node_bytes_max = 64 * 1024;
   };
 
   PushServer(Loop* loop, metrics::Scope* metrics, Options options);
@@ -130,6 +138,7 @@ class PushServer {
   // none.
   ProxyView* FindView(absl::string_view proxy);
   Translator& translator() { return translator_; }
+  const SharedWork& work() const { return work_; }
   // How long it took lately to bring a snapshot to all clients, on the loop.
   Duration push_cost() const { return push_cost_; }
 
@@ -147,14 +156,18 @@ class PushServer {
   Duration HandleRequest(ClientId id, const Request& request);
   bool Introduce(Client* client, const envoy::config::core::v3::Node& node, bool delta);
   void Refuse(Client* client, const absl::Status& why);
-  Duration TakeToken(Client* client);
+  Duration TakeTokens(Client* client, size_t names);
+  void NoteAnswer(Client* client, SessionEvent event);
   void CountEvent(SessionEvent event, absl::string_view type_url);
   // Looks after the client soon: in order, no client twice.
   void Schedule(Client* client);
   void Drain();
   void Advance(Client* client);
   void NoteProgress(Client* client);
-  void CutOffSlow();
+  void CheckSlow();
+  void CutOff(Client* client, std::string why);
+  // Returns whether `client` leaves something unanswered for too long.
+  bool CheckAnswer(Client* client);
 
   Loop* const loop_;
   metrics::Scope* const metrics_;

@@ -175,6 +175,8 @@ void SessionCore::PlanAgain(XdsType type, Plan* plan) {
       if (ResourcePtr shared = plan->shared_set->Find(name)) resource = std::move(shared);
       if (ResourcePtr own = plan->own_set->Find(name)) resource = std::move(own);
     }
+    // Given up by a client that still wants everything, which does not have it.
+    if (resource == nullptr && subscription.wildcard) resource = AbsentResource(name);
     if (resource != nullptr) (resource->absent ? plan->absent : plan->changed).push_back(resource);
   }
   SortUnique(&plan->changed);
@@ -429,6 +431,11 @@ uint64_t SessionCore::acked_version() const {
     if (subscription.active) version = std::min(version, subscription.acked_version);
   }
   return version;
+}
+
+bool SessionCore::waiting() const {
+  return std::any_of(subscriptions_.begin(), subscriptions_.end(),
+                     [](const Subscription& subscription) { return subscription.waiting; });
 }
 
 bool SessionCore::Settled() {

@@ -136,6 +136,8 @@ class SessionCore {
   uint64_t snapshot_version() const { return snapshot_version_; }
   // The newest snapshot of which everything new is acknowledged.
   uint64_t acked_version() const;
+  // True while some response is not answered.
+  bool waiting() const;
   // What Settled would say, as the last Next found it.
   bool settled() const { return settled_; }
 

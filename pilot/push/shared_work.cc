@@ -71,14 +71,6 @@ bool AllNamed(const ResourceSet& endpoints, const ResourceSet& clusters) {
   return true;
 }
 
-template <typename Map, typename Order>
-void Bound(size_t max, Map* map, Order* order) {
-  while (order->size() > max) {
-    map->erase(order->front());
-    order->pop_front();
-  }
-}
-
 }  // namespace
 
 void AppendField(int number, absl::string_view value, std::string* out) {
@@ -113,24 +105,38 @@ SetDiffPtr SharedWork::Diff(const ResourceSetPtr& from, const ResourceSetPtr& to
   if (from == to) return same;
   const Pair key(from.get(), to.get());
   Compared& known = diffs_[key];
-  if (known.diff == nullptr) {
+  if (known.diff == nullptr) diff_order_.push_back(key);
+  if (known.diff == nullptr || !known.Is(from, to)) {
+    if (known.diff != nullptr) diff_resources_ -= known.diff->size();
     known = Compared{from, to, Compare(*from, *to)};
-    diff_order_.push_back(key);
+    diff_resources_ += known.diff->size();
   }
   SetDiffPtr diff = known.diff;
-  Bound(options_.diffs_max, &diffs_, &diff_order_);
+  while (diffs_.size() > options_.diffs_max || diff_resources_ > options_.diff_resources_max) {
+    DropOldestDiff();
+  }
   return diff;
+}
+
+void SharedWork::DropOldestDiff() {
+  const auto oldest = diffs_.find(diff_order_.front());
+  diff_order_.pop_front();
+  diff_resources_ -= oldest->second.diff->size();
+  diffs_.erase(oldest);
 }
 
 bool SharedWork::Covers(const ResourceSetPtr& endpoints, const ResourceSetPtr& clusters) {
   const Pair key(endpoints.get(), clusters.get());
-  Compared& known = covers_[key];
-  if (known.first == nullptr) {
-    known = Compared{endpoints, clusters, nullptr, AllNamed(*endpoints, *clusters)};
-    cover_order_.push_back(key);
+  const auto [at, fresh] = covers_.try_emplace(key);
+  if (fresh) cover_order_.push_back(key);
+  if (fresh || !at->second.Is(endpoints, clusters)) {
+    at->second = Compared{endpoints, clusters, nullptr, AllNamed(*endpoints, *clusters)};
   }
-  const bool covers = known.covers;
-  Bound(options_.diffs_max, &covers_, &cover_order_);
+  const bool covers = at->second.covers;
+  if (covers_.size() > options_.diffs_max) {
+    covers_.erase(cover_order_.front());
+    cover_order_.pop_front();
+  }
   return covers;
 }
 

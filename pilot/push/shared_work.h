@@ -1,5 +1,7 @@
 // Work that is the same for many clients, done once: what differs between two sets, whether
-// endpoints cover clusters, and the bytes of resources. What is kept is bounded, oldest out first.
+// endpoints cover clusters, and the bytes of resources. What is kept is bounded, oldest out first,
+// and keeps no set alive that nobody has any more: a client that names others all the time must
+// not fill the memory with what it had.
 //
 // Loop-owned. One per PushServer; sessions of tests may have their own.
 #pragma once
@@ -27,7 +29,8 @@ struct SetDiff {
   std::vector<ResourcePtr> changed;  // new ones, and those with other bytes; never absent ones
   std::vector<ResourcePtr> gone;     // as they were; also those that are absent now
   std::vector<ResourcePtr> absent;   // new names behind which there is nothing
-  bool empty() const { return changed.empty() && gone.empty() && absent.empty(); }
+  bool empty() const { return size() == 0; }
+  size_t size() const { return changed.size() + gone.size() + absent.size(); }
 };
 using SetDiffPtr = std::shared_ptr<const SetDiff>;
 
@@ -35,6 +38,7 @@ class SharedWork {
  public:
   struct Options {
     size_t diffs_max = 1024;
+    size_t diff_resources_max = 256 * 1024;  // in all differences that are kept
     size_t chunks_max = 1024;
     size_t chunk_bytes_max = 64 * 1024 * 1024;  // of all chunks that are kept for others
   };
@@ -50,19 +54,27 @@ class SharedWork {
 
   NameSets& names() { return names_; }
   size_t chunk_bytes() const { return chunk_bytes_; }
+  size_t diffs() const { return diffs_.size(); }
+  size_t diff_resources() const { return diff_resources_; }
 
  private:
   using Pair = std::pair<const ResourceSet*, const ResourceSet*>;
+  // Of the two sets at the key's addresses, as long as they are those that were compared.
   struct Compared {
-    ResourceSetPtr first, second;  // keep the addresses theirs
+    std::weak_ptr<const ResourceSet> first, second;
     SetDiffPtr diff;
     bool covers = false;
+    bool Is(const ResourceSetPtr& a, const ResourceSetPtr& b) const {
+      return first.lock() == a && second.lock() == b;
+    }
   };
   struct Encoded {
     Wire wire = Wire::kDelta;
     std::vector<ResourcePtr> resources;
     Chunk chunk;
   };
+
+  void DropOldestDiff();
 
   const Options options_;
   NameSets names_;
@@ -71,6 +83,7 @@ class SharedWork {
   absl::flat_hash_map<uint64_t, Encoded> chunks_;
   std::deque<uint64_t> chunk_order_;
   size_t chunk_bytes_ = 0;
+  size_t diff_resources_ = 0;
 };
 
 // A length-delimited protobuf field.

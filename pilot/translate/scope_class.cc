@@ -17,8 +17,6 @@ namespace meltemi::pilot {
 namespace {
 
 constexpr size_t kHostChangesMax = 4096;
-// Sets of names that clients of one class ask for: most ask for the same.
-constexpr size_t kResolvedMax = 256;
 
 bool SameResource(const ResourcePtr& a, const ResourcePtr& b) {
   return a == b || (a->hash == b->hash && a->name == b->name);
@@ -188,16 +186,14 @@ ResourcePtr ScopeClass::FindNamed(XdsType type, const std::string& name) {
 }
 
 ResourceSetPtr ScopeClass::Resolve(XdsType type, const NameSetPtr& names) {
+  if (!resolved_.contains({type, names.get()})) DropResolved();
   Resolved& entry = resolved_[{type, names.get()}];
-  entry.used = ++resolve_count_;
   if (entry.set != nullptr && entry.epoch == epoch_) return entry.set;
   entry.names = names;
   const bool all = entry.set == nullptr || AllChangedSince(entry.epoch);
   if (all || type == XdsType::kEndpoint) ResolveAnew(type, &entry);
   entry.epoch = epoch_;
-  ResourceSetPtr set = entry.set;
-  if (resolved_.size() > kResolvedMax) DropResolved();
-  return set;
+  return entry.set;
 }
 
 void ScopeClass::ResolveAnew(XdsType type, Resolved* entry) {
@@ -231,10 +227,12 @@ void ScopeClass::ResolveAnew(XdsType type, Resolved* entry) {
   entry->set = std::move(next);
 }
 
-// Names that were not asked for for the longest time.
+// What nobody asks for any more, whenever an eighth has been added: a client that names others all
+// the time leaves nothing behind.
 void ScopeClass::DropResolved() {
-  const uint64_t before = resolve_count_ - std::min<uint64_t>(resolve_count_, kResolvedMax / 2);
-  absl::erase_if(resolved_, [&](const auto& entry) { return entry.second.used < before; });
+  if (resolved_.size() < drop_resolved_at_) return;
+  absl::erase_if(resolved_, [](const auto& entry) { return entry.second.names.use_count() == 1; });
+  drop_resolved_at_ = resolved_.size() + resolved_.size() / 8 + 1;
 }
 
 ScopeClass::SharedResources ScopeClass::OutboundListeners() {

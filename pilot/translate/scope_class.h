@@ -38,6 +38,8 @@ class ScopeClass {
   ResourceSetPtr ListenerSet();
   // What there is under each of `names`, for routes and endpoints; likewise.
   ResourceSetPtr Resolve(XdsType type, const NameSetPtr& names);
+  // How many sets of names are remembered with what is under them.
+  size_t resolved() const { return resolved_.size(); }
   ResourcePtr ApiListener(absl::string_view name);
   // Not for gateways: theirs depend on the proxy.
   ResourcePtr Route(absl::string_view name);
@@ -68,7 +70,6 @@ class ScopeClass {
     NameSetPtr names;
     ResourceSetPtr set;
     uint64_t epoch = 0;
-    uint64_t used = 0;
   };
   // Endpoints of `host` are others since `epoch`.
   struct HostChange {
@@ -116,7 +117,7 @@ class ScopeClass {
   absl::flat_hash_map<std::string, ResourcePtr> routes_;
   absl::flat_hash_map<std::string, Assignment> assignments_;
   absl::flat_hash_map<std::pair<XdsType, const NameSet*>, Resolved> resolved_;
-  uint64_t resolve_count_ = 0;
+  size_t drop_resolved_at_ = 1;
 };
 
 }  // namespace meltemi::pilot
