@@ -146,6 +146,22 @@ TEST(Analyze, RulesForTheSameHostAreTold) {
                           HasSubstr("(VirtualService default/b)")));
 }
 
+TEST(Analyze, AThousandRulesForOneHostAreToldOnceEachAndBriefly) {
+  std::string text = kReviews + Service("quiet", "{ports: [{port: 80, name: http}]}") +
+                     Route("alone", "[quiet]", "{host: quiet}");
+  for (int i = 0; i < 1000; ++i) {
+    const std::string name = i % 2 == 0 ? absl::StrCat("r", i) : absl::StrCat("ns", i, "/r");
+    text += Route(name, "[reviews.default.svc.cluster.local]",
+                  "{host: reviews.default.svc.cluster.local}");
+  }
+  const std::vector<std::string> lines = absl::StrSplit(Findings(text), '\n');
+  EXPECT_EQ(lines.size(), 1000u);
+  for (const std::string& line : lines) {
+    ASSERT_THAT(line, AllOf(HasSubstr("Warning [IST0109]"), HasSubstr(" and 994 more too")));
+    ASSERT_LT(line.size(), 400u);
+  }
+}
+
 TEST(Analyze, DestinationRulesNeedAServiceAndEndpoints) {
   EXPECT_THAT(
       Findings(Istio("DestinationRule", "d", "{host: gone}")),

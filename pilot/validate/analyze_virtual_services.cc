@@ -18,6 +18,8 @@ namespace networking = ::istio::networking::v1alpha3;
 using networking::Destination;
 using networking::VirtualService;
 
+constexpr size_t kOthersNamedMax = 5;
+
 // Looks after one VirtualService.
 class Analysis {
  public:
@@ -162,43 +164,56 @@ void Analysis::CheckPort(const Destination& destination, const KnownService& ser
 struct Bound {
   const Object* object;
   int index;  // of the host
+  ExportTo export_to;
+
+  std::string Name() const { return absl::StrCat(object->meta.ns, "/", object->meta.name); }
+  // Whether some namespace sees both.
+  bool Meets(const Bound& other) const {
+    return export_to.everywhere() || other.export_to.everywhere() ||
+           export_to.VisibleIn(other.object->meta.ns) || other.export_to.VisibleIn(object->meta.ns);
+  }
 };
 
-// Rules for one host in the mesh are merged, oldest first: what the order decides should be known.
-void AnalyzeConflicts(const Registry& registry, std::vector<Diagnostic>* out) {
+std::map<std::string, std::vector<Bound>> BoundByHost(const Registry& registry) {
   std::map<std::string, std::vector<Bound>> by_host;
   for (const Object* object : registry.OfKind(Kind::kVirtualService)) {
     const auto& spec = object->Spec<VirtualService>();
     bool in_mesh = false;
     for (const std::string& gateway : GatewaysOf(spec)) in_mesh = in_mesh || gateway == "mesh";
-    for (int i = 0; in_mesh && i < spec.hosts_size(); ++i) {
-      by_host[registry.Resolve(spec.hosts(i), object->meta.ns)].push_back({object, i});
+    if (!in_mesh) continue;
+    const ExportTo export_to =
+        ExportTo::Parse({spec.export_to().begin(), spec.export_to().end()}, object->meta.ns);
+    for (int i = 0; i < spec.hosts_size(); ++i) {
+      by_host[registry.Resolve(spec.hosts(i), object->meta.ns)].push_back({object, i, export_to});
     }
   }
-  for (const auto& [host, bound] : by_host) {
+  return by_host;
+}
+
+// "a/b, c/d and 998 more"; empty: nobody.
+std::string OthersThatMeet(const Bound& one, const std::vector<Bound>& bound) {
+  std::vector<std::string> named;
+  size_t others = 0;
+  for (const Bound& other : bound) {
+    if (other.object == one.object || !one.Meets(other)) continue;
+    if (++others <= kOthersNamedMax) named.push_back(other.Name());
+  }
+  std::string text = absl::StrJoin(named, ", ");
+  if (others > named.size()) absl::StrAppend(&text, " and ", others - named.size(), " more");
+  return text;
+}
+
+// Rules for one host in the mesh are merged, oldest first: what the order decides should be known.
+void AnalyzeConflicts(const Registry& registry, std::vector<Diagnostic>* out) {
+  for (const auto& [host, bound] : BoundByHost(registry)) {
     for (const Bound& one : bound) {
-      std::vector<std::string> others;
-      for (const Bound& other : bound) {
-        if (other.object == one.object) continue;
-        const auto export_of = [](const Object& object) {
-          const auto& words = object.Spec<VirtualService>().export_to();
-          return ExportTo::Parse({words.begin(), words.end()}, object.meta.ns);
-        };
-        // Only where some namespace sees both.
-        const ExportTo mine = export_of(*one.object);
-        const ExportTo theirs = export_of(*other.object);
-        if (mine.everywhere() || theirs.everywhere() || mine.VisibleIn(other.object->meta.ns) ||
-            theirs.VisibleIn(one.object->meta.ns)) {
-          others.push_back(absl::StrCat(other.object->meta.ns, "/", other.object->meta.name));
-        }
-      }
+      const std::string others = OthersThatMeet(one, bound);
       if (others.empty()) continue;
       Report(*one.object, out)
-          .Warning(
-              Path("spec.hosts")[static_cast<size_t>(one.index)],
-              absl::StrCat("the host \"", host, "\" has rules in ", absl::StrJoin(others, ", "),
-                           " too: they are tried in order of age, then of name"),
-              "IST0109");
+          .Warning(Path("spec.hosts")[static_cast<size_t>(one.index)],
+                   absl::StrCat("the host \"", host, "\" has rules in ", others,
+                                " too: they are tried in order of age, then of name"),
+                   "IST0109");
     }
   }
 }
