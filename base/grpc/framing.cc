@@ -4,12 +4,13 @@
 
 namespace meltemi::http::grpc {
 
+std::string MessagePrefix(size_t size) {
+  return {0, static_cast<char>(size >> 24), static_cast<char>(size >> 16),
+          static_cast<char>(size >> 8), static_cast<char>(size)};
+}
+
 void AppendMessage(absl::string_view message, Buffer* out) {
-  const auto size = static_cast<uint32_t>(message.size());
-  const char prefix[kMessagePrefixBytes] = {0, static_cast<char>(size >> 24),
-                                            static_cast<char>(size >> 16),
-                                            static_cast<char>(size >> 8), static_cast<char>(size)};
-  out->Append({prefix, kMessagePrefixBytes});
+  out->Append(MessagePrefix(message.size()));
   out->Append(message);
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -14,6 +15,8 @@ namespace meltemi::http::grpc {
 
 constexpr size_t kMessagePrefixBytes = 5;
 
+// What goes before an uncompressed message of `size` bytes; size < 2^32.
+std::string MessagePrefix(size_t size);
 // Appends one uncompressed message. message.size() < 2^32.
 void AppendMessage(absl::string_view message, Buffer* out);
 

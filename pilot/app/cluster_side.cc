@@ -1,8 +1,6 @@
 #include "pilot/app/cluster_side.h"
 
 #include <arpa/inet.h>
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/impl/codegen/service_type.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,7 +31,6 @@
 #include "pilot/inject/settings.h"
 #include "pilot/inject/webhook/webhook_server.h"
 #include "pilot/serve/ads_server.h"
-#include "pilot/serve/credentials.h"
 #include "pilot/validate/admission/admission.h"
 #include "pilot/validate/validate.h"
 
@@ -187,17 +184,12 @@ class ConnectedSide final : public ClusterSide {
   absl::Status ServeProxies(PushServer* push) {
     const absl::StatusOr<tls::KeyPair> identity = NewIdentity();
     if (!identity.ok()) return identity.status();
-    auto credentials = ServingCredentials::New(*identity);
-    if (!credentials.ok()) return credentials.status();
-    credentials_ = *std::move(credentials);
-    ca_service_ = NewCaService(loop_, metrics_, clock_, authority_, reviewer_);
-    auto ads = AdsServer::Start(&loop_, push,
-                                {.address = options_.secure_address,
-                                 .credentials = credentials_->grpc_credentials(),
-                                 .authenticator = &reviewer_,
-                                 .services = {ca_service_.get()}});
+    auto ads = AdsServer::Start(
+        &loop_, push,
+        {.address = options_.secure_address, .identity = &*identity, .authenticator = &reviewer_});
     if (!ads.ok()) return ads.status();
     ads_ = *std::move(ads);
+    AddCaService(loop_, metrics_, clock_, authority_, reviewer_, ads_->server());
     LOG(kInfo, "pilot", "serving xDS and certificates over TLS on ", options_.secure_address);
     return absl::OkStatus();
   }
@@ -246,7 +238,7 @@ class ConnectedSide final : public ClusterSide {
     renew_timer_->Arm(kRenewInterval);
     const absl::StatusOr<tls::KeyPair> identity = NewIdentity();
     for (const absl::Status& status :
-         {identity.status(), identity.ok() ? credentials_->Replace(*identity) : absl::OkStatus(),
+         {identity.status(), identity.ok() ? ads_->SetIdentity(*identity) : absl::OkStatus(),
           identity.ok() ? webhooks_->SetIdentity(*identity) : absl::OkStatus()}) {
       if (!status.ok()) LOG(kError, "pilot", "renewing pilot's own certificate: ", Text(status));
     }
@@ -260,8 +252,6 @@ class ConnectedSide final : public ClusterSide {
   TokenReviewer reviewer_;
   std::shared_ptr<const Authority> authority_;
   KubeSource* source_ = nullptr;
-  std::unique_ptr<ServingCredentials> credentials_;
-  std::unique_ptr<grpc::Service> ca_service_;
   std::unique_ptr<AdsServer> ads_;
   std::unique_ptr<WebhookServer> webhooks_;
   // While this replica leads.

@@ -1,39 +1,27 @@
 #include "pilot/ca/ca_service.h"
 
-#include <grpcpp/grpcpp.h>
-
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/grpc/server.h"
 #include "base/log/log.h"
 #include "base/loop/loop.h"
 #include "base/metrics/metrics.h"
 #include "pilot/ca/authority.h"
 #include "pilot/push/caller.h"
 #include "security/v1alpha1/ca.pb.h"
-#include "security/v1alpha1/ca_service.grpc.pb.h"
 
 namespace meltemi::pilot {
 namespace {
 
+using http::grpc::Server;
 using istio::v1::auth::IstioCertificateRequest;
 using istio::v1::auth::IstioCertificateResponse;
-using istio::v1::auth::IstioCertificateService;
 
+constexpr char kCreateCertificate[] = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 constexpr size_t kRequestBytesMax = 64 * 1024;
-
-grpc::Status StatusOf(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()),
-          std::string(status.message().data(), status.message().size())};
-}
-
-std::string TokenOf(const grpc::CallbackServerContext& context) {
-  const auto it = context.client_metadata().find("authorization");
-  if (it == context.client_metadata().end()) return "";
-  return std::string(BearerToken({it->second.data(), it->second.size()}));
-}
 
 const char* CounterOf(const absl::Status& status) {
   switch (status.code()) {
@@ -51,7 +39,8 @@ const char* CounterOf(const absl::Status& status) {
   }
 }
 
-class CaService final : public IstioCertificateService::CallbackService {
+// Shared by the calls that wait for the authenticator.
+class CaService final : public std::enable_shared_from_this<CaService> {
  public:
   CaService(Loop& loop, metrics::Scope& scope, const Clock& clock,
             std::shared_ptr<const Authority> authority, CallAuthenticator& authenticator)
@@ -61,41 +50,47 @@ class CaService final : public IstioCertificateService::CallbackService {
         authority_(std::move(authority)),
         authenticator_(authenticator) {}
 
-  // gRPC keeps request, response and reactor until Finish.
-  grpc::ServerUnaryReactor* CreateCertificate(grpc::CallbackServerContext* context,
-                                              const IstioCertificateRequest* request,
-                                              IstioCertificateResponse* response) override {
-    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    Count("citadel_server_csr_count");
-    if (request->csr().size() > kRequestBytesMax) {
-      reactor->Finish(StatusOf(absl::InvalidArgumentError("the CSR is too long")));
-      return reactor;
+  void CreateCertificate(const Server::UnaryRequest& call, Server::Reply reply) {
+    scope_.GetCounter("citadel_server_csr_count").Inc();
+    IstioCertificateRequest request;
+    if (!request.ParseFromString(call.message)) {
+      return reply(absl::InvalidArgumentError("not an IstioCertificateRequest"));
     }
-    authenticator_.Authenticate(TokenOf(*context), [this, context, request, response,
-                                                    reactor](absl::StatusOr<Caller> caller) {
-      const absl::Status status = caller.ok() ? Sign(*caller, *request, response) : caller.status();
-      Count(CounterOf(status));
-      if (!status.ok()) {
-        LOG(kWarn, "ca", context->peer(), caller.ok() ? " (" + caller->Spiffe() + ")" : "", ": ",
-            status.message());
-      }
-      reactor->Finish(StatusOf(status));
-    });
-    return reactor;
+    if (request.csr().size() > kRequestBytesMax) {
+      return reply(absl::InvalidArgumentError("the CSR is too long"));
+    }
+    const std::string token(BearerToken(call.metadata->Get("authorization")));
+    // The answer comes on any thread.
+    authenticator_.Authenticate(
+        token, [self = shared_from_this(), request = std::move(request),
+                from = call.remote.ToString(), reply = std::move(reply)](auto caller) {
+          self->loop_.Post([self, request, from, reply, caller = std::move(caller)] {
+            self->Answer(caller, request, from, reply);
+          });
+        });
   }
 
  private:
-  absl::Status Sign(const Caller& caller, const IstioCertificateRequest& request,
-                    IstioCertificateResponse* response) const {
+  void Answer(const absl::StatusOr<Caller>& caller, const IstioCertificateRequest& request,
+              const std::string& from, const Server::Reply& reply) const {
+    const absl::StatusOr<std::string> answer =
+        caller.ok() ? Sign(*caller, request) : absl::StatusOr<std::string>(caller.status());
+    scope_.GetCounter(CounterOf(answer.status())).Inc();
+    if (!answer.ok()) {
+      LOG(kWarn, "ca", from, caller.ok() ? " (" + caller->Spiffe() + ")" : "", ": ",
+          answer.status().message());
+    }
+    reply(answer);
+  }
+
+  absl::StatusOr<std::string> Sign(const Caller& caller,
+                                   const IstioCertificateRequest& request) const {
     const absl::StatusOr<std::vector<std::string>> chain = authority_->Sign(
         request.csr(), caller, seconds(request.validity_duration()), clock_.WallNow());
     if (!chain.ok()) return chain.status();
-    for (const std::string& link : *chain) response->add_cert_chain(link);
-    return absl::OkStatus();
-  }
-
-  void Count(const char* name) {
-    loop_.Post([this, name] { scope_.GetCounter(name).Inc(); });
+    IstioCertificateResponse response;
+    for (const std::string& link : *chain) response.add_cert_chain(link);
+    return response.SerializeAsString();
   }
 
   Loop& loop_;
@@ -107,10 +102,14 @@ class CaService final : public IstioCertificateService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewCaService(Loop& loop, metrics::Scope& scope, const Clock& clock,
-                                            std::shared_ptr<const Authority> authority,
-                                            CallAuthenticator& authenticator) {
-  return std::make_unique<CaService>(loop, scope, clock, std::move(authority), authenticator);
+void AddCaService(Loop& loop, metrics::Scope& scope, const Clock& clock,
+                  std::shared_ptr<const Authority> authority, CallAuthenticator& authenticator,
+                  Server& server) {
+  auto service =
+      std::make_shared<CaService>(loop, scope, clock, std::move(authority), authenticator);
+  server.AddUnary(kCreateCertificate, [service](Server::UnaryRequest request, Server::Reply reply) {
+    service->CreateCertificate(request, std::move(reply));
+  });
 }
 
 }  // namespace meltemi::pilot

@@ -1,19 +1,19 @@
 // Istio's certificate service over gRPC: a workload sends a request for its key, and its token, and
 // gets the chain of its certificate.
 //
-// Threads: gRPC's and those on which the authenticator answers; what is counted is posted to the
-// loop. Source: istio.v1.auth.IstioCertificateService.
+// Loop-owned; the authenticator answers from any thread. Source:
+// istio.v1.auth.IstioCertificateService.
 #pragma once
 
 #include <memory>
 
 #include "base/clock/clock.h"
 
-namespace grpc {
-class Service;
-}
 namespace meltemi {
 class Loop;
+namespace http::grpc {
+class Server;
+}
 namespace metrics {
 class Scope;
 }
@@ -24,10 +24,10 @@ namespace meltemi::pilot {
 class Authority;
 class CallAuthenticator;
 
-// All outlive the service; the server that it is registered with has ended before it is destroyed.
-// `scope` gets Istio's citadel_server_* counters; `clock` is asked from any thread.
-std::unique_ptr<grpc::Service> NewCaService(Loop& loop, metrics::Scope& scope, const Clock& clock,
-                                            std::shared_ptr<const Authority> authority,
-                                            CallAuthenticator& authenticator);
+// From now on `server` answers CreateCertificate. All outlive the server. `scope` gets Istio's
+// citadel_server_* counters.
+void AddCaService(Loop& loop, metrics::Scope& scope, const Clock& clock,
+                  std::shared_ptr<const Authority> authority, CallAuthenticator& authenticator,
+                  http::grpc::Server& server);
 
 }  // namespace meltemi::pilot

@@ -1,320 +1,186 @@
 #include "pilot/serve/ads_server.h"
 
-#include <grpcpp/grpcpp.h>
-
-#include <chrono>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/grpc/server.h"
 #include "base/log/log.h"
-#include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "base/net/address.h"
+#include "base/tls/tls.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "pilot/push/caller.h"
+#include "pilot/push/push_server.h"
 
 namespace meltemi::pilot {
 namespace {
 
+namespace grpc = http::grpc;
 namespace discovery = envoy::service::discovery::v3;
 
-constexpr int kKeepaliveMillis = 30'000;
-constexpr int kKeepaliveTimeoutMillis = 10'000;
-constexpr auto kShutdownGrace = std::chrono::milliseconds(500);
+constexpr char kService[] = "/envoy.service.discovery.v3.AggregatedDiscoveryService/";
 
-template <typename Request>
-bool ParseRequest(const grpc::ByteBuffer& buffer, Request* request) {
-  grpc::ByteBuffer copy = buffer;  // shares the slices
-  return grpc::SerializationTraits<Request>::Deserialize(&copy, request).ok();
-}
-
-// What is shared stays where it is: the slices hold on to it.
-grpc::ByteBuffer BufferOf(Message message) {
-  std::vector<grpc::Slice> slices;
-  slices.reserve(message.shared.size() + 1);
-  for (Chunk& chunk : message.shared) {
-    auto* held = new Chunk(std::move(chunk));
-    slices.emplace_back(
-        const_cast<char*>((*held)->data()), (*held)->size(),
-        [](void* p) { delete static_cast<Chunk*>(p); }, held);
-  }
-  auto* own = new std::string(std::move(message.own));
-  slices.emplace_back(
-      own->data(), own->size(), [](void* p) { delete static_cast<std::string*>(p); }, own);
-  return {slices.data(), slices.size()};
-}
-
-std::string TokenOf(const grpc::CallbackServerContext& context) {
-  const auto it = context.client_metadata().find("authorization");
-  if (it == context.client_metadata().end()) return "";
-  return std::string(BearerToken({it->second.data(), it->second.size()}));
-}
-
-grpc::Status StatusOf(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()),
-          std::string(status.message().data(), status.message().size())};
-}
-
-// A stream as the server that closes sees it.
-class AnyStream {
- public:
-  virtual ~AnyStream() = default;
-  virtual void End(const grpc::Status& status) = 0;
+// What streams need of their server. Streams that wait for an authenticator may outlive it.
+struct Serving {
+  Loop& loop;
+  PushServer& push;
+  CallAuthenticator* const authenticator;
 };
 
-// What streams and the server share. Thread-safe.
-class StreamSet {
- public:
-  StreamSet(Loop* loop, PushServer* push) : loop_(loop), push_(push) {}
-
-  // Runs `work` on the loop, or destroys it unrun if the server closes before that.
-  void Post(Loop::Callback work, const std::shared_ptr<StreamSet>& self) {
-    loop_->Post([self, work = std::move(work)]() mutable {
-      if (!self->closed()) work();
-    });
-  }
-  // False when the server is closing.
-  bool Add(AnyStream* stream) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return !closed_ && streams_.insert(stream).second;
-  }
-  void Remove(AnyStream* stream) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    streams_.erase(stream);
-  }
-  std::set<AnyStream*> Close() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    closed_ = true;
-    return streams_;
-  }
-  bool closed() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return closed_;
-  }
-  PushServer& push() { return *push_; }
-  Loop& loop() { return *loop_; }
-
- private:
-  Loop* const loop_;
-  PushServer* const push_;
-  std::mutex mutex_;
-  std::set<AnyStream*> streams_ ABSL_GUARDED_BY(mutex_);
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-};
-
-// One stream. gRPC lets go of it with OnDone, which comes only after Finish. Finish is called once,
-// on the loop, or by the server that closes while the loop stands still. What gRPC's threads posted
-// runs before the deletion that OnDone posts.
+// Waiting for the authenticator -> open -> ended.
 template <typename Request>
-class Stream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-                     public Peer,
-                     public AnyStream {
+class Stream final : public grpc::CallHandler, public Peer {
  public:
-  Stream(std::shared_ptr<StreamSet> set, grpc::CallbackServerContext* context,
-         CallAuthenticator* authenticator)
-      : set_(std::move(set)), context_(context), address_(context->peer()) {
-    if (!set_->Add(this)) {
-      Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "meltemi-pilot is shutting down"));
+  Stream(const Serving& serving, grpc::ServerCall& call)
+      : serving_(serving), call_(call), address_(call.remote().ToString()) {
+    if (serving_.authenticator == nullptr) {
+      id_ = serving_.push.OnConnected(this);
       return;
     }
-    if (authenticator == nullptr) {
-      Post([this] { Begin(); });
-      return;
-    }
-    // The answer may come when the stream is gone.
-    authenticator->Authenticate(TokenOf(*context),
-                                [set = set_, alive = std::weak_ptr<Stream*>(self_)](auto caller) {
-                                  set->Post(
-                                      [alive, caller = std::move(caller)]() mutable {
-                                        if (const auto stream = alive.lock())
-                                          (*stream)->OnCaller(std::move(caller));
-                                      },
-                                      set);
-                                });
+    call_.PauseReading(true);
+    // The answer comes on any thread, and may come when the stream is gone.
+    serving_.authenticator->Authenticate(
+        std::string(BearerToken(call.metadata().Get("authorization"))),
+        [&loop = serving_.loop, alive = std::weak_ptr<Stream*>(self_)](auto caller) {
+          loop.Post([alive, caller = std::move(caller)]() mutable {
+            if (const auto stream = alive.lock()) (*stream)->OnCaller(std::move(caller));
+          });
+        });
   }
 
-  // --- on gRPC's threads ---
-  void OnReadDone(bool ok) override {
-    Post([this, ok] {
-      if (ended_) return;
-      if (ok) {
-        HandleRead();
-      } else {
-        End(grpc::Status::OK);
-      }
-    });
-  }
-  void OnWriteDone(bool ok) override {
-    Post([this, ok] {
-      writing_ = false;
-      if (!ended_ && ok) set_->push().OnWritten(id_);
-    });
-  }
-  void OnDone() override {
-    const std::shared_ptr<StreamSet> set = set_;
-    set->Post([self = std::unique_ptr<Stream>(this)] {}, set);
-  }
-
-  // --- on the loop ---
+  // --- Peer
   void Write(Message message) override {
-    outgoing_ = BufferOf(std::move(message));
-    writing_ = true;
-    StartWrite(&outgoing_);
+    std::vector<grpc::Piece> pieces = std::move(message.shared);
+    pieces.push_back(std::make_shared<const std::string>(std::move(message.own)));
+    call_.Send(std::move(pieces));
   }
   // Not at once: the caller is in the middle of something.
   void Refuse(const absl::Status& why) override {
-    Post([this, why] { End(StatusOf(why)); });
+    refused_ = true;
+    serving_.loop.Post([alive = std::weak_ptr<Stream*>(self_), why] {
+      const auto stream = alive.lock();
+      if (stream == nullptr || (*stream)->ended_) return;
+      (*stream)->call_.Cut(why);
+      (*stream)->OnGone();
+    });
   }
   std::string address() const override { return address_; }
   const Caller* caller() const override { return caller_.has_value() ? &*caller_ : nullptr; }
 
-  // Ends the stream and forgets it.
-  void End(const grpc::Status& status) override {
-    if (ended_) return;
-    ended_ = true;
-    // A status would wait behind what the client does not read.
-    if (writing_ && !status.ok()) context_->TryCancel();
-    if (id_ != 0) set_->push().OnClosed(id_);
-    set_->Remove(this);
-    Finish(status);
-  }
-
  private:
-  void Post(Loop::Callback work) { set_->Post(std::move(work), set_); }
-
-  void Begin() {
-    id_ = set_->push().OnConnected(this);
-    StartRead(&incoming_);
+  // --- grpc::CallHandler
+  void OnMessage(absl::string_view message) override {
+    Request request;
+    if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+      call_.Cut(absl::InvalidArgumentError(absl::StrCat("not a ", Request::descriptor()->name())));
+      return OnGone();
+    }
+    const Duration wait = serving_.push.OnRequest(id_, request);
+    if (wait == Duration::zero()) return;
+    call_.PauseReading(true);
+    if (read_later_ == nullptr) {
+      read_later_ = serving_.loop.NewTimer([this] {
+        if (!ended_) call_.PauseReading(false);
+      });
+    }
+    read_later_->Arm(wait);
+  }
+  void OnMessagesEnd() override {
+    if (refused_) return;
+    call_.End(absl::OkStatus());
+    OnGone();
+  }
+  void OnSent() override { serving_.push.OnWritten(id_); }
+  void OnGone() override {
+    if (std::exchange(ended_, true)) return;
+    if (id_ != 0) serving_.push.OnClosed(id_);
   }
 
   void OnCaller(absl::StatusOr<Caller> caller) {
     if (ended_) return;
     if (!caller.ok()) {
       LOG(kWarn, "serve", address_, ": ", caller.status().message());
-      End(StatusOf(caller.status()));
-      return;
+      call_.End(caller.status());
+      return OnGone();
     }
     caller_ = *std::move(caller);
-    Begin();
+    id_ = serving_.push.OnConnected(this);
+    call_.PauseReading(false);
   }
 
-  void HandleRead() {
-    Request request;
-    if (!ParseRequest(incoming_, &request)) {
-      End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                       absl::StrCat("not a ", Request::descriptor()->name())));
-      return;
-    }
-    const Duration wait = set_->push().OnRequest(id_, request);
-    if (wait == Duration::zero()) return StartRead(&incoming_);
-    if (read_later_ == nullptr) {
-      read_later_ = set_->loop().NewTimer([this] {
-        if (!ended_) StartRead(&incoming_);
-      });
-    }
-    read_later_->Arm(wait);
-  }
-
-  const std::shared_ptr<StreamSet> set_;
-  grpc::CallbackServerContext* const context_;
+  const Serving serving_;
+  grpc::ServerCall& call_;
   const std::string address_;
   // Lives as long as the stream.
   const std::shared_ptr<Stream*> self_ = std::make_shared<Stream*>(this);
-  grpc::ByteBuffer incoming_;
-  grpc::ByteBuffer outgoing_;
-  // Loop-owned.
   std::optional<Caller> caller_;
-  ClientId id_ = 0;  // 0: not begun
-  bool writing_ = false;
+  ClientId id_ = 0;       // 0: not begun
+  bool refused_ = false;  // and ends soon
   bool ended_ = false;
   std::unique_ptr<Timer> read_later_;
 };
 
-using BaseService =
-    discovery::AggregatedDiscoveryService::WithRawCallbackMethod_StreamAggregatedResources<
-        discovery::AggregatedDiscoveryService::WithRawCallbackMethod_DeltaAggregatedResources<
-            discovery::AggregatedDiscoveryService::Service>>;
-
-class Service final : public BaseService {
- public:
-  Service(std::shared_ptr<StreamSet> set, CallAuthenticator* authenticator)
-      : set_(std::move(set)), authenticator_(authenticator) {}
-
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamAggregatedResources(
-      grpc::CallbackServerContext* context) override {
-    return new Stream<discovery::DiscoveryRequest>(set_, context, authenticator_);
-  }
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DeltaAggregatedResources(
-      grpc::CallbackServerContext* context) override {
-    return new Stream<discovery::DeltaDiscoveryRequest>(set_, context, authenticator_);
-  }
-
- private:
-  const std::shared_ptr<StreamSet> set_;
-  CallAuthenticator* const authenticator_;
-};
+absl::StatusOr<std::shared_ptr<const tls::Context>> ContextFor(const tls::KeyPair& identity) {
+  tls::ServerOptions options;
+  options.identity = identity;
+  options.alpn = {"h2"};
+  return tls::NewServerContext(options);
+}
 
 class GrpcAdsServer final : public AdsServer {
  public:
-  GrpcAdsServer(Loop* loop, PushServer* push, CallAuthenticator* authenticator)
-      : set_(std::make_shared<StreamSet>(loop, push)), service_(set_, authenticator) {}
+  explicit GrpcAdsServer(std::unique_ptr<grpc::Server> server) : server_(std::move(server)) {}
 
-  ~GrpcAdsServer() override {
-    if (server_ == nullptr) return;
-    for (AnyStream* stream : set_->Close()) {
-      stream->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "meltemi-pilot is shutting down"));
-    }
-    server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
-    server_->Wait();
+  template <typename Request>
+  void Add(const char* method, const Serving& serving) {
+    server_->Add(absl::StrCat(kService, method), [serving](grpc::ServerCall& call) {
+      return std::make_unique<Stream<Request>>(serving, call);
+    });
   }
 
-  absl::Status Listen(const Options& options) {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort(
-        options.address,
-        options.credentials == nullptr ? grpc::InsecureServerCredentials() : options.credentials,
-        &port_);
-    builder.SetMaxReceiveMessageSize(options.request_bytes_max);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMillis);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    builder.RegisterService(&service_);
-    for (grpc::Service* service : options.services) builder.RegisterService(service);
-    server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      return absl::UnavailableError(
-          absl::StrCat("cannot listen on ", options.address,
-                       " for xDS: is the port taken? Choose another with --xds-address"));
-    }
+  absl::Status SetIdentity(const tls::KeyPair& identity) override {
+    absl::StatusOr<std::shared_ptr<const tls::Context>> context = ContextFor(identity);
+    if (!context.ok()) return context.status();
+    server_->SetTls(*std::move(context));
     return absl::OkStatus();
   }
-
-  int port() const override { return port_; }
+  grpc::Server& server() override { return *server_; }
+  int port() const override { return server_->address().port(); }
 
  private:
-  const std::shared_ptr<StreamSet> set_;
-  Service service_;
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
+  const std::unique_ptr<grpc::Server> server_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AdsServer>> AdsServer::Start(Loop* loop, PushServer* push,
                                                             const Options& options) {
-  auto server = std::make_unique<GrpcAdsServer>(loop, push, options.authenticator);
-  if (absl::Status status = server->Listen(options); !status.ok()) return status;
-  return server;
+  const absl::StatusOr<net::Address> address = net::Address::Parse(options.address);
+  if (!address.ok()) return address.status();
+  grpc::ServerOptions server_options;
+  server_options.message_bytes_max = options.request_bytes_max;
+  if (options.identity != nullptr) {
+    auto context = ContextFor(*options.identity);
+    if (!context.ok()) return context.status();
+    server_options.tls = *std::move(context);
+  }
+  auto server = grpc::Listen(*loop, *address, server_options);
+  if (!server.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", options.address, " for xDS (", server.status().message(),
+                     "): is the port taken? Choose another with --xds-address"));
+  }
+  auto ads = std::make_unique<GrpcAdsServer>(*std::move(server));
+  const Serving serving = {*loop, *push, options.authenticator};
+  ads->Add<discovery::DiscoveryRequest>("StreamAggregatedResources", serving);
+  ads->Add<discovery::DeltaDiscoveryRequest>("DeltaAggregatedResources", serving);
+  return ads;
 }
 
 }  // namespace meltemi::pilot

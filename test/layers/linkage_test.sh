@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What is in each binary, and what the loader would bring in: linkage_test.sh PROXY PILOT CLI. TAP.
+# What is in each binary, and what the loader would bring in: linkage_test.sh PROXY PILOT ORCHESTRATOR CLI. TAP.
 set -euo pipefail
 
 number=0
@@ -44,13 +44,14 @@ defines() {
   fi
 }
 
-readonly PROXY="$1" PILOT="$2" CLI="$3"
-echo "1..9"
-needs "ldd shows what meltemi-pilot needs: OpenSSL, through gRPC" "$PILOT" '/libssl\.so\.3'
+readonly PROXY="$1" PILOT="$2" ORCHESTRATOR="$3" CLI="$4"
+echo "1..10"
+needs "ldd shows what meltemi-pilot needs: OpenSSL" "$PILOT" '/libssl\.so\.3'
 lacks "meltemi-proxy needs no OpenSSL" "$PROXY" '/lib(ssl|crypto)\.so\.[1-9]'
 lacks "meltemi-proxy needs no gRPC" "$PROXY" '/lib(grpc|gpr|upb)'
 lacks "meltemi-proxy needs no shared Abseil or protobuf" "$PROXY" '/lib(absl_|protobuf)'
-defines "nm shows the gRPC inside meltemi-pilot" "$PILOT" grpc_init yes
+defines "nm shows the gRPC inside meltemi-orchestrator" "$ORCHESTRATOR" grpc_init yes
+defines "meltemi-pilot has no gRPC inside" "$PILOT" grpc_init no
 defines "meltemi-proxy has no gRPC inside" "$PROXY" grpc_init no
 defines "meltemi-proxy has no TLS library inside" "$PROXY" SSL_new no
 lacks "meltemi-pilot needs no BoringSSL" "$PILOT" '/android/'
