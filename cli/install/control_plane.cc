@@ -199,6 +199,7 @@ metadata:
 spec:
   replicas: @REPLICAS@
   strategy:
+    type: RollingUpdate
     rollingUpdate:
       maxSurge: 1
       maxUnavailable: 0
@@ -250,6 +251,7 @@ spec:
         - name: POD_NAME
           valueFrom:
             fieldRef:
+              apiVersion: v1
               fieldPath: metadata.name
         ports:
         - name: grpc-xds

@@ -78,6 +78,7 @@ metadata:
     app.kubernetes.io/part-of: meltemi
 spec:
   strategy:
+    type: RollingUpdate
     rollingUpdate:
       maxSurge: 1
       maxUnavailable: 0
@@ -98,6 +99,8 @@ spec:
       serviceAccountName: istio-ingressgateway
       terminationGracePeriodSeconds: 60
       securityContext:
+        seccompProfile:
+          type: RuntimeDefault
         sysctls:
         - name: net.ipv4.ip_unprivileged_port_start
           value: "0"

@@ -81,6 +81,8 @@ Value InjectionHook(const pilot::WebhookSelector& selector) {
   rule.Set("apiVersions", OneOf("v1"));
   rule.Set("operations", OneOf("CREATE"));
   rule.Set("resources", OneOf("pods"));
+  // The default, which API servers add; without it, applying again would be a change.
+  rule.Set("scope", Text("*"));
   hook.Set("rules", Value::Array()).Append(std::move(rule));
   hook.Set("namespaceSelector", selector.namespaces);
   hook.Set("objectSelector", selector.objects);

@@ -44,10 +44,17 @@ void EnvValue(absl::string_view name, absl::string_view value, Value* env) {
   env->Append(std::move(entry));
 }
 
+// With what API servers add to it: a reference is compared as a whole when manifests are applied.
+void SetField(absl::string_view path, Value* of) {
+  Value& reference = of->MutableObject("fieldRef");
+  reference.Set("apiVersion", Text("v1"));
+  reference.Set("fieldPath", Text(path));
+}
+
 void EnvField(absl::string_view name, absl::string_view path, Value* env) {
   Value entry = Value::Object();
   entry.Set("name", Text(name));
-  entry.MutableObject("valueFrom").MutableObject("fieldRef").Set("fieldPath", Text(path));
+  SetField(path, &entry.MutableObject("valueFrom"));
   env->Append(std::move(entry));
 }
 
@@ -309,7 +316,7 @@ Value Volumes() {
   for (const char* what : {"labels", "annotations"}) {
     Value item = Value::Object();
     item.Set("path", Text(what));
-    item.MutableObject("fieldRef").Set("fieldPath", Value::String(absl::StrCat("metadata.", what)));
+    SetField(absl::StrCat("metadata.", what), &item);
     items.Append(std::move(item));
   }
   volumes.Append(std::move(info));

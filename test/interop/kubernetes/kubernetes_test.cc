@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/json/parse.h"
+#include "base/json/write.h"
 #include "base/loop/loop.h"
 #include "cli/install/manifests.h"
 #include "kube/client/kubeconfig.h"
@@ -20,6 +21,7 @@
 #include "pilot/app/kubernetes.h"
 #include "pilot/crds/crds.h"
 #include "pilot/ingest/kube/kube_source.h"
+#include "pilot/ingest/kube/live_objects_fake.h"
 #include "pilot/leader/leadership.h"
 #include "pilot/status/conditions.h"
 #include "pilot/status/programmed_fake.h"
@@ -102,6 +104,7 @@ class RealKubernetes : public testing::Test {
     const machine::Finished done = api_->Kubectl({"apply"}, yaml);
     EXPECT_EQ(done.exit_status, 0) << done.output;
   }
+  static std::string Does(absl::string_view words) { return api_->Does(words); }
   json::Value Get(absl::string_view path) {
     const auto answer = client_->Call({.path = std::string(path)});
     if (!answer.ok()) return json::Value();
@@ -194,6 +197,13 @@ TEST_F(RealKubernetes, ObjectsAreTheSameAtAllVersions) {
   EXPECT_THAT(api_->Kubectl({"get", "vs", "r"}).output, HasSubstr("[\"web\"]"));
 }
 
+TEST_F(RealKubernetes, ExplainKnowsTheFields) {
+  EXPECT_THAT(Does("explain virtualservice.spec.http.timeout"), HasSubstr("timeout <string>"));
+  EXPECT_THAT(Does("explain virtualservice.spec.http.route.weight"), HasSubstr("weight <integer>"));
+  EXPECT_THAT(Does("explain destinationrule.spec.trafficPolicy.tls.mode"), HasSubstr("MUTUAL"));
+  EXPECT_THAT(Does("explain vs --api-version=networking.istio.io/v1alpha3"), HasSubstr("spec"));
+}
+
 TEST_F(RealKubernetes, UnknownFieldsStayOut) {
   const auto create = [&](const char* validation) {
     return client_->Call(
@@ -233,6 +243,56 @@ TEST_F(RealKubernetes, ChangesArriveAndARestartTakesNothingAway) {
   EXPECT_TRUE(Until([&] { return Host() == "web"; }));
 }
 
+TEST_F(RealKubernetes, WhatChangedWhileNobodyLookedAndIsForgottenIsSeen) {
+  StartSource();
+  ASSERT_TRUE(Until([&] { return read_; }));
+  EXPECT_NE(InEffect(Kind::kSecret, "cert"), nullptr);
+  api_->Stop();
+  // The versions that were seen are too old afterwards (410): everything is listed again.
+  ASSERT_TRUE(api_->StartAgain(/*elsewhere=*/true).ok());
+  Does("delete secret cert");
+  Apply(Rule("unseen"));
+  const absl::Status compacted = api_->Compact();
+  ASSERT_TRUE(compacted.ok()) << compacted;
+  EXPECT_NE(InEffect(Kind::kSecret, "cert"), nullptr);
+  api_->Stop();
+  ASSERT_TRUE(api_->StartAgain().ok());
+  EXPECT_TRUE(Until([&] { return Host() == "unseen"; }));
+  EXPECT_TRUE(Until([&] { return InEffect(Kind::kSecret, "cert") == nullptr; }));
+  EXPECT_NE(InEffect(Kind::kService, "web"), nullptr);
+}
+
+TEST_F(RealKubernetes, AStatusThatSomebodyElseChangedIsNotOverwritten) {
+  Apply(Rule("web"));
+  const auto read = [this] {
+    const json::Value object = Get(absl::StrCat(kRules, "r"));
+    const json::Value* const status = object.Find("status");
+    const json::Value& meta = *object.Find("metadata");
+    pilot::LiveObject live;
+    live.resource = {"networking.istio.io", "v1", "virtualservices", "VirtualService", true};
+    live.uid = std::string(meta.FindString("uid"));
+    live.resource_version = std::string(meta.FindString("resourceVersion"));
+    live.generation = std::stoll(std::string(meta.Find("generation")->text()));
+    if (status != nullptr) live.status_json = json::ToString(*status);
+    return live;
+  };
+  const ObjectKey key{.kind = Kind::kVirtualService, .ns = "default", .name = "r"};
+  pilot::LiveObjectsFake live;
+  const pilot::LiveObject stale = read();
+  Does(R"(patch vs r --subresource=status --type=merge -p )"
+       R"({"status":{"conditions":[{"type":"Theirs","status":"True"}]}})");
+  auto conditions = pilot::NewConditions(*loop_, *client_, *executor_, programmed_, live);
+  conditions->SetLeading(true);
+  programmed_.Set(key, {.generation = stale.generation, .concerned = 1, .acknowledged = 1});
+  live.Set(key, stale);
+  EXPECT_TRUE(Until([&] { return conditions->stats().conflicts == 1; }));
+  live.Set(key, read());
+  EXPECT_TRUE(Until([&] { return conditions->stats().written == 1; }));
+  EXPECT_EQ(conditions->stats().failed, 0u);
+  EXPECT_EQ(Does("get vs r -o jsonpath={.status.conditions[*].type}"),
+            "Theirs Accepted Programmed");
+}
+
 TEST_F(RealKubernetes, WaitingForProgrammedReturnsWhenTheProxiesHaveIt) {
   Apply(Rule("web"));
   StartSource();
@@ -257,7 +317,7 @@ TEST_F(RealKubernetes, WaitingForProgrammedReturnsWhenTheProxiesHaveIt) {
   EXPECT_FALSE(Until([&] { return conditions_->stats().written != 2; }, 3));
   EXPECT_EQ(conditions_->stats().failed, 0u);
   const json::Value object = Get(absl::StrCat(kRules, "r"));
-  EXPECT_EQ(object.Find("status", "conditions")->items().size(), 2u);
+  EXPECT_EQ(object.Find("status", "conditions")->items().size(), 3u);  // one is not ours
 }
 
 TEST_F(RealKubernetes, PilotsOwnTiesReadAndWrite) {
