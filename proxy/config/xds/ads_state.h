@@ -89,7 +89,7 @@ class AdsState {
   // although the good resources of the response have been applied.
   void OnResponse(ResourceType type, const std::string& version, const std::string& nonce,
                   size_t resources, const std::vector<Rejection>& rejections);
-  // A response of a type that was never asked for.
+  // A response of a type that was not asked for on this stream: refused, not subscribed to.
   void OnUnknownType(const std::string& type_url, const std::string& nonce);
   // What to subscribe to from now on (EDS, RDS and SDS). The same names again: no request.
   void SetNames(ResourceType type, std::set<std::string> names);
@@ -97,6 +97,8 @@ class AdsState {
   // The requests to send, in order; empties the queue. None while not connected.
   std::vector<AdsRequest> TakeRequests();
 
+  // True once something of this type was asked for on this stream.
+  bool asked(ResourceType type) const { return connected_ && Of(type).asked; }
   const std::string& version(ResourceType type) const { return Of(type).version; }
   const std::string& last_error(ResourceType type) const { return Of(type).last_error; }
   // True once a response of this type was accepted, in whole or in part, on any stream.

@@ -112,6 +112,44 @@ TEST(AdsStateTest, ReconnectingSubscribesAgainWithTheLastVersionsAndNoNonce) {
   for (const AdsRequest& request : requests) EXPECT_EQ(request.nonce, "");
 }
 
+TEST(AdsStateTest, IncrementalNamesAreToldOncePerStream) {
+  AdsState state;
+  state.SetProtocol(XdsProtocol::kDelta);
+  state.OnConnected();
+  EXPECT_FALSE(state.asked(ResourceType::kEndpoints));
+  state.SetNames(ResourceType::kEndpoints, {"a", "b"});
+  EXPECT_TRUE(state.asked(ResourceType::kEndpoints));
+  EXPECT_EQ(state.TakeRequests().back().names, (std::vector<std::string>{"a", "b"}));
+  state.SetNames(ResourceType::kEndpoints, {"b", "c"});
+  std::vector<AdsRequest> requests = state.TakeRequests();
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_EQ(requests[0].names, std::vector<std::string>{"c"});
+  EXPECT_EQ(requests[0].unsubscribe, std::vector<std::string>{"a"});
+  EXPECT_FALSE(requests[0].with_versions);
+  // An acknowledgement says nothing about names.
+  state.OnResponse(ResourceType::kEndpoints, "", "n1", 1, {});
+  requests = state.TakeRequests();
+  EXPECT_TRUE(requests[0].names.empty() && requests[0].unsubscribe.empty());
+  EXPECT_EQ(requests[0].nonce, "n1");
+  // None any more, and one again: not everything, and not for the first time.
+  state.SetNames(ResourceType::kEndpoints, {});
+  EXPECT_EQ(state.TakeRequests()[0].unsubscribe, (std::vector<std::string>{"b", "c"}));
+  state.SetNames(ResourceType::kEndpoints, {"a"});
+  requests = state.TakeRequests();
+  EXPECT_EQ(requests[0].names, std::vector<std::string>{"a"});
+  EXPECT_FALSE(requests[0].with_versions);
+  // A new stream has been told nothing.
+  state.OnDisconnected();
+  EXPECT_FALSE(state.asked(ResourceType::kEndpoints));
+  state.SetNames(ResourceType::kEndpoints, {"a", "z"});
+  state.OnConnected();
+  requests = state.TakeRequests();
+  ASSERT_EQ(requests.size(), 3u);
+  EXPECT_EQ(requests[1].names, (std::vector<std::string>{"a", "z"}));
+  EXPECT_TRUE(requests[1].with_versions);
+  EXPECT_TRUE(requests[1].unsubscribe.empty());
+}
+
 TEST(AdsRetryTest, DelaysDoubleUpToTheMaximumAndAResponseStartsThemAgain) {
   AdsRetry retry({.first = milliseconds(100), .max = milliseconds(1000)});
   FakeRandom least(0);

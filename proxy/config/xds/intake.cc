@@ -177,9 +177,17 @@ std::vector<Rejection> Intake::AcceptDelta(ResourceType type,
   Batch batch = NewBatch(type, "", now);
   for (const discovery_v3::Resource& resource : response.resources()) {
     batch.version = resource.version();
+    // A sign of life: what is there stays.
+    if (!resource.has_resource() && records(type).contains(resource.name())) continue;
     AcceptMessage(resource.resource(), resource.name(), &batch);
   }
-  for (const std::string& name : response.removed_resources()) Remove(name, &batch);
+  for (const std::string& name : response.removed_resources()) {
+    if (batch.present.contains(name)) {
+      Reject(&batch, name, "is there and taken away in one response");
+    } else {
+      Remove(name, &batch);
+    }
+  }
   return std::move(batch.rejections);
 }
 
@@ -202,18 +210,18 @@ void Intake::AcceptMessage(const google::protobuf::Any& resource, const std::str
         absl::StrCat("expected type ", TypeUrl(batch->type), ", got ", resource.type_url()));
   }
   const absl::string_view bytes = resource.value();
-  if (batch->type == ResourceType::kSecrets) return AcceptSecret(bytes, batch);
+  if (batch->type == ResourceType::kSecrets) return AcceptSecret(bytes, name, batch);
   const uint64_t hash = XxHash64(bytes);
-  if (Unchanged(bytes, hash, batch)) return;
+  if (Unchanged(bytes, hash, name, batch)) return;
   switch (batch->type) {
     case ResourceType::kCluster:
-      return AcceptAs<cluster_v3::Cluster>(bytes, hash, batch);
+      return AcceptAs<cluster_v3::Cluster>(bytes, hash, name, batch);
     case ResourceType::kEndpoints:
-      return AcceptAs<endpoint_v3::ClusterLoadAssignment>(bytes, hash, batch);
+      return AcceptAs<endpoint_v3::ClusterLoadAssignment>(bytes, hash, name, batch);
     case ResourceType::kListener:
-      return AcceptAs<listener_v3::Listener>(bytes, hash, batch);
+      return AcceptAs<listener_v3::Listener>(bytes, hash, name, batch);
     case ResourceType::kRoutes:
-      return AcceptAs<route_v3::RouteConfiguration>(bytes, hash, batch);
+      return AcceptAs<route_v3::RouteConfiguration>(bytes, hash, name, batch);
     case ResourceType::kSecrets:
       break;  // above
   }
@@ -240,10 +248,11 @@ void Intake::Remove(const std::string& name, Batch* batch) {
   Erase(batch->type, name);
 }
 
-bool Intake::Unchanged(absl::string_view bytes, uint64_t hash, Batch* batch) {
+bool Intake::Unchanged(absl::string_view bytes, uint64_t hash, const std::string& called,
+                       Batch* batch) {
   const auto& names = by_hash_[IndexOf(batch->type)];
   auto name = names.find(hash);
-  if (name == names.end()) return false;
+  if (name == names.end() || (!called.empty() && called != name->second)) return false;
   auto record = records_[IndexOf(batch->type)].find(name->second);
   if (record == records_[IndexOf(batch->type)].end() || record->second.bytes != bytes) return false;
   if (!Wanted(*batch, name->second)) return true;
@@ -254,8 +263,22 @@ bool Intake::Unchanged(absl::string_view bytes, uint64_t hash, Batch* batch) {
   return true;
 }
 
+bool Intake::CheckName(const std::string& name, const std::string& called, Batch* batch) {
+  if (name.empty()) {
+    Reject(batch, "", "has no name");
+  } else if (!called.empty() && called != name) {
+    // It could never be taken away again.
+    Reject(batch, "", absl::StrCat("'", name, "' comes under the name '", called, "'"));
+  } else if (Wanted(*batch, name)) {
+    if (batch->present.insert(name).second) return true;
+    Reject(batch, name, "is there twice");
+  }
+  return false;
+}
+
 template <typename T>
-void Intake::AcceptAs(absl::string_view bytes, uint64_t hash, Batch* batch) {
+void Intake::AcceptAs(absl::string_view bytes, uint64_t hash, const std::string& called,
+                      Batch* batch) {
   google::protobuf::Arena arena;
   T& message = *google::protobuf::Arena::CreateMessage<T>(&arena);
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
@@ -263,9 +286,7 @@ void Intake::AcceptAs(absl::string_view bytes, uint64_t hash, Batch* batch) {
     return Reject(batch, "", "can't be decoded");
   }
   const std::string& name = NameOf(message);
-  if (name.empty()) return Reject(batch, "", "has no name");
-  if (!Wanted(*batch, name)) return;
-  if (!batch->present.insert(name).second) return Reject(batch, name, "is there twice");
+  if (!CheckName(name, called, batch)) return;
   if (absl::Status status = Store(message, /*is_static=*/false, batch->now); !status.ok()) {
     return Reject(batch, name, std::string(status.message()));
   }
@@ -273,16 +294,14 @@ void Intake::AcceptAs(absl::string_view bytes, uint64_t hash, Batch* batch) {
 }
 
 // Unlike the others, no copy is kept: what is secret lies in one place.
-void Intake::AcceptSecret(absl::string_view bytes, Batch* batch) {
+void Intake::AcceptSecret(absl::string_view bytes, const std::string& called, Batch* batch) {
   tls_v3::Secret secret;
   if (!secret.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     batch->unreadable = true;
     return Reject(batch, "", "can't be decoded");
   }
   const std::string& name = secret.name();
-  if (name.empty()) return Reject(batch, "", "has no name");
-  if (!Wanted(*batch, name)) return;
-  if (!batch->present.insert(name).second) return Reject(batch, name, "is there twice");
+  if (!CheckName(name, called, batch)) return;
   if (absl::Status status = Store(secret, batch->version); !status.ok()) {
     return Reject(batch, name, std::string(status.message()));
   }

@@ -118,10 +118,13 @@ class Intake {
   void AcceptMessage(const google::protobuf::Any& resource, const std::string& name, Batch* batch);
   void Remove(const std::string& name, Batch* batch);
   void Erase(ResourceType type, const std::string& name);
-  // True when `bytes` is what the record of some name holds already.
-  bool Unchanged(absl::string_view bytes, uint64_t hash, Batch* batch);
+  // `called`, here and below: the name around the resource; "": none. True when `bytes` is what
+  // the record of some name holds already.
+  bool Unchanged(absl::string_view bytes, uint64_t hash, const std::string& called, Batch* batch);
+  // True if a resource of that name is to be taken in.
+  bool CheckName(const std::string& name, const std::string& called, Batch* batch);
   template <typename T>
-  void AcceptAs(absl::string_view bytes, uint64_t hash, Batch* batch);
+  void AcceptAs(absl::string_view bytes, uint64_t hash, const std::string& called, Batch* batch);
   absl::Status Store(const envoy::config::cluster::v3::Cluster& cluster, bool is_static,
                      MonotonicTime now);
   absl::Status Store(const envoy::config::endpoint::v3::ClusterLoadAssignment& endpoints,
@@ -132,7 +135,7 @@ class Intake {
                      MonotonicTime now);
   absl::Status Store(const envoy::extensions::transport_sockets::tls::v3::Secret& secret,
                      const std::string& version);
-  void AcceptSecret(absl::string_view bytes, Batch* batch);
+  void AcceptSecret(absl::string_view bytes, const std::string& called, Batch* batch);
   void Remember(ResourceType type, const std::string& name, std::string bytes, uint64_t hash,
                 const std::string& version, bool is_static);
   void Reject(Batch* batch, const std::string& name, std::string reason);

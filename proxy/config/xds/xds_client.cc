@@ -1,6 +1,7 @@
 #include "proxy/config/xds/xds_client.h"
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -127,7 +128,8 @@ absl::Status XdsClient::OnDelta(absl::string_view bytes) {
 bool XdsClient::KnowsType(const std::string& type_url, const std::string& nonce,
                           const std::string& control_plane) {
   if (!control_plane.empty()) control_plane_ = control_plane;
-  if (ResourceTypeOf(type_url)) return true;
+  const std::optional<ResourceType> type = ResourceTypeOf(type_url);
+  if (type.has_value() && state_.asked(*type)) return true;
   LOG(kWarn, "xds", "a response of type ", type_url, ", which was not asked for");
   state_.OnUnknownType(type_url, nonce);
   SendRequests();

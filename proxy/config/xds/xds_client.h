@@ -75,7 +75,7 @@ class XdsClient {
   static TypeStats NewTypeStats(metrics::Scope& scope, ResourceType type);
   absl::Status OnStateOfTheWorld(absl::string_view bytes);
   absl::Status OnDelta(absl::string_view bytes);
-  // False: a type that is not ours; it has been answered.
+  // False: a type that was not asked for; it has been answered.
   bool KnowsType(const std::string& type_url, const std::string& nonce,
                  const std::string& control_plane);
   void Answer(ResourceType type, const std::string& version, const std::string& nonce,
