@@ -22,7 +22,7 @@ std::string EnvoyBootstrap(const EnvoyNode& node) {
     "lds_config": {"ads": {}, "resource_api_version": "V3"},
     "cds_config": {"ads": {}, "resource_api_version": "V3"},
     "ads_config": {
-      "api_type": "GRPC", "transport_api_version": "V3",
+      "api_type": "%s", "transport_api_version": "V3",
       "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}]
     }
   },
@@ -40,8 +40,8 @@ std::string EnvoyBootstrap(const EnvoyNode& node) {
     }]
   }
 })",
-                         node.ip, node.name, node.name, node.name, node.name, labels, node.xds_ip,
-                         node.xds_port);
+                         node.ip, node.name, node.name, node.name, node.name, labels,
+                         node.delta ? "DELTA_GRPC" : "GRPC", node.xds_ip, node.xds_port);
 }
 
 }  // namespace meltemi::machine

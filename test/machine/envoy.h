@@ -11,6 +11,7 @@ struct EnvoyNode {
   std::map<std::string, std::string> labels;
   std::string xds_ip;
   int xds_port = 0;
+  bool delta = false;  // incremental xDS
 };
 
 // An ADS bootstrap (JSON) with Istio's node id and metadata, admin on 127.0.0.1:15000.

@@ -29,6 +29,10 @@ std::string LabelYaml(const std::map<std::string, std::string>& labels) {
   });
 }
 
+bool IsEnvoy(const PodSpec& spec) {
+  return spec.sidecar == PodSpec::Sidecar::kEnvoy || spec.sidecar == PodSpec::Sidecar::kEnvoyDelta;
+}
+
 // A line of /proc/<pid>/status, in kB; 0 when there is no such process.
 int64_t StatusKb(const Process* process, absl::string_view field) {
   if (process == nullptr) return 0;
@@ -112,7 +116,7 @@ absl::StatusOr<Pod*> Mesh::AddPod(const PodSpec& spec) {
 }
 
 std::vector<std::string> Mesh::SidecarCommand(const Pod& pod, const PodSpec& spec) const {
-  if (spec.sidecar == PodSpec::Sidecar::kEnvoy) {
+  if (IsEnvoy(spec)) {
     // As text: the sidecar's user may not be allowed to read the test's folder.
     return {programs_.envoy,
             "--config-yaml",
@@ -120,7 +124,8 @@ std::vector<std::string> Mesh::SidecarCommand(const Pod& pod, const PodSpec& spe
                             .ip = pod.ip(),
                             .labels = spec.labels,
                             .xds_ip = node_->ip(),
-                            .xds_port = kXdsPort}),
+                            .xds_port = kXdsPort,
+                            .delta = spec.sidecar == PodSpec::Sidecar::kEnvoyDelta}),
             "--concurrency",
             absl::StrCat(spec.concurrency),
             "--use-dynamic-base-id",
@@ -147,9 +152,8 @@ absl::Status Mesh::StartSidecar(Pod& pod, const PodSpec& spec) {
   const auto started = pod.Start("sidecar", SidecarCommand(pod, spec), {}, kProxyUid);
   if (!started.ok()) return started.status();
   ++sidecars_;
-  const std::string ready_url = spec.sidecar == PodSpec::Sidecar::kEnvoy
-                                    ? "http://127.0.0.1:15000/ready"
-                                    : "http://127.0.0.1:15021/healthz/ready";
+  const std::string ready_url =
+      IsEnvoy(spec) ? "http://127.0.0.1:15000/ready" : "http://127.0.0.1:15021/healthz/ready";
   const bool ready = Eventually(
       [&] {
         return !(*started)->running() ||

@@ -22,7 +22,9 @@ struct Programs {
 struct PodSpec {
   std::string name;                           // of the pod and its workload
   std::map<std::string, std::string> labels;  // app, version …
-  enum class Sidecar : uint8_t { kNone, kMeltemi, kEnvoy } sidecar = Sidecar::kMeltemi;
+  // Ours speaks incremental xDS; Envoy either of the two.
+  enum class Sidecar : uint8_t { kNone, kMeltemi, kEnvoy, kEnvoyDelta };
+  Sidecar sidecar = Sidecar::kMeltemi;
   int concurrency = 1;
   std::vector<std::string> proxy_args;  // beside those every sidecar gets
 };

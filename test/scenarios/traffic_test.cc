@@ -28,6 +28,7 @@ using machine::Load;
 using machine::LoadResult;
 using machine::Mesh;
 using machine::Pod;
+using machine::PodSpec;
 using std::chrono::seconds;
 
 constexpr char kFlaskappUrl[] = "http://flaskapp/env/version";
@@ -62,14 +63,21 @@ class TrafficTest : public testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = machine::WhyNoNamespaces(); !why.empty()) GTEST_SKIP() << why;
-    auto mesh = Mesh::Start(BuiltPrograms(), FreshFolder("traffic"));
+    machine::Programs programs = BuiltPrograms();
+    if (sidecar_ != PodSpec::Sidecar::kMeltemi) {
+      std::string why_not;
+      programs.envoy = FetchPeer("envoy", &why_not);
+      if (programs.envoy.empty()) GTEST_SKIP() << "no Envoy: " << why_not;
+    }
+    auto mesh = Mesh::Start(programs, FreshFolder("traffic"));
     ASSERT_TRUE(mesh.ok()) << mesh.status();
     mesh_ = std::move(*mesh);
     sleep_ = AddPod("sleep", {{"app", "sleep"}});
   }
 
   Pod* AddPod(const std::string& name, const std::map<std::string, std::string>& labels) {
-    const absl::StatusOr<Pod*> pod = mesh_->AddPod({.name = name, .labels = labels});
+    const absl::StatusOr<Pod*> pod =
+        mesh_->AddPod({.name = name, .labels = labels, .sidecar = sidecar_});
     EXPECT_TRUE(pod.ok()) << pod.status();
     return pod.ok() ? *pod : nullptr;
   }
@@ -101,19 +109,31 @@ class TrafficTest : public testing::Test {
     return sleep_->Exec(argv, seconds(90)).output;
   }
   // Requests that the load has made so far, as the sidecar counts them.
-  int64_t Served() { return mesh_->Stat(*sleep_, "istio_requests_total"); }
+  int64_t Served() {
+    return mesh_->Stat(*sleep_, sidecar_ == PodSpec::Sidecar::kMeltemi ? "istio_requests_total"
+                                                                       : "upstream_rq_completed");
+  }
   void WaitForRequests(int64_t more) {
     const int64_t before = Served();
     EXPECT_TRUE(Eventually([&] { return Served() >= before + more; }, seconds(60)));
   }
 
+  PodSpec::Sidecar sidecar_ = PodSpec::Sidecar::kMeltemi;
   std::unique_ptr<Mesh> mesh_;
   Pod* sleep_ = nullptr;
   Pod* v1_ = nullptr;
   Pod* v2_ = nullptr;
 };
 
-TEST_F(TrafficTest, PilotMayDieAndComeBackWithoutAFailedRequest) {
+// With our sidecars, and with Envoys over both protocols.
+class RestartTest : public TrafficTest, public testing::WithParamInterface<PodSpec::Sidecar> {
+ protected:
+  RestartTest() { sidecar_ = GetParam(); }
+  // Responses with clusters that the sidecar has taken so far.
+  int64_t ClusterUpdates() { return mesh_->Stat(*sleep_, "cds.update_success"); }
+};
+
+TEST_P(RestartTest, PilotMayDieAndComeBackWithoutAFailedRequest) {
   AddFlaskapp();
   mesh_->Apply("dr", kSubsets);
   mesh_->Apply("vs", Weighted(100, 0));
@@ -123,6 +143,8 @@ TEST_F(TrafficTest, PilotMayDieAndComeBackWithoutAFailedRequest) {
   mesh_->KillPilot();
   WaitForRequests(500);
   EXPECT_EQ(Curl({kFlaskappUrl}), "v1");
+  const int64_t cluster_updates = ClusterUpdates();
+  EXPECT_GE(cluster_updates, 1);
   // Changed while pilot is away: it must arrive once pilot is back.
   mesh_->Apply("vs", Weighted(0, 100));
   ASSERT_TRUE(mesh_->StartPilot().ok());
@@ -132,7 +154,21 @@ TEST_F(TrafficTest, PilotMayDieAndComeBackWithoutAFailedRequest) {
   const LoadResult result = load.Stop();
   EXPECT_EQ(result.failed(), 0) << result.output;
   EXPECT_GT(result.requests, 900);
+  // Who has told another pilot what it has is not sent it again.
+  if (sidecar_ != PodSpec::Sidecar::kEnvoy) {
+    EXPECT_EQ(ClusterUpdates(), cluster_updates);
+  }
 }
+
+std::string NameOf(const testing::TestParamInfo<PodSpec::Sidecar>& info) {
+  if (info.param == PodSpec::Sidecar::kEnvoy) return "Envoy";
+  return info.param == PodSpec::Sidecar::kEnvoyDelta ? "EnvoyDelta" : "Ours";
+}
+
+INSTANTIATE_TEST_SUITE_P(Sidecars, RestartTest,
+                         testing::Values(PodSpec::Sidecar::kMeltemi, PodSpec::Sidecar::kEnvoy,
+                                         PodSpec::Sidecar::kEnvoyDelta),
+                         NameOf);
 
 TEST_F(TrafficTest, ARemovedEndpointIsDrainedUnderLoad) {
   AddFlaskapp();

@@ -1,5 +1,6 @@
 // Every row of the tutorial's mesh half as a test: with our own manifests, with the user's where
-// they lie beside the checkout, and with the real Envoy as the sidecar of every pod.
+// they lie beside the checkout, and with the real Envoy as the sidecar of every pod, over either
+// protocol.
 
 #include "test/scenarios/tutorial.h"
 
@@ -14,8 +15,18 @@
 namespace meltemi::scenarios {
 namespace {
 
-enum class Setting : uint8_t { kExamples, kUser, kEnvoy };
-constexpr const char* kSettingNames[] = {"Examples", "User", "Envoy"};
+enum class Setting : uint8_t { kExamples, kUser, kEnvoy, kEnvoyDelta };
+constexpr const char* kSettingNames[] = {"Examples", "User", "Envoy", "EnvoyDelta"};
+
+bool IsEnvoy(Setting setting) {
+  return setting == Setting::kEnvoy || setting == Setting::kEnvoyDelta;
+}
+
+machine::PodSpec::Sidecar SidecarOf(Setting setting) {
+  if (setting == Setting::kEnvoy) return machine::PodSpec::Sidecar::kEnvoy;
+  if (setting == Setting::kEnvoyDelta) return machine::PodSpec::Sidecar::kEnvoyDelta;
+  return machine::PodSpec::Sidecar::kMeltemi;
+}
 
 struct Case {
   Setting setting;
@@ -50,17 +61,15 @@ class TutorialTest : public testing::TestWithParam<Case> {
 
   void StartMesh() {
     machine::Programs programs = BuiltPrograms();
-    const bool envoy = shared_->setting == Setting::kEnvoy;
+    const bool envoy = IsEnvoy(shared_->setting);
     if (envoy) programs.envoy = FetchPeer("envoy", &shared_->why_not);
     if (!shared_->why_not.empty()) return;
     const std::string examples = WorkspaceFile("examples/tutorial");
     shared_->manifests = shared_->setting == Setting::kUser
                              ? Manifests::Tutorial(UserTutorialFolder(), examples)
                              : Manifests::Examples(examples);
-    auto started = StartMachineWorld(
-        programs, FreshFolder("tutorial"),
-        envoy ? machine::PodSpec::Sidecar::kEnvoy : machine::PodSpec::Sidecar::kMeltemi,
-        [](const std::string&) {});
+    auto started = StartMachineWorld(programs, FreshFolder("tutorial"), SidecarOf(shared_->setting),
+                                     [](const std::string&) {});
     ASSERT_TRUE(started.ok()) << started.status();
     shared_->world = std::move(*started);
   }
@@ -83,9 +92,10 @@ TEST_P(TutorialTest, MeasuresWhatTheTutorialPromises) {
 
 std::vector<Case> Cases() {
   std::vector<Case> cases;
-  for (const Setting setting : {Setting::kExamples, Setting::kUser, Setting::kEnvoy}) {
+  for (const Setting setting :
+       {Setting::kExamples, Setting::kUser, Setting::kEnvoy, Setting::kEnvoyDelta}) {
     for (size_t step = 0; step < Tutorial::Steps().size(); ++step) {
-      if (setting == Setting::kEnvoy && !Tutorial::Steps()[step].for_envoy) continue;
+      if (IsEnvoy(setting) && !Tutorial::Steps()[step].for_envoy) continue;
       cases.push_back({setting, step});
     }
   }
