@@ -124,7 +124,8 @@ class MtlsAnalysis {
     if (tls.settings == nullptr) return;
     const bool plain = tls.settings->mode() == ClientTLSSettings::DISABLE;
     const bool mesh = tls.settings->mode() == ClientTLSSettings::ISTIO_MUTUAL;
-    if (!plain && !mesh) return;
+    const bool bare = tls.settings->mode() == ClientTLSSettings::SIMPLE;
+    if (!plain && !mesh && !bare) return;
     // A port by name is the same on no two workloads: then the workload's own mode counts.
     const uint32_t target = port.target_port().int_val() > 0
                                 ? static_cast<uint32_t>(port.target_port().int_val())
@@ -132,10 +133,12 @@ class MtlsAnalysis {
     for (const KnownWorkload& workload : registry_.workloads()) {
       if (workload.ns != service.meta.ns || !LabelsMatch(selector, workload.labels)) continue;
       const MtlsMode mode = peers_.For(workload.ns, root_ns_, workload.labels).ForPort(target);
-      if ((plain && mode == MtlsMode::kStrict) || (mesh && mode == MtlsMode::kDisable)) {
+      if (mode == (mesh ? MtlsMode::kDisable : MtlsMode::kStrict)) {
         return Add(rule, tls,
                    absl::StrCat("clients of \"", host, "\" on port ", port.port(), " send ",
-                                plain ? "plaintext" : "mutual TLS",
+                                mesh    ? "mutual TLS"
+                                : plain ? "plaintext"
+                                        : "TLS without a certificate",
                                 ", which its workloads refuse: PeerAuthentication says ",
                                 MtlsModeName(mode)),
                    kMtlsConflict);

@@ -106,6 +106,34 @@ bool LosesTraffic(const Diagnostic& found) {
          found.code == "IST0113";
 }
 
+// What `object` would newly make others lose: how workloads take traffic is for each of them, and
+// the rules that say how clients send are other objects.
+std::vector<Diagnostic> BrokenBy(const ObjectPtr& object, const std::vector<ObjectPtr>& objects,
+                                 const std::vector<Diagnostic>& with,
+                                 const AnalyzeOptions& options) {
+  std::vector<Diagnostic> out;
+  const std::string name = object->Key().ToString();
+  const auto counts = [&](const Diagnostic& found) {
+    return found.object != name && found.code == "IST0113" && LosesTraffic(found);
+  };
+  if (object->kind != Kind::kPeerAuthentication || std::none_of(with.begin(), with.end(), counts)) {
+    return out;
+  }
+  std::set<std::string> before;
+  for (const Diagnostic& found : Analyze(objects, options)) {
+    if (counts(found)) before.insert(absl::StrCat(found.object, " ", found.path));
+  }
+  for (const Diagnostic& found : with) {
+    if (!counts(found) || before.contains(absl::StrCat(found.object, " ", found.path))) continue;
+    Diagnostic broken = found;
+    broken.path = "spec";
+    broken.message = absl::StrCat(found.object, " ", found.path, ": ", found.message,
+                                  "; change that rule first");
+    out.push_back(std::move(broken));
+  }
+  return out;
+}
+
 std::string Line(const Diagnostic& found) {
   return absl::StrCat(found.path, found.path.empty() ? "" : ": ", found.message);
 }
@@ -151,9 +179,12 @@ Findings Judge(const ReviewRequest& request, const std::vector<ObjectPtr>& objec
   }
   if (object != nullptr && !HasErrors(found)) {
     const std::string name = object->Key().ToString();
-    for (Diagnostic& finding :
-         Analyze(Around(object, objects, options.domain),
-                 {.domain = options.domain, .root_namespace = options.root_namespace})) {
+    const AnalyzeOptions around = {.domain = options.domain,
+                                   .root_namespace = options.root_namespace};
+    std::vector<Diagnostic> between = Analyze(Around(object, objects, options.domain), around);
+    const std::vector<Diagnostic> broken = BrokenBy(object, objects, between, around);
+    found.insert(found.end(), broken.begin(), broken.end());
+    for (Diagnostic& finding : between) {
       if (finding.object != name) continue;
       if (!LosesTraffic(finding) && finding.severity == Severity::kError) {
         finding.severity = Severity::kWarning;

@@ -133,6 +133,81 @@ spec: {mtls: {mode: STRICT}}
   EXPECT_EQ(rule("ISTIO_MUTUAL"), "");
 }
 
+// The rule is there first, and how the workloads take traffic comes after it.
+class PeersAfterRules : public ::testing::Test {
+ protected:
+  std::string Answer(absl::string_view name, absl::string_view spec, absl::string_view ns = "n") {
+    const std::string review = absl::StrReplaceAll(
+        ReviewOf(absl::StrCat("{apiVersion: security.istio.io/v1, kind: PeerAuthentication, ",
+                              "metadata: {name: ", name, ", namespace: ", ns, "}, spec: ", spec,
+                              "}")),
+        {{R"("namespace":"n","name":"r")", absl::StrCat(R"("namespace":")", ns, "\"")}});
+    const auto answer =
+        AnswerValidation(review, DecodeManifests(absl::StrCat(kMesh, rules_), "m").objects);
+    return answer.ok() ? answer->why : "no answer";
+  }
+  std::string Sends(absl::string_view mode) {
+    return absl::StrCat("---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n",
+                        "metadata: {name: old, namespace: n}\n",
+                        "spec: {host: web, trafficPolicy: {tls: {mode: ", mode, "}}}\n");
+  }
+
+  const std::string pod_ = R"(---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: n, labels: {app: web, security.istio.io/tlsMode: istio}}
+)";
+  std::string rules_ = pod_ + Sends("DISABLE");
+};
+
+TEST_F(PeersAfterRules, StrictWhereARuleSendsPlaintextIsRefusedWithTheRule) {
+  const std::string why = Answer("default", "{mtls: {mode: STRICT}}");
+  EXPECT_THAT(why, HasSubstr("DestinationRule n/old spec.trafficPolicy.tls.mode: clients of "
+                             "\"web.n.svc.cluster.local\" on port 80 send plaintext, which its "
+                             "workloads refuse: PeerAuthentication says STRICT; change that rule "
+                             "first"));
+  EXPECT_NE(Answer("default", "{mtls: {mode: STRICT}}", "istio-system"), "") << "the whole mesh";
+  EXPECT_NE(Answer("web", "{selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}}"), "");
+  EXPECT_NE(Answer("web",
+                   "{selector: {matchLabels: {app: web}}, mtls: {mode: PERMISSIVE}, "
+                   "portLevelMtls: {80: {mode: STRICT}}}"),
+            "");
+}
+
+TEST_F(PeersAfterRules, WhatBreaksNothingPasses) {
+  EXPECT_EQ(Answer("default", "{mtls: {mode: PERMISSIVE}}"), "");
+  EXPECT_EQ(Answer("other", "{selector: {matchLabels: {app: other}}, mtls: {mode: STRICT}}"), "");
+  EXPECT_EQ(Answer("web",
+                   "{selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}, "
+                   "portLevelMtls: {80: {mode: PERMISSIVE}}}"),
+            "");
+  rules_ = pod_ + Sends("ISTIO_MUTUAL");
+  EXPECT_EQ(Answer("default", "{mtls: {mode: STRICT}}"), "");
+}
+
+TEST_F(PeersAfterRules, PlaintextAloneWhereARuleSendsMutualTlsIsRefused) {
+  rules_ = pod_ + Sends("ISTIO_MUTUAL");
+  EXPECT_THAT(Answer("default", "{mtls: {mode: DISABLE}}"),
+              HasSubstr("send mutual TLS, which its workloads refuse"));
+}
+
+TEST_F(PeersAfterRules, TlsWithoutACertificateIsRefusedByStrictToo) {
+  rules_ = pod_ + Sends("SIMPLE");
+  EXPECT_THAT(Answer("default", "{mtls: {mode: STRICT}}"),
+              HasSubstr("send TLS without a certificate, which its workloads refuse"));
+  EXPECT_EQ(Answer("default", "{mtls: {mode: PERMISSIVE}}"), "");
+}
+
+TEST_F(PeersAfterRules, WhatWasBrokenBeforeIsNoReason) {
+  rules_ += R"(---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: mesh, namespace: istio-system}
+spec: {mtls: {mode: STRICT}}
+)";
+  EXPECT_EQ(Answer("default", "{mtls: {mode: STRICT}}"), "");
+}
+
 TEST(Admission, WhatAnotherObjectMayYetMendIsAWarning) {
   const ValidationAnswer subset = Apply(To("{host: web, subset: v2}"));
   EXPECT_TRUE(subset.allowed);
