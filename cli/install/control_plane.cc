@@ -276,12 +276,7 @@ spec:
         - name: settings
           mountPath: /etc/meltemi
           readOnly: true
-        # gRPC takes a certificate that changes from files alone.
-        - name: certificate
-          mountPath: /tmp
       volumes:
-      - name: certificate
-        emptyDir: {medium: Memory, sizeLimit: 1Mi}
       - name: settings
         configMap:
           name: meltemi

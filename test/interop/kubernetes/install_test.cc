@@ -249,6 +249,7 @@ absl::StatusOr<Process> RealMesh::StartProxy(const Value& pod, const std::string
     if (one.FindString("name") == "istio-proxy") container = &one;
   }
   if (container == nullptr) return absl::NotFoundError("no sidecar");
+  file("proxy.log", "");
   std::vector<std::string> argv = {scenarios::BuiltPrograms().proxy};
   for (const std::string& arg : TextsOf(container->Find("args"))) {
     argv.push_back(absl::StrReplaceAll(arg, places));
@@ -400,7 +401,7 @@ TEST_F(RealMesh, OtherTokensAreRefused) {
   {
     auto proxy = StartProxy(pod, TokenOf("web-1", "somebody-else"));
     ASSERT_TRUE(proxy.ok()) << proxy.status();
-    EXPECT_TRUE(Logs("pilot-a", "token")) << proxy->Output();
+    EXPECT_TRUE(Logs("pilot-a", "the token is not valid")) << proxy->Output();
     EXPECT_FALSE(ProxyIsReady());
   }
   const std::string token = TokenOf("web-1");
