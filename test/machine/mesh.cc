@@ -116,6 +116,7 @@ absl::StatusOr<Pod*> Mesh::AddPod(const PodSpec& spec) {
 }
 
 std::vector<std::string> Mesh::SidecarCommand(const Pod& pod, const PodSpec& spec) const {
+  if (spec.command) return spec.command(pod);
   if (IsEnvoy(spec)) {
     // As text: the sidecar's user may not be allowed to read the test's folder.
     return {programs_.envoy,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -27,6 +28,8 @@ struct PodSpec {
   Sidecar sidecar = Sidecar::kMeltemi;
   int concurrency = 1;
   std::vector<std::string> proxy_args;  // beside those every sidecar gets
+  // Makes the whole command instead, once the pod's address is known.
+  std::function<std::vector<std::string>(const Pod& pod)> command;
 };
 
 class Mesh {
