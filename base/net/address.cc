@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstring>
 
@@ -13,6 +14,20 @@
 #include "absl/strings/strip.h"
 
 namespace meltemi::net {
+namespace {
+
+// Returns the end. inet_ntop goes by way of printf, and every request that is logged or forwarded
+// shows an address.
+char* WriteIp4(const in_addr& address, char* out) {
+  const auto* const bytes = reinterpret_cast<const uint8_t*>(&address.s_addr);
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0) *out++ = '.';
+    out = std::to_chars(out, out + 3, bytes[i]).ptr;
+  }
+  return out;
+}
+
+}  // namespace
 
 Address::Address() { std::memset(&storage_, 0, sizeof(storage_)); }
 
@@ -108,7 +123,7 @@ void Address::set_port(uint16_t port) {
 
 std::string Address::ip() const {
   char text[INET6_ADDRSTRLEN] = "";
-  if (family() == AF_INET) inet_ntop(AF_INET, &storage_.v4.sin_addr, text, sizeof(text));
+  if (family() == AF_INET) return std::string(text, WriteIp4(storage_.v4.sin_addr, text));
   if (family() == AF_INET6) inet_ntop(AF_INET6, &storage_.v6.sin6_addr, text, sizeof(text));
   return text;
 }
@@ -121,8 +136,12 @@ std::string Address::path() const {
 
 std::string Address::ToString() const {
   switch (family()) {
-    case AF_INET:
-      return absl::StrCat(ip(), ":", port());
+    case AF_INET: {
+      char text[INET_ADDRSTRLEN + 6];
+      char* end = WriteIp4(storage_.v4.sin_addr, text);
+      *end++ = ':';
+      return std::string(text, std::to_chars(end, text + sizeof(text), port()).ptr);
+    }
     case AF_INET6:
       return absl::StrCat("[", ip(), "]:", port());
     case AF_UNIX:

@@ -1,6 +1,9 @@
 #include "base/net/address.h"
 
+#include <string>
+
 #include "absl/hash/hash.h"
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
 namespace meltemi::net {
@@ -16,6 +19,15 @@ TEST(Address, ParsesAndPrintsTheThreeForms) {
   }
   EXPECT_EQ(Address().ToString(), "unset");
   EXPECT_FALSE(Address().set());
+}
+
+TEST(Address, PrintsEveryByteAndPort) {
+  for (const int byte : {0, 7, 9, 10, 42, 99, 100, 109, 190, 255}) {
+    const std::string ip = absl::StrCat(byte, ".1.", 255 - byte, ".", byte);
+    const Address address = *Address::FromIp(ip, static_cast<uint16_t>(byte * 257));
+    EXPECT_EQ(address.ip(), ip);
+    EXPECT_EQ(address.ToString(), absl::StrCat(ip, ":", byte * 257));
+  }
 }
 
 TEST(Address, RefusesWithWhatWasExpected) {

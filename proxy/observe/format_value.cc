@@ -1,4 +1,5 @@
 #include <array>
+#include <charconv>
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
@@ -34,7 +35,9 @@ ValueKind Text(absl::string_view value, size_t bytes_max, std::string* out) {
 }
 
 ValueKind Number(int64_t value, std::string* out) {
-  absl::StrAppend(out, value);
+  char digits[24];
+  const char* const end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
+  out->append(digits, static_cast<size_t>(end - digits));
   return ValueKind::kNumber;
 }
 
@@ -172,6 +175,7 @@ ValueKind GrpcStatus(const FormatCommand& command, const StreamInfo& info, std::
 
 // One word, as Envoy writes it: logs are cut into fields at spaces.
 ValueKind Reason(const std::string& reason, std::string* out) {
+  if (reason.empty()) return ValueKind::kNone;
   return Text(absl::StrReplaceAll(reason, {{" ", "_"}}), SIZE_MAX, out);
 }
 
