@@ -72,13 +72,21 @@ const HeaderMap::Entry* HeaderMap::Find(HeaderId id) const {
   return nullptr;
 }
 
-const HeaderMap::Entry* HeaderMap::Find(absl::string_view lower_name) const {
-  const HeaderId id = FindHeaderId(lower_name);
-  if (id != HeaderId::kUnknown) return Find(id);
-  for (const Entry& entry : entries_) {
+namespace {
+
+// A name that is none of ours.
+const HeaderMap::Entry* FindUnknown(const HeaderMap& map, absl::string_view lower_name) {
+  for (const HeaderMap::Entry& entry : map.entries()) {
     if (entry.id == HeaderId::kUnknown && entry.name == lower_name) return &entry;
   }
   return nullptr;
+}
+
+}  // namespace
+
+const HeaderMap::Entry* HeaderMap::Find(absl::string_view lower_name) const {
+  const HeaderId id = FindHeaderId(lower_name);
+  return id != HeaderId::kUnknown ? Find(id) : FindUnknown(*this, lower_name);
 }
 
 absl::string_view HeaderMap::Get(HeaderId id) const {
@@ -108,8 +116,9 @@ bool IsAuthority(const HeaderMap& map, HeaderId id) {
 
 absl::string_view HeaderMap::Get(absl::string_view lower_name) const {
   if (IsPseudo(lower_name)) return PseudoValue(*this, lower_name);
-  if (IsAuthority(*this, FindHeaderId(lower_name))) return authority_;
-  const Entry* entry = Find(lower_name);
+  const HeaderId id = FindHeaderId(lower_name);
+  if (IsAuthority(*this, id)) return authority_;
+  const Entry* entry = id != HeaderId::kUnknown ? Find(id) : FindUnknown(*this, lower_name);
   return entry == nullptr ? absl::string_view() : entry->value;
 }
 

@@ -35,6 +35,7 @@ struct Options {
 };
 
 constexpr double kBar = 0.5;
+constexpr double kReached = 0.95;  // of the rate
 
 void Say(const std::string& text) { std::fprintf(stderr, "bench: %s\n", text.c_str()); }
 
@@ -87,6 +88,13 @@ class Bench {
     std::printf("|---|---|---|---|---|---|\n");
     bool met = true;
     for (const Row& row : kRows) met = PrintRow(row) && met;
+    for (const auto& [pair, samples] : samples_) {
+      if (*Figure(pair, "requests per second reached") > kReached * options_.rate) continue;
+      std::printf(
+          "\n%s did not keep up with %u requests/s: its latency is that of a queue, and who "
+          "does several requests at once needs less CPU for each.\n",
+          pair.c_str(), options_.rate);
+    }
     return met;
   }
 
