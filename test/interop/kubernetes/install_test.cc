@@ -382,8 +382,9 @@ TEST_F(RealMesh, AProxyWithThePodsTokenGetsItsConfiguration) {
   // What `kubectl wait` waits for is this one proxy's acknowledgement.
   Does("apply", kRule);
   Does("wait --for=condition=Programmed --timeout=20s virtualservice/r");
-  const Value rule = Get("virtualservice r");
-  EXPECT_THAT(json::ToString(*rule.Find("status")), HasSubstr("1"));
+  EXPECT_THAT(Does("get virtualservice r -o "
+                   "jsonpath={.status.conditions[?(@.type==\"Programmed\")].message}"),
+              HasSubstr("1 of 1 proxy"));
   Does("apply",
        "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: all}, spec: "
        "{mtls: {mode: STRICT}}}");

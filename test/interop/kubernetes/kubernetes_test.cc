@@ -34,6 +34,7 @@ namespace {
 using pilot::Kind;
 using pilot::ObjectKey;
 using pilot::ObjectPtr;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr char kRules[] = "/apis/networking.istio.io/v1/namespaces/default/virtualservices/";
@@ -195,6 +196,16 @@ TEST_F(RealKubernetes, ObjectsAreTheSameAtAllVersions) {
     }
   }
   EXPECT_THAT(api_->Kubectl({"get", "vs", "r"}).output, HasSubstr("[\"web\"]"));
+  Apply(
+      "{apiVersion: security.istio.io/v1beta1, kind: AuthorizationPolicy, metadata: {name: a}, "
+      "spec: {rules: [{to: [{operation: {paths: [/x]}}]}]}}");
+  EXPECT_EQ(Does("get authorizationpolicies.v1.security.istio.io a -o "
+                 "jsonpath={.spec.rules[0].to[0].operation.paths[0]}"),
+            "/x");
+  // All of them by one word.
+  EXPECT_THAT(Does("get istio-io -o name"),
+              AllOf(HasSubstr("virtualservice.networking.istio.io/r"),
+                    HasSubstr("authorizationpolicy.security.istio.io/a")));
 }
 
 TEST_F(RealKubernetes, ExplainKnowsTheFields) {
