@@ -77,7 +77,11 @@ SessionEvent DeltaSession::TakeNames(const DeltaDiscoveryRequest& request, XdsTy
     subscription.wildcard = false;
     subscription.shared = EmptyResourceSet();
     subscription.own = EmptyResourceSet();
-    subscription.held.clear();
+    const auto forgotten = [&](const ResourcePtr& resource) {
+      return !subscription.names->Contains(resource->name);
+    };
+    std::erase_if(subscription.held, forgotten);
+    std::erase_if(subscription.claimed, forgotten);
   }
   if (added.empty() && dropped.empty()) {
     core_.SetNames(type, subscription.names);
@@ -89,6 +93,12 @@ SessionEvent DeltaSession::TakeNames(const DeltaDiscoveryRequest& request, XdsTy
   std::erase_if(dropped, [&](const std::string& name) {
     return std::binary_search(added.begin(), added.end(), name);
   });
+  if (!subscription.wildcard && !subscription.claimed.empty() && !dropped.empty()) {
+    std::sort(dropped.begin(), dropped.end());
+    std::erase_if(subscription.claimed, [&](const ResourcePtr& resource) {
+      return std::binary_search(dropped.begin(), dropped.end(), resource->name);
+    });
+  }
   for (const std::string& name : added) {
     const bool in_wildcard =
         subscription.shared->Find(name) != nullptr || subscription.own->Find(name) != nullptr;

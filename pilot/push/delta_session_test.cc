@@ -259,6 +259,40 @@ TEST_F(DeltaSessionTest, GivingUpANameThatEverythingHasIsAnsweredWithIt) {
   EXPECT_TRUE(session_->Settled());
 }
 
+TEST_F(DeltaSessionTest, ANamedClusterThatGoesIsToldOnceItsRoutesAreSettled) {
+  source_.Set(kC, "c1", "c1");
+  source_.Set(kR, "r", "to-c1");
+  Ask(kC, {"c1"});
+  Ask(kR, {"r"});
+  Drain();
+  source_.Remove(kC, "c1");
+  source_.Set(kR, "r", "to-nowhere");
+  EXPECT_THAT(Drain(), ElementsAre("RDS r=to-nowhere", "CDS -c1"));
+  // Still to be told when the wildcard comes and goes in between.
+  source_.Set(kC, "c1", "again");
+  Drain();
+  source_.Remove(kC, "c1");
+  source_.Set(kR, "r", "to-nobody");
+  EXPECT_EQ(Next(), "RDS r=to-nobody");
+  Ask(kC, {"*"});
+  Say(kC, {.unsubscribe = {"*"}});
+  Ack(kR);
+  EXPECT_THAT(Drain(), ElementsAre("CDS", "CDS -c1"));
+  EXPECT_TRUE(session_->Settled());
+}
+
+TEST_F(DeltaSessionTest, WhatIsGivenUpAfterAReconnectIsNotTakenForThere) {
+  Establish();
+  Reconnect();
+  Say(kC, {.subscribe = {"*"}, .versions = versions_[kC]});
+  Say(kC, {.unsubscribe = {"*"}});
+  Say(kC, {.subscribe = {"*"}});
+  Say(kE, {.subscribe = {"c1"}, .versions = versions_[kE]});
+  Say(kE, {.unsubscribe = {"c1"}});
+  Say(kE, {.subscribe = {"c1"}});
+  EXPECT_THAT(Drain(), ElementsAre("EDS c1=e1", "CDS c1=c1", "EDS c1=e1"));
+}
+
 TEST_F(DeltaSessionTest, ARouteToANewClusterWaitsUntilTheClusterIsReady) {
   Establish();
   source_.Set(kC, "c2", "c2", {"c2"});

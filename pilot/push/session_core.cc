@@ -146,6 +146,8 @@ void SessionCore::PlanWildcard(XdsType type, Plan* plan) {
 void SessionCore::PlanNamed(XdsType type, Plan* plan) {
   const Subscription& subscription = At(type);
   plan->named_set = source_->Resolve(type, subscription.names);
+  // Under a wildcard it is there already.
+  if (!subscription.wildcard) plan->gone = subscription.held;
   if (plan->named_set == subscription.named) return;
   const SetDiffPtr diff = work_->Diff(subscription.named, plan->named_set);
   if (plan->changed.empty()) {
@@ -214,6 +216,13 @@ SessionCore::Plan SessionCore::MakePlan(XdsType type) {
   if (!subscription.active) return plan;
   if (subscription.wildcard) PlanWildcard(type, &plan);
   if (!subscription.names->names.empty()) PlanNamed(type, &plan);
+  // What comes back is not gone.
+  if (plan.named_set != nullptr) {
+    std::erase_if(plan.gone, [&](const ResourcePtr& resource) {
+      const ResourcePtr now = plan.named_set->Find(resource->name);
+      return now != nullptr && !now->absent;
+    });
+  }
   if (!subscription.again.empty()) PlanAgain(type, &plan);
   if (!subscription.claimed.empty()) DropClaimed(type, &plan);
   plan.due = subscription.must_send || !plan.changed.empty() || !plan.own.empty();
