@@ -41,7 +41,8 @@ if [[ ! -x $target ]]; then
   export GOFLAGS="-mod=readonly -buildvcs=false ${GOFLAGS:-}"
   timeout 600 go mod download >"$cache/apiserver.log" 2>&1 ||
     absent "go mod download failed: $(tail -n 1 "$cache/apiserver.log")"
-  # What it compiles on the way is of no use afterwards.
+  # What it compiles on the way is of no use afterwards, nor what a killed build has left.
+  rm -rf "$cache"/build.*
   GOCACHE="$(mktemp -d "$cache/build.XXXXXX")"
   export GOCACHE
   trap 'rm -rf "$GOCACHE"' EXIT

@@ -488,7 +488,7 @@ TEST_F(RealMesh, AServerOfAnotherAuthorityIsNotBelieved) {
   api_->Stop();
   api_->ChangeAuthority();
   ASSERT_TRUE(api_->StartAgain().ok());
-  EXPECT_TRUE(Logs("pilot-b", "certificate"));
+  EXPECT_TRUE(Logs("pilot-b", "certificate verify failed"));
   EXPECT_TRUE(pilots_["pilot-b"].running());
   const size_t before = pilots_["pilot-b"].Output().size();
   EXPECT_TRUE(Logs("pilot-b", "no longer leads"));
