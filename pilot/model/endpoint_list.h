@@ -38,15 +38,30 @@ using EndpointListPtr = std::shared_ptr<const EndpointList>;
 // Finds workloads by labels and by address.
 class WorkloadIndex {
  public:
-  explicit WorkloadIndex(const std::vector<WorkloadPtr>& workloads);
+  // What did not change is shared with `previous` (may be null), namespace by namespace.
+  explicit WorkloadIndex(const std::vector<WorkloadPtr>& workloads,
+                         const WorkloadIndex* previous = nullptr);
 
   // Workloads of `ns` that carry all labels of `selector`, in index order; none if it is empty.
   std::vector<WorkloadPtr> Select(const std::string& ns, const Labels& selector) const;
   WorkloadPtr FindByAddress(const std::string& address) const;
+  // Of that namespace alone.
+  WorkloadPtr FindByAddressIn(const std::string& ns, const std::string& address) const;
+  // True if `other` has the same workloads in `ns`.
+  bool SameIn(const std::string& ns, const WorkloadIndex& other) const;
 
  private:
-  // "NS/key=value" -> workloads
-  absl::flat_hash_map<std::string, std::vector<WorkloadPtr>> by_label_;
+  struct OfNamespace {
+    std::vector<WorkloadPtr> all;
+    absl::flat_hash_map<std::string, std::vector<WorkloadPtr>> by_label;  // by "key=value"
+    absl::flat_hash_map<std::string, WorkloadPtr> by_address;
+  };
+  using OfNamespacePtr = std::shared_ptr<const OfNamespace>;
+
+  // Null: it has none.
+  const OfNamespace* Find(const std::string& ns) const;
+
+  absl::flat_hash_map<std::string, OfNamespacePtr> namespaces_;
   absl::flat_hash_map<std::string, WorkloadPtr> by_address_;
 };
 
@@ -59,9 +74,10 @@ std::vector<std::string> AccountsOf(const std::vector<Endpoint>& endpoints);
 // The endpoints of `service`. `lists` are those that name the service: slices are preferred over
 // Endpoints objects of the same service. Pods are chosen by the selector only when there is no
 // list; WorkloadEntries always, as in Istio.
-// `selected`: the workloads that the selector chooses (empty without a selector).
+// `selected`: the workloads that the selector chooses (empty without a selector). `elsewhere` (may
+// be null) is set when a list has an address that is of no workload of the service's namespace.
 ServiceEndpointsPtr JoinEndpoints(const Service& service, const std::vector<EndpointListPtr>& lists,
                                   const std::vector<WorkloadPtr>& selected,
-                                  const WorkloadIndex& workloads);
+                                  const WorkloadIndex& workloads, bool* elsewhere = nullptr);
 
 }  // namespace meltemi::pilot

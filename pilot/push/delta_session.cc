@@ -69,6 +69,7 @@ SessionEvent DeltaSession::TakeNames(const DeltaDiscoveryRequest& request, XdsTy
                                    request.resource_names_unsubscribe().end());
   const bool star = std::erase(added, "*") > 0;
   const bool no_star = std::erase(dropped, "*") > 0;
+  if (star || no_star) core_.Disturb(type);
   if (star && full_state && !subscription.wildcard) {
     subscription.wildcard = true;
     if (subscription.claimed.empty()) subscription.must_send = true;

@@ -48,7 +48,10 @@ void Session::TakeNames(const DiscoveryRequest& request, XdsType type) {
   const bool full_state = SessionCore::IsFullState(type);
   std::vector<std::string> names(request.resource_names().begin(), request.resource_names().end());
   const bool star = full_state && std::erase(names, "*") > 0;
-  if (star) subscription.wildcard = true;
+  if (star) {
+    if (!subscription.wildcard) core_.Disturb(type);
+    subscription.wildcard = true;
+  }
   if (!star && !names.empty() && subscription.names->names.empty()) {
     subscription.wildcard = false;  // goes over to naming what it wants
     subscription.shared = EmptyResourceSet();

@@ -88,6 +88,7 @@ SessionEvent SessionCore::OnAnswer(XdsType type, const std::string* error) {
 void SessionCore::SetNames(XdsType type, NameSetPtr names) {
   Subscription& subscription = At(type);
   if (subscription.names != names) {
+    Disturb(type);
     const ResourceSet& had = *subscription.named;
     const bool dropped =
         std::any_of(had.resources.begin(), had.resources.end(),
@@ -115,6 +116,7 @@ void SessionCore::SetNames(XdsType type, NameSetPtr names) {
 }
 
 void SessionCore::SendAgain(XdsType type, const std::string& name) {
+  Disturb(type);
   std::vector<std::string>& again = At(type).again;
   const auto at = std::lower_bound(again.begin(), again.end(), name);
   if (at == again.end() || *at != name) again.insert(at, name);
@@ -276,6 +278,7 @@ Response SessionCore::Send(XdsType type, Plan* plan, bool drop_gone) {
   Invalidate(type, plan->own);
   subscription.must_send = false;
   subscription.waiting = true;
+  Disturb(type);
   subscription.sent_version = snapshot_version_;
 
   Response response;
@@ -397,7 +400,8 @@ std::optional<Response> SessionCore::Next(MonotonicTime now) {
       settled_ = false;
       continue;
     }
-    Plan plan = MakePlan(type);
+    const bool quiet = subscription.quiet_version == snapshot_version_;
+    Plan plan = quiet ? Plan() : MakePlan(type);
     if (plan.due) {
       settled_ = false;
       if (due.has_value() || !GateOpen(type, now)) continue;
@@ -405,8 +409,11 @@ std::optional<Response> SessionCore::Next(MonotonicTime now) {
       due_plan = std::move(plan);
       continue;
     }
-    // Nothing to say: the client has what the source has under other pointers.
-    Adopt(type, &plan, /*drop_gone=*/false);
+    if (!quiet) {
+      // Nothing to say: the client has what the source has under other pointers.
+      Adopt(type, &plan, /*drop_gone=*/false);
+      if (plan.gone.empty()) subscription.quiet_version = snapshot_version_;
+    }
     settled_ = settled_ && plan.gone.empty();
     if (subscription.status.state == SyncState::kRejected) continue;
     subscription.acked_version = snapshot_version_;

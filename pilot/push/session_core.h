@@ -107,7 +107,9 @@ class SessionCore {
     bool gates = false;              // and it carries what routes must wait for
     uint64_t sent_version = 0;       // of the snapshot that the last response was made from
     uint64_t acked_version = 0;      // the newest snapshot of which it has acknowledged everything
-    uint64_t rejected_version = 0;   // of the snapshot whose response it rejected last
+    // The newest snapshot of which there was nothing to send, unless something was asked for since.
+    std::optional<uint64_t> quiet_version;
+    uint64_t rejected_version = 0;  // of the snapshot whose response it rejected last
     TypeStatus status;
   };
 
@@ -125,6 +127,8 @@ class SessionCore {
   SessionEvent OnAnswer(XdsType type, const std::string* error);
   // `names` replace those of before; what is no longer named is forgotten.
   void SetNames(XdsType type, NameSetPtr names);
+  // Something else than before is asked for.
+  void Disturb(XdsType type) { At(type).quiet_version.reset(); }
   // The client must be sent `name` again.
   void SendAgain(XdsType type, const std::string& name);
 

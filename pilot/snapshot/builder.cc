@@ -48,13 +48,15 @@ SnapshotPtr SnapshotBuilder::Build(const ObjectSet& objects) {
                                                     objects.gateways, objects.sidecars);
     next->notes = std::move(accepted.notes);
   }
-  next->workloads =
-      workloads_same ? last_->workloads : std::make_shared<const WorkloadIndex>(objects.workloads);
+  next->workloads = workloads_same
+                        ? last_->workloads
+                        : std::make_shared<const WorkloadIndex>(
+                              objects.workloads, first ? nullptr : last_->workloads.get());
   if (services_same && workloads_same && lists_same) {
     next->endpoints = last_->endpoints;
   } else {
     next->endpoints = std::make_shared<const EndpointTable>(
-        objects, *next->services, *next->workloads, first ? nullptr : last_->endpoints.get());
+        objects, *next->services, next->workloads, first ? nullptr : last_->endpoints.get());
     if (!first && next->endpoints->SameAs(*last_->endpoints)) next->endpoints = last_->endpoints;
   }
   next->peer_authentications =

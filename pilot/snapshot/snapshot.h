@@ -83,9 +83,11 @@ class EndpointTable {
     bool operator==(const Instance&) const = default;
   };
 
-  // Reuses the entries of `previous` (may be null) that are equal.
+  // What `previous` (may be null) was built from, and built with it, is shared where it is the
+  // same; so that the next table costs little more than what has changed.
   EndpointTable(const ObjectSet& objects, const ServiceTable& services,
-                const WorkloadIndex& workloads, const EndpointTable* previous);
+                const std::shared_ptr<const WorkloadIndex>& workloads,
+                const EndpointTable* previous);
 
   // Never null: an unknown host has an empty list.
   ServiceEndpointsPtr Find(const Service& service) const;
@@ -102,17 +104,24 @@ class EndpointTable {
     ServicePtr service;
     std::vector<EndpointListPtr> lists;
     std::vector<WorkloadPtr> selected;
+    bool elsewhere = false;  // also from workloads of other namespaces
   };
+  using InputsPtr = std::shared_ptr<const Inputs>;
+  using ListsByService = absl::flat_hash_map<std::string, std::vector<EndpointListPtr>>;
+  using Instances = std::shared_ptr<const std::vector<Instance>>;
 
-  static ServiceEndpointsPtr Join(const std::string& key, const Inputs& inputs,
-                                  const WorkloadIndex& workloads, const EndpointTable* previous);
-  void IndexAddresses();
+  // Sets a service's inputs and endpoints.
+  void Add(const ServicePtr& service, const ListsByService& lists, const EndpointTable* previous);
   void NoteChanges(const EndpointTable& previous);
+  void IndexAddresses(const EndpointTable* previous);
+  void AddInstances(const ServiceEndpoints& list);
+  void RemoveInstances(const ServiceEndpoints& list);
 
+  std::shared_ptr<const WorkloadIndex> workloads_;
   std::map<std::string, ServiceEndpointsPtr> by_service_;  // by "NS/HOST"
-  absl::flat_hash_map<std::string, Inputs> inputs_;        // likewise
+  absl::flat_hash_map<std::string, InputsPtr> inputs_;     // likewise
   std::vector<std::string> changed_hosts_;
-  absl::flat_hash_map<std::string, std::vector<Instance>> by_address_;
+  absl::flat_hash_map<std::string, Instances> by_address_;
 };
 
 class RuleTable {

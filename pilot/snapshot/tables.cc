@@ -66,47 +66,57 @@ const std::vector<ServicePtr>& ServiceTable::SelectingIn(absl::string_view ns) c
 }
 
 EndpointTable::EndpointTable(const ObjectSet& objects, const ServiceTable& services,
-                             const WorkloadIndex& workloads, const EndpointTable* previous) {
-  absl::flat_hash_map<std::string, std::vector<EndpointListPtr>> lists;  // by "NS/NAME"
+                             const std::shared_ptr<const WorkloadIndex>& workloads,
+                             const EndpointTable* previous)
+    : workloads_(workloads) {
+  ListsByService lists;  // by "NS/NAME"
   for (const EndpointListPtr& list : objects.endpoint_lists) {
     lists[absl::StrCat(list->meta.ns, "/", list->service)].push_back(list);
   }
-  for (const ServicePtr& service : services.all()) {
-    std::vector<EndpointListPtr> own;
-    if (service->meta.kind == "Service") {
-      const auto it = lists.find(absl::StrCat(service->meta.ns, "/", service->meta.name));
-      if (it != lists.end()) own = it->second;
-    }
-    const std::string key = ServiceKey(*service);
-    Inputs inputs{service, std::move(own), workloads.Select(service->meta.ns, service->selector)};
-    by_service_.emplace(key, Join(key, inputs, workloads, previous));
-    inputs_.emplace(key, std::move(inputs));
-  }
-  IndexAddresses();
+  inputs_.reserve(services.all().size());
+  for (const ServicePtr& service : services.all()) Add(service, lists, previous);
   if (previous != nullptr) NoteChanges(*previous);
+  IndexAddresses(previous);
 }
 
-ServiceEndpointsPtr EndpointTable::Join(const std::string& key, const Inputs& inputs,
-                                        const WorkloadIndex& workloads,
-                                        const EndpointTable* previous) {
+void EndpointTable::Add(const ServicePtr& service, const ListsByService& lists,
+                        const EndpointTable* previous) {
+  static const auto& none = *new std::vector<EndpointListPtr>();
+  const std::vector<EndpointListPtr>* own = &none;
+  if (service->meta.kind == "Service") {
+    const auto it = lists.find(absl::StrCat(service->meta.ns, "/", service->meta.name));
+    if (it != lists.end()) own = &it->second;
+  }
+  std::string key = ServiceKey(*service);
   ServiceEndpointsPtr before;
   if (previous != nullptr) {
     const auto known = previous->inputs_.find(key);
-    if (known != previous->inputs_.end()) before = previous->by_service_.at(key);
-    // Lists look workloads up by address, so that their endpoints depend on all of them.
-    if (before != nullptr && inputs.lists.empty() && known->second.lists.empty() &&
-        known->second.service == inputs.service && known->second.selected == inputs.selected) {
-      return before;
+    if (known != previous->inputs_.end()) {
+      before = previous->by_service_.at(key);
+      const Inputs& inputs = *known->second;
+      if (inputs.service == service && inputs.lists == *own && !inputs.elsewhere &&
+          workloads_->SameIn(service->meta.ns, *previous->workloads_)) {
+        inputs_.emplace(key, known->second);
+        by_service_.emplace(std::move(key), std::move(before));
+        return;
+      }
     }
   }
-  auto joined = JoinEndpoints(*inputs.service, inputs.lists, inputs.selected, workloads);
-  if (before != nullptr && before->endpoints == joined->endpoints) return before;
-  if (before != nullptr && joined->endpoints.empty() && !before->accounts.empty()) {
+  auto inputs = std::make_shared<Inputs>();
+  inputs->service = service;
+  inputs->lists = *own;
+  inputs->selected = workloads_->Select(service->meta.ns, service->selector);
+  auto joined =
+      JoinEndpoints(*service, inputs->lists, inputs->selected, *workloads_, &inputs->elsewhere);
+  if (before != nullptr && before->endpoints == joined->endpoints) {
+    joined = std::move(before);
+  } else if (before != nullptr && joined->endpoints.empty() && !before->accounts.empty()) {
     auto emptied = std::make_shared<ServiceEndpoints>(*joined);
     emptied->accounts = before->accounts;
-    return emptied;
+    joined = std::move(emptied);
   }
-  return joined;
+  inputs_.emplace(key, std::move(inputs));
+  by_service_.emplace(std::move(key), std::move(joined));
 }
 
 void EndpointTable::NoteChanges(const EndpointTable& previous) {
@@ -121,11 +131,51 @@ void EndpointTable::NoteChanges(const EndpointTable& previous) {
   changed_hosts_.assign(hosts.begin(), hosts.end());
 }
 
-void EndpointTable::IndexAddresses() {
+void EndpointTable::IndexAddresses(const EndpointTable* previous) {
+  if (previous == nullptr) {
+    for (const auto& [key, list] : by_service_) AddInstances(*list);
+    return;
+  }
+  by_address_ = previous->by_address_;
+  for (const auto& [key, list] : previous->by_service_) {
+    const auto now = by_service_.find(key);
+    if (now == by_service_.end() || now->second != list) RemoveInstances(*list);
+  }
   for (const auto& [key, list] : by_service_) {
-    for (const Endpoint& endpoint : list->endpoints) {
-      by_address_[endpoint.address].push_back(
-          Instance{list->host, endpoint.service_port, endpoint.port});
+    const auto before = previous->by_service_.find(key);
+    if (before == previous->by_service_.end() || before->second != list) AddInstances(*list);
+  }
+}
+
+// Instances of one address are in the order of services, so that equal tables look equal.
+void EndpointTable::AddInstances(const ServiceEndpoints& list) {
+  for (const Endpoint& endpoint : list.endpoints) {
+    Instances& place = by_address_[endpoint.address];
+    auto more = place == nullptr ? std::make_shared<std::vector<Instance>>()
+                                 : std::make_shared<std::vector<Instance>>(*place);
+    Instance added{list.host, endpoint.service_port, endpoint.port};
+    const auto at = std::upper_bound(more->begin(), more->end(), added,
+                                     [](const Instance& a, const Instance& b) {
+                                       return std::tie(a.host, a.service_port, a.port) <
+                                              std::tie(b.host, b.service_port, b.port);
+                                     });
+    more->insert(at, std::move(added));
+    place = std::move(more);
+  }
+}
+
+void EndpointTable::RemoveInstances(const ServiceEndpoints& list) {
+  for (const Endpoint& endpoint : list.endpoints) {
+    const auto place = by_address_.find(endpoint.address);
+    if (place == by_address_.end()) continue;
+    auto rest = std::make_shared<std::vector<Instance>>(*place->second);
+    const auto gone = std::find(rest->begin(), rest->end(),
+                                Instance{list.host, endpoint.service_port, endpoint.port});
+    if (gone != rest->end()) rest->erase(gone);
+    if (rest->empty()) {
+      by_address_.erase(place);
+    } else {
+      place->second = std::move(rest);
     }
   }
 }
@@ -141,7 +191,7 @@ ServiceEndpointsPtr EndpointTable::Find(const Service& service) const {
 const std::vector<EndpointTable::Instance>& EndpointTable::At(absl::string_view address) const {
   static const auto& none = *new std::vector<Instance>();
   const auto it = by_address_.find(address);
-  return it == by_address_.end() ? none : it->second;
+  return it == by_address_.end() ? none : *it->second;
 }
 
 RuleTable::RuleTable(std::vector<VirtualServicePtr> virtual_services,

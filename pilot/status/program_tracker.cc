@@ -1,6 +1,7 @@
 #include "pilot/status/program_tracker.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,7 +109,7 @@ void ProgramTracker::OnPublished(const std::vector<ObjectPtr>& updated,
     if (tracked_.erase(key) > 0) pending_.insert(key);
   }
   TakeNotes();
-  if (!pending_.empty() && !timer_->armed()) timer_->Arm(options_.gather);
+  TellSoon();
 }
 
 // What was held back and is in force now has come with this snapshot.
@@ -290,10 +291,18 @@ std::vector<std::pair<ObjectKey, ProgramState>> ProgramTracker::All() const {
 
 void ProgramTracker::OnProgress() {
   groups_current_ = false;
-  if (!pending_.empty() && !timer_->armed()) timer_->Arm(options_.gather);
+  TellSoon();
+}
+
+// Counting thousands of proxies over and over must not keep them from being served.
+void ProgramTracker::TellSoon() {
+  constexpr int kShare = 20;
+  if (pending_.empty() || timer_->armed()) return;
+  timer_->Arm(std::max(options_.gather, kShare * tell_cost_));
 }
 
 void ProgramTracker::Tell() {
+  const auto begin = std::chrono::steady_clock::now();
   std::vector<ObjectKey> changed;
   for (auto it = pending_.begin(); it != pending_.end();) {
     const auto known = tracked_.find(*it);
@@ -311,6 +320,7 @@ void ProgramTracker::Tell() {
     it = done ? pending_.erase(it) : std::next(it);
   }
   if (!changed.empty() && on_change_) on_change_(changed);
+  tell_cost_ = std::chrono::steady_clock::now() - begin;
 }
 
 }  // namespace meltemi::pilot

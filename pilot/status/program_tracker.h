@@ -27,7 +27,7 @@ class ProgramTracker final : public ProgrammedSource {
  public:
   // Proxies acknowledge in bursts: what they say together is one change.
   struct Options {
-    Duration gather = milliseconds(10);
+    Duration gather = milliseconds(10);  // longer, where counting takes its time
   };
 
   // Becomes the one who listens to the progress of `push`. Both must outlive it.
@@ -70,6 +70,7 @@ class ProgramTracker final : public ProgrammedSource {
   };
 
   void OnProgress();
+  void TellSoon();
   void Tell();
   void TakeNotes();
   const std::vector<Group>& Groups() const;
@@ -85,6 +86,7 @@ class ProgramTracker final : public ProgrammedSource {
   PushServer* const push_;
   const Options options_;
   const std::unique_ptr<Timer> timer_;
+  Duration tell_cost_ = Duration::zero();  // of the last time
   std::map<ObjectKey, Tracked> tracked_;
   std::set<ObjectKey> pending_;
   std::map<std::string, RuleNote> notes_;  // by object id

@@ -31,6 +31,13 @@ void Replace(std::vector<ResourcePtr> now, std::shared_ptr<const std::vector<Res
   *place = std::make_shared<const std::vector<ResourcePtr>>(std::move(now));
 }
 
+// Whether the same services can be called by the same rules. What both see is one object in both.
+bool SeesTheSame(const Scope& a, const Scope& b) {
+  return a.services == b.services && a.virtual_services == b.virtual_services &&
+         a.rule_by_host == b.rule_by_host && a.outbound_policy == b.outbound_policy &&
+         a.snapshot->peer_authentications == b.snapshot->peer_authentications;
+}
+
 }  // namespace
 
 ScopeClass::ScopeClass(const ProxyNode& node, const SnapshotPtr& snapshot)
@@ -47,17 +54,26 @@ void ScopeClass::Use(const SnapshotPtr& snapshot) {
   if (scope_ != nullptr && scope_->snapshot == snapshot) return;
   clusters_current_ = false;
   ++epoch_;
+  ScopePtr next;
+  bool same = false;
   if (scope_ != nullptr && scope_->snapshot->config_version == snapshot->config_version) {
-    // Only endpoints differ: the view of everything else stays as it is.
+    auto moved = std::make_shared<Scope>(*scope_);
+    moved->snapshot = snapshot;
+    next = std::move(moved);
+    same = true;
+  } else {
+    next = BuildScope(snapshot, ns_, labels_, kind_ == ProxyKind::kSidecar);
+    same = scope_ != nullptr && SeesTheSame(*scope_, *next);
+  }
+  if (same) {
+    // Only endpoints differ, or what others see: the view of everything else stays as it is.
     NoteEndpointChanges(*scope_->snapshot->endpoints, snapshot);
-    auto same = std::make_shared<Scope>(*scope_);
-    same->snapshot = snapshot;
-    scope_ = std::move(same);
+    scope_ = std::move(next);
     if (ListenerEndpoints(*scope_) != listener_endpoints_) outbound_listeners_current_ = false;
     return;
   }
   all_epoch_ = epoch_;
-  scope_ = BuildScope(snapshot, ns_, labels_, kind_ == ProxyKind::kSidecar);
+  scope_ = std::move(next);
   routes_.clear();
   outbound_listeners_current_ = false;
   // Entries of services that are gone.

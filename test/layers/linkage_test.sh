@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# What is in each binary, and what the loader would bring in: linkage_test.sh PROXY PILOT ORCHESTRATOR CLI. TAP.
+# What is in each binary, and what the loader would bring in. TAP.
+#
+#   linkage_test.sh PROXY PILOT ORCHESTRATOR CLI
 set -euo pipefail
 
 number=0

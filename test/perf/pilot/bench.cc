@@ -48,8 +48,8 @@ class Bench {
       : options_(options),
         shape_{options.services, options.namespaces, options.scope == "namespace"},
         pilot_(program),
-        proxies_({options.proxies, options.threads, options.namespaces, pilot_.port()}, &routes_,
-                 &endpoints_) {}
+        proxies_({options.proxies, options.threads, options.namespaces, pilot_.port()},
+                 {&far_.routes, &near_.routes}, {&far_.endpoints, &near_.endpoints}) {}
 
   int Run() {
     std::printf("%u services, %u proxies in %u namespaces, each sees %s\n", options_.services,
@@ -68,12 +68,12 @@ class Bench {
 
  private:
   void Row(const std::string& what, const std::string& measured, bool good) {
-    std::printf("  %-34s %-58s %s\n", what.c_str(), measured.c_str(), good ? "ok" : "MISSED");
+    std::printf("  %-40s %-58s %s\n", what.c_str(), measured.c_str(), good ? "ok" : "MISSED");
     std::fflush(stdout);
     failed_ = failed_ || !good;
   }
   void Note(const std::string& what, const std::string& measured) {
-    std::printf("  %-34s %s\n", what.c_str(), measured.c_str());
+    std::printf("  %-40s %s\n", what.c_str(), measured.c_str());
     std::fflush(stdout);
   }
   static std::string Number(double value) { return absl::StrFormat("%.1f", value); }
@@ -109,14 +109,26 @@ class Bench {
     std::lock_guard<std::mutex> lock(apply_mutex_);
     pilot_.Apply(text);
   }
-  // A service of the common namespace: everybody is concerned.
-  void ChangeRoute() {
-    routes_.Begin(++route_round_, options_.proxies);
-    Apply(RouteText(shape_, 0, route_round_));
+  // What is changed again and again, and when the proxies that it concerns had it.
+  struct Subject {
+    Reach reach;
+    Rounds routes, endpoints;
+    uint32_t route_round = 0, endpoint_round = 0;
+    Subject(Reach whose, const Clock& clock) : reach(whose), routes(clock), endpoints(clock) {}
+  };
+  uint32_t Concerned(const Subject& subject) const {
+    if (subject.reach == Reach::kAll || !shape_.scoped) return options_.proxies;
+    // Those whose number leaves a remainder of one.
+    return (options_.proxies + options_.namespaces - 2) / options_.namespaces;
   }
-  void ChangeEndpoint() {
-    endpoints_.Begin(++endpoint_round_, options_.proxies);
-    Apply(EndpointText(shape_, 0, 0, RoundAddress(endpoint_round_)));
+  void ChangeRoute(Subject& subject) {
+    subject.routes.Begin(++subject.route_round, Concerned(subject));
+    Apply(RouteText(shape_, ServiceOf(subject.reach), subject.route_round));
+  }
+  void ChangeEndpoint(Subject& subject) {
+    subject.endpoints.Begin(++subject.endpoint_round, Concerned(subject));
+    Apply(EndpointText(shape_, ServiceOf(subject.reach), 0,
+                       RoundAddress(subject.reach, subject.endpoint_round)));
   }
 
   void Report(const std::string& what, const Rounds& rounds, uint32_t from, uint32_t to,
@@ -139,26 +151,31 @@ class Bench {
   }
 
   // Changes, one after the other, of both kinds.
-  void Series(const std::string& when, double max_ms) {
+  void Series(const std::string& when, Subject& subject, double max_ms) {
     const double cpu = pilot_.CpuSeconds();
     const MonotonicTime begin = clock_.Now();
-    const uint32_t first_route = route_round_ + 1, first_endpoint = endpoint_round_ + 1;
+    const uint32_t first_route = subject.route_round + 1;
+    const uint32_t first_endpoint = subject.endpoint_round + 1;
     for (uint32_t i = 0; i < options_.changes; ++i) {
-      ChangeRoute();
-      Await(seconds(5), [this] { return routes_.open() == 0; });
+      ChangeRoute(subject);
+      Await(seconds(5), [&] { return subject.routes.open() == 0; });
       Pause(absl::Milliseconds(50));
-      ChangeEndpoint();
-      Await(seconds(5), [this] { return endpoints_.open() == 0; });
+      ChangeEndpoint(subject);
+      Await(seconds(5), [&] { return subject.endpoints.open() == 0; });
       Pause(absl::Milliseconds(50));
     }
-    Report("route change, " + when, routes_, first_route, route_round_, max_ms);
-    Report("endpoint change, " + when, endpoints_, first_endpoint, endpoint_round_, max_ms);
+    const std::string whom = absl::StrCat(", ", when, ", ", Concerned(subject), " proxies");
+    Report("route" + whom, subject.routes, first_route, subject.route_round, max_ms);
+    Report("endpoint" + whom, subject.endpoints, first_endpoint, subject.endpoint_round, max_ms);
     Note("pilot's CPU meanwhile",
          absl::StrCat(Number((pilot_.CpuSeconds() - cpu) / Seconds(clock_.Now() - begin) * 100),
                       " % of one core"));
   }
 
-  void Quiet() { Series("quiet", kQuietMaxMs); }
+  void Quiet() {
+    Series("quiet", near_, kQuietMaxMs);
+    Series("quiet", far_, kQuietMaxMs);
+  }
 
   void Churn() {
     std::atomic<bool> stop{false};
@@ -167,7 +184,7 @@ class Bench {
       std::mt19937 random(1);
       const absl::Duration pause = absl::Seconds(1) / options_.churn;
       for (uint32_t round = 0; !stop; ++round) {
-        const uint32_t service = 1 + random() % (options_.services - 1);
+        const uint32_t service = kReaches + random() % (options_.services - kReaches);
         const std::string text = EndpointText(
             shape_, service, 0,
             absl::StrCat("10.9", round / 62'500 % 10, ".", round / 250 % 250, ".", round % 250));
@@ -175,7 +192,9 @@ class Bench {
         Pause(pause);
       }
     });
-    Series(absl::StrCat(options_.churn, " changes/s"), kChurnMaxMs);
+    const std::string when = absl::StrCat(options_.churn, " changes/s");
+    Series(when, near_, kChurnMaxMs);
+    Series(when, far_, kChurnMaxMs);
     stop = true;
     other.join();
     Note("responses meanwhile", absl::StrCat(proxies_.responses() - responses));
@@ -184,11 +203,10 @@ class Bench {
   const Options options_;
   const MeshShape shape_;
   SystemClock clock_;
-  Rounds routes_{clock_}, endpoints_{clock_};
+  Subject near_{Reach::kNamespace, clock_}, far_{Reach::kAll, clock_};
   PilotProcess pilot_;
   Proxies proxies_;
   std::mutex apply_mutex_;
-  uint32_t route_round_ = 0, endpoint_round_ = 0;
   bool failed_ = false;
 };
 

@@ -17,7 +17,13 @@ struct MeshShape {
   bool scoped = true;  // a Sidecar in each namespace: it sees itself and the common namespace
 };
 
-// The namespace that everybody sees.
+// Whom a change concerns.
+enum class Reach : uint8_t { kAll, kNamespace };
+constexpr size_t kReaches = 2;
+
+// The service that changes: of the namespace that everybody sees, or of another one.
+inline uint32_t ServiceOf(Reach reach) { return reach == Reach::kAll ? 0 : 1; }
+
 inline std::string NamespaceOf(const MeshShape& shape, uint32_t service) {
   return absl::StrCat("ns-", service % shape.namespaces);
 }
@@ -48,13 +54,15 @@ inline std::string ServiceText(const MeshShape& shape, uint32_t service) {
   return text;
 }
 
-// `round` is in the bytes of the route.
+// The round, and whose, is in the bytes of the route.
+constexpr uint32_t kRoundsMax = 100'000'000;
 inline std::string RouteText(const MeshShape& shape, uint32_t service, uint32_t round) {
+  const uint32_t mark = (service == ServiceOf(Reach::kNamespace) ? 2 : 1) * kRoundsMax + round;
   return absl::StrCat(
       "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: "
       "{name: s",
       service, ", namespace: ", NamespaceOf(shape, service), "}\nspec: {hosts: [s", service,
-      "], http: [{headers: {response: {set: {x-round: \"round=", 100'000'000 + round,
+      "], http: [{headers: {response: {set: {x-round: \"round=", mark,
       "\"}}}, route: [{destination: {host: s", service,
       ", subset: v0}, weight: 80}, {destination: {host: s", service,
       ", subset: v1}, weight: 20}]}]}\n");
@@ -69,9 +77,10 @@ inline std::string RuleText(const MeshShape& shape, uint32_t service) {
       "{version: v1}}]}\n");
 }
 
-// An address that says which round it is of.
-inline std::string RoundAddress(uint32_t round) {
-  return absl::StrCat("10.2", 50 + round / 62'500, ".", round / 250 % 250, ".", round % 250 + 1);
+// An address that says which round it is of, and whose.
+inline std::string RoundAddress(Reach reach, uint32_t round) {
+  return absl::StrCat("10.2", (reach == Reach::kAll ? 50 : 40) + round / 62'500, ".",
+                      round / 250 % 250, ".", round % 250 + 1);
 }
 
 inline std::string MeshText(const MeshShape& shape) {

@@ -81,29 +81,33 @@ absl::string_view FieldOf(absl::string_view message, int wanted) {
   return {};
 }
 
-// The round that is written in the bytes; 0: none.
-uint32_t RouteRound(absl::string_view bytes) {
-  uint32_t newest = 0;
-  constexpr absl::string_view kMark = "round=1";
+// The newest rounds that are written in bytes; 0: none.
+using Newest = std::array<uint32_t, kReaches>;
+
+Newest RouteRounds(absl::string_view bytes) {
+  Newest newest = {};
+  constexpr absl::string_view kMark = "round=";
+  constexpr size_t kDigits = 9;
   for (size_t at = bytes.find(kMark); at != absl::string_view::npos;
        at = bytes.find(kMark, at + 1)) {
-    uint32_t round = 0;
-    if (absl::SimpleAtoi(bytes.substr(at + kMark.size(), 8), &round)) {
-      newest = std::max(newest, round);
-    }
+    uint32_t mark = 0;
+    if (!absl::SimpleAtoi(bytes.substr(at + kMark.size(), kDigits), &mark)) continue;
+    uint32_t& place = newest[mark / kRoundsMax - 1];
+    place = std::max(place, mark % kRoundsMax);
   }
   return newest;
 }
 
-uint32_t EndpointRound(absl::string_view bytes) {
-  uint32_t newest = 0;
-  constexpr absl::string_view kMark = "10.25";
+Newest EndpointRounds(absl::string_view bytes) {
+  Newest newest = {};
+  constexpr absl::string_view kMark = "10.2";
   for (size_t at = bytes.find(kMark); at != absl::string_view::npos;
        at = bytes.find(kMark, at + 1)) {
     const std::string text(bytes.substr(at, 16));
     unsigned a = 0, b = 0, c = 0;
-    if (std::sscanf(text.c_str(), "10.2%u.%u.%u", &a, &b, &c) != 3 || a < 50) continue;
-    newest = std::max(newest, (a - 50) * 62'500 + b * 250 + c - 1);
+    if (std::sscanf(text.c_str(), "10.2%u.%u.%u", &a, &b, &c) != 3 || a < 40) continue;
+    const auto reach = static_cast<size_t>(a >= 50 ? Reach::kAll : Reach::kNamespace);
+    newest[reach] = std::max(newest[reach], a % 10 * 62'500 + b * 250 + c - 1);
   }
   return newest;
 }
@@ -190,9 +194,9 @@ class Proxies::Client final : private http::grpc::BidiEvents {
     answer.set_type_url(response.type.data(), response.type.size());
     answer.set_response_nonce(response.nonce.data(), response.nonce.size());
     if (response.type == kEndpoints) {
-      Take(response, message, EndpointRound, owner_->endpoints_, &endpoint_round_, answer);
+      Take(response, EndpointRounds(message), owner_->endpoints_, &endpoint_rounds_, answer);
     } else if (response.type == kRoutes) {
-      Take(response, message, RouteRound, owner_->routes_, &route_round_, answer);
+      Take(response, RouteRounds(message), owner_->routes_, &route_rounds_, answer);
     } else {
       Send(answer);
       Follow(response);
@@ -203,13 +207,14 @@ class Proxies::Client final : private http::grpc::BidiEvents {
     }
   }
 
-  template <typename RoundOf>
-  void Take(const Response& response, absl::string_view message, RoundOf round_of, Rounds* rounds,
-            uint32_t* has, const discovery::DeltaDiscoveryRequest& answer) {
-    const uint32_t round = round_of(message);
+  void Take(const Response& response, const Newest& newest, const RoundsOf& rounds, Newest* has,
+            const discovery::DeltaDiscoveryRequest& answer) {
     Send(answer);
     // What is new is enforced and acknowledged.
-    if (round > *has) rounds->OnClientHas(std::exchange(*has, round), round);
+    for (size_t i = 0; i < kReaches; ++i) {
+      if (newest[i] <= (*has)[i]) continue;
+      rounds[i]->OnClientHas(std::exchange((*has)[i], newest[i]), newest[i]);
+    }
     if (!settled_) missing_ -= std::min(missing_, response.resources.size());
   }
 
@@ -268,10 +273,10 @@ class Proxies::Client final : private http::grpc::BidiEvents {
   std::set<std::string> routes_;
   size_t asked_endpoints_ = 0, asked_routes_ = 0, missing_ = 0;
   bool got_clusters_ = false, got_listeners_ = false, settled_ = false;
-  uint32_t route_round_ = 0, endpoint_round_ = 0;
+  Newest route_rounds_ = {}, endpoint_rounds_ = {};
 };
 
-Proxies::Proxies(const ProxiesOptions& options, Rounds* routes, Rounds* endpoints)
+Proxies::Proxies(const ProxiesOptions& options, const RoundsOf& routes, const RoundsOf& endpoints)
     : options_(options), routes_(routes), endpoints_(endpoints) {
   for (uint32_t i = 0; i < options.threads; ++i) workers_.push_back(std::make_unique<Worker>());
   for (uint32_t i = 0; i < options.proxies; ++i) {

@@ -2,6 +2,7 @@
 // as a proxy does, acknowledge everything, and note when they got which change.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -14,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "base/clock/clock.h"
 #include "base/loop/loop.h"
+#include "test/perf/pilot/mesh.h"
 
 namespace meltemi::bench {
 
@@ -50,9 +52,11 @@ struct ProxiesOptions {
   uint16_t port = 0;
 };
 
+using RoundsOf = std::array<Rounds*, kReaches>;
+
 class Proxies {
  public:
-  Proxies(const ProxiesOptions& options, Rounds* routes, Rounds* endpoints);
+  Proxies(const ProxiesOptions& options, const RoundsOf& routes, const RoundsOf& endpoints);
   ~Proxies();
 
   // All connect at once.
@@ -69,8 +73,7 @@ class Proxies {
   struct Worker;
 
   const ProxiesOptions options_;
-  Rounds* const routes_;
-  Rounds* const endpoints_;
+  const RoundsOf routes_, endpoints_;
   std::atomic<size_t> settled_{0};
   std::atomic<uint64_t> responses_{0}, bytes_{0}, failures_{0};
   std::vector<std::unique_ptr<Worker>> workers_;
