@@ -117,8 +117,11 @@ bool AddCluster(const std::string& kubeconfig, std::vector<pilot::ObjectPtr>* ob
                 std::vector<Diagnostic>* diagnostics) {
   const auto access = kube::ReadKubeconfig(kubeconfig);
   const SystemClock clock;
-  absl::StatusOr<std::unique_ptr<kube::Client>> client = access.status();
-  if (access.ok()) client = kube::NewHttpClient(*access, clock, {.user_agent = "meltemi-analyze"});
+  if (!access.ok()) {
+    PrintError(std::string(access.status().message()));
+    return false;
+  }
+  const auto client = kube::NewHttpClient(*access, clock, {.user_agent = "meltemi-analyze"});
   if (!client.ok()) {
     PrintError(std::string(client.status().message()));
     return false;
