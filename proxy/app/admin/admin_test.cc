@@ -242,6 +242,14 @@ TEST(StatNamesTest, LabelsGoBackIntoTheName) {
   EXPECT_EQ(
       EnvoyStatLine("envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix=\"in\"}: 2"),
       "http.in.downstream_rq_total: 2");
+  EXPECT_EQ(EnvoyStatLine("envoy_cluster_ssl_fail_verify_san{envoy_cluster_name=\"a\"}: 2"),
+            "cluster.a.ssl.fail_verify_san: 2");
+  EXPECT_EQ(EnvoyStatLine("envoy_listener_ssl_ciphers{envoy_listener_address=\"l\","
+                          "envoy_ssl_cipher=\"TLS_AES_128_GCM_SHA256\"}: 8"),
+            "listener.l.ssl.ciphers.TLS_AES_128_GCM_SHA256: 8");
+  EXPECT_EQ(EnvoyStatLine("envoy_cluster_circuit_breakers_default_cx_open"
+                          "{envoy_cluster_name=\"a\"}: 1"),
+            "cluster.a.circuit_breakers.default.cx_open: 1");
   EXPECT_EQ(EnvoyStatLine("envoy_listener_manager_lds_update_success: 2"),
             "listener_manager.lds.update_success: 2");
   EXPECT_EQ(EnvoyStatLine("istio_requests_total{a=\"b\"}: 2"), "istio_requests_total{a=\"b\"}: 2");

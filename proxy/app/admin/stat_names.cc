@@ -22,6 +22,13 @@ constexpr Family kFamilies[] = {
     {"envoy_tcp_", "envoy_tcp_prefix", "tcp."},
 };
 
+// Groups within a family.
+constexpr std::pair<absl::string_view, absl::string_view> kGroups[] = {
+    {"circuit_breakers_default_", "circuit_breakers.default."},
+    {"outlier_detection_", "outlier_detection."},
+    {"ssl_", "ssl."},
+};
+
 // Without labels; the longest prefix first.
 constexpr std::pair<absl::string_view, absl::string_view> kPlain[] = {
     {"envoy_cluster_manager_cds_", "cluster_manager.cds."},
@@ -89,11 +96,19 @@ std::string EnvoyStatLine(absl::string_view line) {
     name.remove_prefix(family.prefix.size());
     // Envoy takes status codes out of the name and makes them labels: put them back.
     std::string stat(name);
+    for (const auto& [prefix, dotted] : kGroups) {
+      if (!absl::ConsumePrefix(&name, prefix)) continue;
+      stat = absl::StrCat(dotted, name);
+      break;
+    }
     if (std::string klass = Take(&labels, "envoy_response_code_class"); !klass.empty()) {
       stat = absl::StrReplaceAll(stat, {{"_xx", absl::StrCat("_", klass, "xx")}});
     }
     if (std::string code = Take(&labels, "envoy_response_code"); !code.empty()) {
       absl::StrAppend(&stat, "_", code);
+    }
+    if (std::string cipher = Take(&labels, "envoy_ssl_cipher"); !cipher.empty()) {
+      absl::StrAppend(&stat, ".", cipher);
     }
     if (!labels.empty()) return std::string(line);
     return absl::StrCat(family.dotted, instance, ".", stat, line.substr(close + 1));
