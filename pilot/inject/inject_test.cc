@@ -308,7 +308,7 @@ proxy.istio.io/config: |
   concurrency: 1
   drainDuration: 1m10s
   terminationDrainDuration: 3s
-  proxyMetadata: {ISTIO_META_ZONE: "a$b"}
+  proxyMetadata: {ISTIO_META_ZONE: "a$b", SECRET_TTL: 1h30m}
   tracing: {}
 )"));
   std::vector<std::string> warnings;
@@ -318,7 +318,7 @@ proxy.istio.io/config: |
   EXPECT_EQ(json::ToString(*proxy.Find("resources")),
             R"({"requests":{"cpu":"50m"},"limits":{"memory":"256Mi"}})");
   for (const char* arg : {"--concurrency=1", "--drain-time=70s", "--drain-grace=3s",
-                          "--log-level=warn", "--metadata=ZONE=a$$b"}) {
+                          "--log-level=warn", "--metadata=ZONE=a$$b", "--secret-ttl=5400s"}) {
     EXPECT_THAT(Args(proxy), Contains(arg));
   }
   EXPECT_THAT(json::ToString(*Container(injected, "istio-init").Find("args")),
@@ -333,6 +333,7 @@ TEST(InjectTest, WrongAnnotationsAreRefusedByName) {
       {"traffic.sidecar.istio.io/excludeOutboundPorts: http", "\"http\" is no port"},
       {"traffic.sidecar.istio.io/includeOutboundIPRanges: 10.0.0.0/40", "no range"},
       {"proxy.istio.io/config: '{concurrency: many}'", "concurrency must be a number"},
+      {"proxy.istio.io/config: '{proxyMetadata: {SECRET_TTL: long}}'", "SECRET_TTL must be a dur"},
       {"proxy.istio.io/config: '['", "proxy.istio.io/config"},
       {"inject.istio.io/templates: grpc-agent", "requested template \"grpc-agent\" not found"},
   };

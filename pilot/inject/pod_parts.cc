@@ -128,6 +128,7 @@ Value Args(const PodFacts& facts, const InjectSettings& settings) {
   add("--stats-port", "15090");
   add("--probes-port", ProbesPort(facts, settings));
   add("--concurrency", absl::StrCat(config.concurrency));
+  add("--secret-ttl", config.secret_ttl);
   add("--drain-time", config.drain_duration);
   add("--drain-grace", config.termination_drain_duration.value_or(facts.native ? "500ms" : "5s"));
   add("--log-level", LogLevel(facts, settings));

@@ -129,7 +129,15 @@ absl::Status TakeProxyConfigMember(const json::Member& member, ProxyConfig* conf
     return TakeSwitch(member, &config->hold_application);
   }
   if (key == "discoveryAddress") return TakeText(member, &config->discovery_address);
-  if (key == "proxyMetadata") return TakeMap(member, &config->metadata);
+  if (key == "proxyMetadata") {
+    for (const json::Member& item : member.value.members()) {
+      if (item.key != "SECRET_TTL") continue;
+      if (absl::Status status = TakeDuration(item, &config->secret_ttl); !status.ok()) {
+        return status;
+      }
+    }
+    return TakeMap(member, &config->metadata);
+  }
   if (key == "image") {
     const json::Value* type = member.value.Find("imageType");
     if (!member.value.is_object() || (type != nullptr && !type->is_string())) {

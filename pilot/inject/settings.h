@@ -33,6 +33,7 @@ struct ProxyConfig {
   std::string image_type;                       // appended to the image's tag
   std::string discovery_address;                // "": of the settings
   std::map<std::string, std::string> metadata;  // proxyMetadata
+  std::string secret_ttl;                       // its SECRET_TTL; "": the proxy's default
 };
 
 struct ProxyResources {

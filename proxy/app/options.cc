@@ -101,6 +101,8 @@ void AddSidecarFlags(Options* o, Flags& flags) {
              "what the control plane knows this workload by; read for each connection");
   flags.Text("ca-address", {}, &s.ca_address, "HOST:PORT",
              "the certificate authority; off: none; default: --xds-address");
+  flags.Time("secret-ttl", {}, &s.secret_ttl,
+             "how long the certificate shall live; the authority has the last word");
   flags.Text("trust-domain", {}, &s.trust_domain, "DOMAIN", "of this workload's identity");
   flags.Repeated("metadata", {"meta"}, &s.metadata, "KEY=VALUE",
                  "more node metadata; a value that begins with { is JSON");

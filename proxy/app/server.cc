@@ -196,6 +196,7 @@ void Server::MakeCaClient() {
   options.files = target.credentials;
   options.identity = target.identity;
   options.cluster_id = target.cluster_id;
+  options.times.validity = target.validity;
   ca_ = std::make_unique<CaClient>(*loop_, random_, *dns_, watcher_, secrets_, shard_.root(),
                                    options);
   ca_->OnReady([this] { GoLive(); });

@@ -51,6 +51,7 @@ struct CaTarget {
   CredentialFiles credentials;
   std::string identity;  // "spiffe://TRUST_DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT"
   std::string cluster_id;
+  Duration validity = minutes(24 * 60);  // that is asked for
 };
 
 struct Bootstrap {
@@ -102,9 +103,10 @@ struct SidecarOptions {
   std::string token_file;
   std::string ca_address;  // "" = xds_address; "off": no certificate of our own
   std::string trust_domain = "cluster.local";
-  std::vector<std::string> labels;    // "key=value"
-  std::string labels_file;            // key="value" per line, as Kubernetes writes them
-  std::vector<std::string> metadata;  // "KEY=text", or "KEY=json"
+  Duration secret_ttl = minutes(24 * 60);  // that the certificate is asked for
+  std::vector<std::string> labels;         // "key=value"
+  std::string labels_file;                 // key="value" per line, as Kubernetes writes them
+  std::vector<std::string> metadata;       // "KEY=text", or "KEY=json"
   uint16_t admin_port = 15000;
   bool delta_xds = true;  // incremental instead of state of the world
   Duration initial_fetch_timeout = seconds(15);

@@ -306,8 +306,10 @@ TEST(SidecarBootstrapTest, RootsAndATokenMeanTlsAndACertificateOfItsOwn) {
   options.ca_address = "[fd00::1]:15013";
   options.trust_domain = "example.org";
   options.service_account = "";
+  options.secret_ttl = minutes(90);
   bootstrap = SidecarBootstrap(options);
   ASSERT_TRUE(bootstrap.ok()) << bootstrap.status();
+  EXPECT_EQ(bootstrap->ca->validity, minutes(90));
   EXPECT_EQ(bootstrap->ca->endpoint.host, "fd00::1");
   EXPECT_EQ(bootstrap->ca->identity, "spiffe://example.org/ns/shop/sa/default");
   options.ca_address = "off";

@@ -184,7 +184,8 @@ absl::Status FillCredentials(const SidecarOptions& options, Bootstrap* out) {
       .credentials = std::move(credentials),
       .identity = absl::StrCat("spiffe://", options.trust_domain, "/ns/", options.namespace_,
                                "/sa/", account.empty() ? "default" : account),
-      .cluster_id = options.cluster_id};
+      .cluster_id = options.cluster_id,
+      .validity = options.secret_ttl};
   return absl::OkStatus();
 }
 
