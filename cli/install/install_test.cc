@@ -90,6 +90,19 @@ TEST(InstallTest, EveryDocumentIsWhatItsKindMayBe) {
   EXPECT_THAT(text, Not(HasSubstr("image: auto")));
 }
 
+TEST(InstallTest, APartIsPrintedAlone) {
+  const InstallSettings settings = Settings({"hub=h"});
+  std::string parts;
+  for (const std::string& name : InstallParts()) {
+    if (name != "gateways") absl::StrAppend(&parts, InstallPart(name, settings));
+  }
+  EXPECT_EQ(parts, InstallManifests(settings));
+  const std::string gateway = InstallPart("gateways", settings);
+  EXPECT_EQ(Documents(gateway).size(), 4u);
+  EXPECT_THAT(gateway, HasSubstr("image: h/proxy:0.1.0"));
+  EXPECT_THAT(gateway, Not(HasSubstr("meltemi-pilot\n")));
+}
+
 TEST(InstallTest, TheSettingsOfSidecarsAreReadByPilot) {
   const InstallSettings settings =
       Settings({"cni=true", "hub=h", "tag=7", "trustDomain=example.org",

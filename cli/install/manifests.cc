@@ -42,6 +42,17 @@ int Turn(const Named& object) {
 
 }  // namespace
 
+std::vector<std::string> InstallParts() {
+  return {"crds", "control-plane", "webhooks", "gateways"};
+}
+
+std::string InstallPart(absl::string_view name, const InstallSettings& settings) {
+  if (name == "crds") return pilot::CrdManifests();
+  if (name == "control-plane") return ControlPlaneManifests(settings);
+  if (name == "webhooks") return WebhookManifests();
+  return name == "gateways" ? GatewayManifests(settings) : "";
+}
+
 std::string InstallManifests(const InstallSettings& settings) {
   return absl::StrCat(pilot::CrdManifests(), ControlPlaneManifests(settings), WebhookManifests(),
                       settings.ingress_gateway ? GatewayManifests(settings) : "");

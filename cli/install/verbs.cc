@@ -41,11 +41,16 @@ bool ReadAll(const std::string& path, std::string* text) {
   return true;
 }
 
-int Install(const std::vector<std::string>& sets, const std::vector<std::string>& rest) {
+struct InstallOptions {
+  std::vector<std::string> sets;
+  std::string only;
+};
+
+int Install(const InstallOptions& options, const std::vector<std::string>& rest) {
   if (!rest.empty()) return WrongCall("install", absl::StrCat("unexpected '", rest[0], "'"));
-  const absl::StatusOr<InstallSettings> settings = ParseInstallSettings(sets);
+  const absl::StatusOr<InstallSettings> settings = ParseInstallSettings(options.sets);
   if (!settings.ok()) return WrongCall("install", settings.status().message());
-  Print(InstallManifests(*settings));
+  Print(options.only.empty() ? InstallManifests(*settings) : InstallPart(options.only, *settings));
   return 0;
 }
 
@@ -103,13 +108,17 @@ Verb InstallVerb() {
       "meltemi install | kubectl apply -f -\n\n"
       "Prints CRDs, roles, the control plane, its webhooks and, if wanted, an ingress gateway.\n"
       "Then label namespaces: kubectl label namespace default istio-injection=enabled\n\n"
+      "A gateway for a cluster that has the mesh already, such as that of `meltemi up`:\n"
+      "meltemi install --only=gateways | kubectl apply -f -\n\n"
       "Settings (--set KEY=VALUE):\n",
       InstallSettingsHelp()));
   return {"install", "", "prints what any Kubernetes cluster needs for the mesh", details->c_str(),
           [](Flags& flags) -> Run {
-            auto sets = std::make_shared<std::vector<std::string>>();
-            flags.Repeated("set", {}, sets.get(), "KEY=VALUE", "a setting; may be repeated");
-            return [sets](const std::vector<std::string>& rest) { return Install(*sets, rest); };
+            auto options = std::make_shared<InstallOptions>();
+            flags.Repeated("set", {}, &options->sets, "KEY=VALUE", "a setting; may be repeated");
+            flags.Choice("only", {}, &options->only, InstallParts(), "one part alone");
+            return
+                [options](const std::vector<std::string>& rest) { return Install(*options, rest); };
           }};
 }
 
