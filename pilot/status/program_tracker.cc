@@ -277,7 +277,14 @@ ProgramState ProgramTracker::StateOf(const Tracked& tracked) const {
 std::optional<ProgramState> ProgramTracker::State(const ObjectKey& key) const {
   const auto it = tracked_.find(key);
   if (it == tracked_.end()) return std::nullopt;
-  return StateOf(it->second);
+  ProgramState state = StateOf(it->second);
+  // A proxy that asks for more falls back behind what it had. Whoever hears of that hears when it
+  // is over, too.
+  if (!state.programmed() && state.accepted) {
+    it->second.told = state;
+    pending_.insert(key);
+  }
+  return state;
 }
 
 std::vector<std::pair<ObjectKey, ProgramState>> ProgramTracker::All() const {

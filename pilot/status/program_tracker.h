@@ -87,8 +87,9 @@ class ProgramTracker final : public ProgrammedSource {
   const Options options_;
   const std::unique_ptr<Timer> timer_;
   Duration tell_cost_ = Duration::zero();  // of the last time
-  std::map<ObjectKey, Tracked> tracked_;
-  std::set<ObjectKey> pending_;
+  // Mutable: what listeners ask about and is not with everybody, they are told of again.
+  mutable std::map<ObjectKey, Tracked> tracked_;
+  mutable std::set<ObjectKey> pending_;
   std::map<std::string, RuleNote> notes_;  // by object id
   mutable std::vector<Group> groups_;
   mutable bool groups_current_ = false;

@@ -32,20 +32,24 @@ constexpr char kWeb[] = "outbound|80||web.a.svc.cluster.local";
 // A sidecar that wants routes of port 80 and answers when it is told to.
 class Proxy final : public Peer {
  public:
-  Proxy(PushServer* push, const std::string& name, const std::string& ns) : push_(push) {
+  static constexpr XdsType kAll[] = {XdsType::kCluster, XdsType::kEndpoint, XdsType::kListener,
+                                     XdsType::kRoute};
+  Proxy(PushServer* push, const std::string& name, const std::string& ns,
+        const std::vector<XdsType>& types = {std::begin(kAll), std::end(kAll)})
+      : push_(push),
+        node_(absl::StrCat("sidecar~10.9.0.1~", name, ".", ns, "~", ns, ".svc.cluster.local")) {
     id_ = push->OnConnected(this);
-    for (const XdsType type :
-         {XdsType::kCluster, XdsType::kEndpoint, XdsType::kListener, XdsType::kRoute}) {
-      DeltaDiscoveryRequest request;
-      request.mutable_node()->set_id(
-          absl::StrCat("sidecar~10.9.0.1~", name, ".", ns, "~", ns, ".svc.cluster.local"));
-      request.set_type_url(std::string(XdsTypeUrl(type)));
-      if (type == XdsType::kRoute) request.add_resource_names_subscribe("80");
-      if (type == XdsType::kEndpoint) request.add_resource_names_subscribe(kWeb);
-      push_->OnRequest(id_, request);
-    }
+    for (const XdsType type : types) Ask(type);
   }
   ~Proxy() override { push_->OnClosed(id_); }
+  void Ask(XdsType type) {
+    DeltaDiscoveryRequest request;
+    request.mutable_node()->set_id(node_);
+    request.set_type_url(std::string(XdsTypeUrl(type)));
+    if (type == XdsType::kRoute) request.add_resource_names_subscribe("80");
+    if (type == XdsType::kEndpoint) request.add_resource_names_subscribe(kWeb);
+    push_->OnRequest(id_, request);
+  }
 
   void Write(Message message) override { unread_.push_back(message.ToString()); }
   void Refuse(const absl::Status&) override {}
@@ -68,6 +72,7 @@ class Proxy final : public Peer {
 
  private:
   PushServer* const push_;
+  const std::string node_;
   ClientId id_ = 0;
   std::deque<std::string> unread_;
 };
@@ -187,6 +192,27 @@ TEST_F(ProgramTrackerTest, AProxyThatGoesIsNotWaitedFor) {
   one = nullptr;
   loop_.Advance(milliseconds(20));
   EXPECT_TRUE(State().programmed());
+}
+
+TEST_F(ProgramTrackerTest, WhoHearsThatAProxyFellBackHearsThatItHasCaughtUp) {
+  Proxy one(&push_, "one", "a"), late(&push_, "two", "a", {XdsType::kCluster, XdsType::kEndpoint});
+  Settle({&one, &late});
+  Apply(Route(1));
+  Settle({&one, &late});
+  ASSERT_TRUE(State().programmed());
+  // It had all that it had asked for.
+  late.Ask(XdsType::kListener);
+  late.Ask(XdsType::kRoute);
+  Apply(
+      "{apiVersion: v1, kind: Service, metadata: {name: other, namespace: a}, spec: {clusterIP: "
+      "10.0.0.2, ports: [{name: http, port: 81}]}}");
+  ASSERT_FALSE(State().programmed());
+  told_.clear();
+  Settle({&one, &late});
+  loop_.Advance(seconds(3));  // the endpoints of the other service are not asked for
+  Settle({&one, &late});
+  EXPECT_TRUE(State().programmed());
+  EXPECT_EQ(std::count(told_.begin(), told_.end(), key_), 1);
 }
 
 TEST_F(ProgramTrackerTest, KindsWithoutConditionsAreNotTracked) {
