@@ -1,7 +1,5 @@
 // The mesh in a cluster, seen from outside: what goes over the wire, who is let in, and that no
 // request fails while everything around it comes and goes.
-#include <functional>
-#include <memory>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -9,83 +7,23 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "test/mesh/capture.h"
+#include "test/mesh/mesh_world.h"
 #include "test/nodes/cluster.h"
-#include "test/nodes/cluster_world.h"
 #include "test/scenarios/programs.h"
 
 namespace meltemi::mesh {
 namespace {
 
-using machine::Eventually;
-using nodes::Cluster;
-using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr char kUrl[] = "http://flaskapp/env/version";
-constexpr char kStrict[] =
-    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default}\n"
-    "spec: {mtls: {mode: STRICT}}\n";
 // Pods without a sidecar, to ask from.
 constexpr char kStranger[] =
     "apiVersion: v1\nkind: Pod\nmetadata:\n  name: stranger\n"
     "  labels: {sidecar.istio.io/inject: \"false\"}\nspec:\n  terminationGracePeriodSeconds: 1\n"
     "  containers:\n  - name: sleep\n    image: registry.ioros.com/docker.io/dustise/sleep\n"
     "    imagePullPolicy: IfNotPresent\n";
-
-class MeshTest : public testing::Test {
- protected:
-  static void TearDownTestSuite() {
-    world().reset();
-    cluster().reset();
-  }
-  static std::unique_ptr<Cluster>& cluster() {
-    static auto& cluster = *new std::unique_ptr<Cluster>();
-    return cluster;
-  }
-  static std::unique_ptr<scenarios::World>& world() {
-    static auto& world = *new std::unique_ptr<scenarios::World>();
-    return world;
-  }
-
-  void SetUp() override {
-    static auto& why_not = *new std::string();
-    if (cluster() == nullptr && why_not.empty()) {
-      cluster() = Cluster::Up({.mesh = true, .images = {"flaskapp", "httpbin", "sleep"}}, &why_not);
-      if (cluster() != nullptr) {
-        auto started = StartClusterWorld(*cluster(), scenarios::WorkspaceFile("examples/tutorial"));
-        ASSERT_TRUE(started.ok()) << started.status();
-        world() = std::move(*started);
-      }
-    }
-    if (cluster() == nullptr) GTEST_SKIP() << why_not;
-    ASSERT_NE(world(), nullptr);
-  }
-
-  static std::string Does(const std::string& line, absl::string_view input = "") {
-    return cluster()->Does(line, input);
-  }
-  // The status that a request from a pod gets; "000": no answer.
-  static std::string Status(const std::string& pod, const std::string& url) {
-    return cluster()->Out(absl::StrCat("kubectl exec ", pod,
-                                       " -c sleep -- curl -s -o /dev/null -m 5 -w '%{http_code}' ",
-                                       url, " 2>/dev/null || true"));
-  }
-  static bool Becomes(const std::string& pod, const std::string& url, const std::string& status) {
-    return Eventually([&] { return Status(pod, url) == status; }, seconds(30));
-  }
-  // Load from sleep on flaskapp while `change` happens: nothing of it fails.
-  static void UnderLoad(const char* what, const std::function<void()>& change) {
-    const auto load = world()->StartLoad(kUrl, 4);
-    change();
-    const machine::LoadResult result = load->Stop();
-    std::printf("%s: %s\n", what, result.Text().c_str());
-    EXPECT_GT(result.requests, 100) << what << "\n" << result.output;
-    EXPECT_EQ(result.failed(), 0) << what << "\n" << result.output;
-  }
-};
 
 TEST_F(MeshTest, EachPodHasItsSidecarAndIsReady) {
   EXPECT_THAT(Does("kubectl get pods -l app=flaskapp --no-headers"), HasSubstr("2/2"));
@@ -188,9 +126,8 @@ TEST_F(MeshTest, NothingFailsWhileADeploymentIsReplaced) {
 TEST_F(MeshTest, NothingFailsWhilePilotAndTheApiServerAreAway) {
   for (const char* part : {"pilot", "apiserver"}) {
     UnderLoad(part, [part] {
-      Does(absl::StrCat("kill -9 $(cat run/", part, ".pid)"));
-      const nodes::Answer up = cluster()->UpAgain();
-      EXPECT_EQ(up.exit_status, 0) << up.output;
+      Kill(part);
+      UpAgain();
     });
   }
   // What comes afterwards arrives as before.
