@@ -80,6 +80,7 @@ class AdminTest : public Test {
   }
   template <typename T>
   void Serve(ResourceType type, const std::string& version, const std::vector<T>& resources) {
+    if (!std::exchange(connected_, true)) xds_->OnConnected();
     envoy::service::discovery::v3::DiscoveryResponse response;
     response.set_type_url(std::string(TypeUrl(type)));
     response.set_version_info(version);
@@ -101,6 +102,7 @@ class AdminTest : public Test {
   Intake intake_{compiler_, store_, clock_};
   Secrets secrets_{clock_};
   FakeActions actions_;
+  bool connected_ = false;
   std::unique_ptr<XdsClient> xds_;
   std::unique_ptr<Admin> admin_;
 };
