@@ -239,7 +239,7 @@ absl::Status CheckImageSettings(const ImageSettings& settings) {
         absl::StrCat("workdir \"", settings.workdir, "\" must begin with a slash"));
   }
   for (const std::string& port : settings.ports) {
-    const std::vector<absl::string_view> parts = absl::StrSplit(PortOf(port), '/');
+    const std::vector<std::string> parts = absl::StrSplit(PortOf(port), '/');
     uint32_t number = 0;
     const bool good = parts.size() == 2 && absl::SimpleAtoi(parts[0], &number) && number > 0 &&
                       number < 65536 &&

@@ -146,7 +146,7 @@ class Services final : public Strategy {
     SetDefault(*spec, "type", "ClusterIP");
     DefaultPorts(*spec);
     if (IsExternallyAccessible(object)) SetDefault(*spec, "externalTrafficPolicy", "Cluster");
-    const absl::string_view type = TypeOf(object);
+    const std::string type(TypeOf(object));  // what is set below moves it
     if (type == "NodePort" || type == "LoadBalancer" || type == "ClusterIP") {
       SetDefault(*spec, "internalTrafficPolicy", "Cluster");
     }
